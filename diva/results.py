@@ -1,0 +1,164 @@
+"""The one result file that every benchmark and pipeline writes, and that the report reads.
+
+A result says what was measured (tower, recipe, benchmark, protocol, data), the metrics with their sample
+counts and 95 % intervals, the outcome of every item (so that two towers can be compared item by item), and
+what is needed to run it again. Nothing here imports torch: the report must open on any machine.
+"""
+
+import importlib.metadata
+import os
+import platform
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from diva.errors import InputError
+
+SCHEMA: Final = 1
+PACKAGES = ("diva", "torch", "torchvision", "open_clip_torch", "timm", "transformers", "diffusers", "numpy")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Subject(_Strict):
+    """The tower that was measured."""
+
+    label: str = Field(description="the name that tables and plots show")
+    source: str = Field(description="zoo name, file or folder, as the user gave it")
+    architecture: str
+    sha256: str = Field(description="SHA-256 of the checkpoint's weights file")
+    recipe: str | None = Field(default=None, description="the recipe that trained it, where known")
+
+
+class DataSource(_Strict):
+    """The data that it was measured on."""
+
+    name: str
+    path: str
+    fingerprint: str = Field(description="SHA-256 over the data set's files")
+    items: int = Field(ge=0)
+
+
+class Metric(_Strict):
+    """One number with its sample count and its 95 % interval; `interval` is null where none can be given."""
+
+    value: float
+    unit: Literal["percent", "ratio", "count", "images/s", "seconds", "bytes", "score"]
+    n: int = Field(ge=0, description="items that the value rests on")
+    interval: tuple[float, float] | None = None
+    spread: float | None = Field(default=None, description="sample standard deviation over the seeds")
+    higher_is_better: bool = True
+
+
+class Item(_Strict):
+    """The outcome of one item; the headline metric averages `outcome` (1 right, 0 wrong, or a share)."""
+
+    id: str
+    group: str
+    outcome: float
+    details: dict[str, float | str] = {}
+
+
+class Comparison(_Strict):
+    """This tower minus the baseline on the same items."""
+
+    metric: str
+    difference: float
+    interval: tuple[float, float] | None
+    test: str
+    p_value: float = Field(ge=0, le=1)
+    wins: int = Field(ge=0, description="items that only this tower gets right")
+    losses: int = Field(ge=0, description="items that only the baseline gets right")
+
+
+class Run(_Strict):
+    """How it was measured: enough to do it again."""
+
+    command: list[str]
+    started: datetime
+    wall_seconds: float
+    peak_memory_bytes: int = Field(description="peak resident memory of the process")
+    seeds: list[int]
+    versions: dict[str, str]
+    device: str
+
+
+class Result(_Strict):
+    """One evaluation of one tower, optionally beside the same evaluation of a baseline."""
+
+    schema_version: Literal[1] = SCHEMA
+    benchmark: str
+    protocol: str
+    subject: Subject
+    data: DataSource
+    metrics: dict[str, Metric]
+    items: list[Item]
+    run: Run
+    baseline: "Result | None" = None
+    comparisons: list[Comparison] = []
+
+
+def write_result(result: Result, path: Path) -> None:
+    """Write `result` as JSON to `path`; an existing file is replaced only by a complete one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(result.model_dump_json(indent=1) + "\n")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_result(path: Path) -> Result:
+    """Read a result file.
+
+    Raises:
+        InputError: the file is missing, is not JSON, or does not follow this version's schema.
+    """
+    try:
+        return Result.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); give a result file's path") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "the file"
+        raise InputError(
+            f"{path}: {field}: {first['msg']}; no result file of schema {SCHEMA}: measure again"
+        ) from error
+
+
+class Clock:
+    """Collects what `Run` records while a measurement goes on."""
+
+    def __init__(self, seeds: list[int], device: str) -> None:
+        self._seeds, self._device = seeds, device
+        self._started, self._begin = datetime.now(UTC), time.perf_counter()
+
+    def stop(self) -> Run:
+        """Return the record of the run from the clock's start until now."""
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return Run(
+            command=[Path(sys.argv[0]).name, *sys.argv[1:]],
+            started=self._started,
+            wall_seconds=time.perf_counter() - self._begin,
+            peak_memory_bytes=peak if platform.system() == "Darwin" else peak * 1024,
+            seeds=self._seeds,
+            versions={"python": platform.python_version()} | dict(_installed()),
+            device=self._device,
+        )
+
+
+def _installed() -> Iterator[tuple[str, str]]:
+    for package in PACKAGES:
+        try:
+            yield package, importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue

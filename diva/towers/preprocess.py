@@ -1,0 +1,72 @@
+"""What a tower wants to see: size, colour statistics, interpolation and resize mode, as one value."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import open_clip
+import torch
+from open_clip.transform import PreprocessCfg, image_transform_v2
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2 import functional as F
+
+
+@dataclass(frozen=True, kw_only=True)
+class TowerInput:
+    """The preprocessing that belongs to one tower's weights.
+
+    Attributes:
+        size: (height, width) in pixels.
+        mean, std: of each RGB channel in the 0..1 range.
+        interpolation: "bicubic" or "bilinear".
+        resize_mode: "shortest" (resize the short side, crop the centre) or "squash" (resize both sides).
+        antialias: whether resizing a tensor low-passes it first, as PIL does.
+    """
+
+    size: tuple[int, int]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    interpolation: str
+    resize_mode: str
+    antialias: bool = True
+
+    @classmethod
+    def of(cls, model: torch.nn.Module) -> Self:
+        """Return the preprocessing that open_clip holds for `model`."""
+        cfg: dict[str, Any] = open_clip.get_model_preprocess_cfg(model)
+        size = cfg["size"]
+        return cls(
+            size=(size, size) if isinstance(size, int) else (int(size[0]), int(size[1])),
+            mean=tuple(cfg["mean"]),
+            std=tuple(cfg["std"]),
+            interpolation=cfg["interpolation"],
+            resize_mode=cfg["resize_mode"],
+        )
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy with some fields changed."""
+        return replace(self, **changes)
+
+    def image_transform(self) -> Callable[[Image.Image], Tensor]:
+        """Return open_clip's own evaluation transform: PIL image → normalised [3, H, W] float32."""
+        cfg = PreprocessCfg(
+            size=self.size,
+            mean=self.mean,
+            std=self.std,
+            interpolation=self.interpolation,
+            resize_mode=self.resize_mode,
+        )
+        return image_transform_v2(cfg, is_train=False)
+
+    def from_rgb(self, rgb: Tensor) -> Tensor:
+        """Resize square `rgb` [B, 3, S, S] in 0..1 to the tower's size and normalise it; float32.
+
+        On a square image "shortest" and "squash" agree, so the mode plays no part here.
+        """
+        mode = InterpolationMode(self.interpolation)
+        resized = F.resize(rgb, list(self.size), interpolation=mode, antialias=self.antialias)
+        if self.interpolation == "bicubic":
+            resized = resized.clamp(0, 1)  # bicubic overshoots at edges; PIL clips there too
+        return F.normalize(resized, list(self.mean), list(self.std))
