@@ -1,18 +1,32 @@
-"""Reading a checkpoint file safely, and saying exactly why it does not fit a model."""
+"""Reading a file of tensors safely: what it is is told from its bytes, and no object is ever unpickled."""
 
 import hashlib
 import pickle
+import re
+import struct
+import zipfile
+from collections.abc import Mapping
+from enum import Enum
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from diva.errors import InputError
-from diva.towers.recognise import recognise
 
-SHOWN = 3  # keys named of each kind of misfit; the counts are always given
+LEGACY_HEAD = pickle.dumps(torch.serialization.MAGIC_NUMBER, protocol=2)  # of torch.save before torch 1.6
+
+
+class Container(Enum):
+    """What a file of weights is made of."""
+
+    SAFETENSORS = "safetensors"
+    TORCH = "torch zip"
+    LEGACY = "torch pickle"
+    TORCHSCRIPT = "TorchScript archive"
 
 
 def file_sha256(path: Path) -> str:
@@ -21,63 +35,98 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """Read the tensors of a `.safetensors`, `.pt`, `.pth` or `.bin` checkpoint on the CPU.
+def container_of(path: Path) -> Container:
+    """Tell what `path` is made of from its first bytes; its name plays no part.
+
+    Raises:
+        InputError: there is no such file, or it is no file of weights.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such checkpoint file; docs/data.md says where each one comes from")
+    with path.open("rb") as file:
+        head = file.read(128)
+    if not head:
+        raise InputError(f"{path}: is empty; fetch it again")
+    if head.startswith(b"version https://git-lfs"):
+        raise InputError(f"{path}: is a Git LFS pointer instead of the weights; run 'git lfs pull' beside it")
+    if head.startswith(b"PK\x03\x04"):
+        if not zipfile.is_zipfile(path):
+            raise InputError(f"{path}: is cut short (the archive's end is missing); fetch it again")
+        with zipfile.ZipFile(path) as archive:
+            scripted = any("/code/" in name for name in archive.namelist())
+        return Container.TORCHSCRIPT if scripted else Container.TORCH
+    if len(head) > 8 and head[8:9] == b"{" and struct.unpack("<Q", head[:8])[0] < 2**32:
+        return Container.SAFETENSORS
+    if head.startswith(LEGACY_HEAD):
+        return Container.LEGACY
+    if head[:1] == b"\x80" and head[1] <= pickle.HIGHEST_PROTOCOL:
+        raise InputError(
+            f"{path}: refused, because it is a pickle of Python objects, which could run code when it is read;"
+            " ask its author for safetensors"
+        )
+    raise InputError(f"{path}: is no checkpoint (neither safetensors nor torch); give a file of weights")
+
+
+def read_state_dict(path: Path, *, allow_torchscript: bool = False) -> dict[str, Tensor]:
+    """Read the tensors of a checkpoint on the CPU.
 
     A training checkpoint's `state_dict` entry and the `module.` prefix of data-parallel runs are unwrapped.
-    Nothing but tensors is ever unpickled.
+
+    Args:
+        path: a safetensors file, a file of `torch.save`, or a TorchScript archive, whatever its suffix.
+        allow_torchscript: also read a TorchScript archive, through `torch.jit.load`; such a file carries code.
 
     Raises:
         InputError: the file is missing, damaged, or holds something other than tensors.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: no such checkpoint file; docs/data.md says where each one comes from")
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(
-            f"{path}: not a readable checkpoint of tensors ({reason}); fetch it again"
-        ) from error
-    content = content.get("state_dict", content) if isinstance(content, dict) else content
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise InputError(f"{path}: holds no state dict of tensors; give a model's checkpoint")
-    return {key.removeprefix("module."): value for key, value in content.items()}
+    return state_dict_of(read_content(path, allow_torchscript=allow_torchscript), path)
 
 
-def load_strictly(model: nn.Module, state: dict[str, Tensor], path: Path) -> None:
-    """Load `state` into `model`; every key must be there, with the right shape.
-
-    open_clip's own loader resizes position embeddings that do not fit; a tower at another input size is
-    another tower, so here that is an error.
+def state_dict_of(content: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
+    """Unwrap the state dict in what `read_content` returned for `path`.
 
     Raises:
-        InputError: keys are missing, unexpected or of the wrong shape; the sentence names them and the
-            architecture that the checkpoint looks like.
+        InputError: there is something other than tensors in it.
     """
-    own = model.state_dict()
-    missing = sorted(own.keys() - state.keys())
-    unexpected = sorted(state.keys() - own.keys())
-    misshapen = sorted(
-        f"{key} {tuple(state[key].shape)} instead of {tuple(own[key].shape)}"
-        for key in own.keys() & state.keys()
-        if own[key].shape != state[key].shape
-    )
-    problems = [
-        f"{len(keys)} {kind} ({', '.join(keys[:SHOWN])}{', …' if len(keys) > SHOWN else ''})"
-        for kind, keys in (
-            ("missing", missing),
-            ("unexpected", unexpected),
-            ("of the wrong shape", misshapen),
+    state = content.get("state_dict", content)
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise InputError(f"{path}: holds no state dict of tensors; give a model's checkpoint")
+    return {key.removeprefix("module."): value for key, value in state.items()}
+
+
+def read_content(path: Path, *, allow_torchscript: bool = False) -> Mapping[str, Any]:
+    """Read what a checkpoint holds, as it was saved; nothing but tensors and plain values is unpickled.
+
+    Raises:
+        InputError: the file is missing, damaged, unsafe, or no dictionary.
+    """
+    container = container_of(path)
+    if container is Container.TORCHSCRIPT and not allow_torchscript:
+        raise InputError(
+            f"{path}: is a TorchScript archive, which carries code; if you trust it, give --allow-torchscript"
         )
-        if keys
-    ]
-    if problems:
-        looks_like = recognise(state)
-        hint = (
-            f"; it looks like {looks_like}" if looks_like else "; its architecture is not one of open_clip's"
-        )
-        raise InputError(f"{path}: does not fit the model: keys {', '.join(problems)}{hint}")
-    model.load_state_dict(state)
+    content = _read(path, container)
+    if not isinstance(content, Mapping):
+        raise InputError(f"{path}: holds no state dict of tensors; give a model's checkpoint")
+    return content
+
+
+def _read(path: Path, container: Container) -> Any:
+    try:
+        if container is Container.SAFETENSORS:
+            return load_file(path)
+        if container is Container.TORCHSCRIPT:
+            return torch.jit.load(str(path), map_location="cpu").state_dict()
+        # mapped, so that a research checkpoint of a whole diffusion model costs what its tower costs
+        mapped = container is Container.TORCH
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except SafetensorError as error:
+        raise InputError(f"{path}: is cut short or damaged ({error}); fetch it again") from error
+    except Exception as error:  # a damaged pickle makes its reader raise anything at all
+        found = re.search(r"GLOBAL ([\w.]+)", str(error))
+        if found:
+            raise InputError(
+                f"{path}: refused, because it holds a Python object that could run code when it is read"
+                f" ({found[1]}); ask its author for safetensors"
+            ) from error
+        raise InputError(f"{path}: is cut short or damaged ({type(error).__name__}); fetch it again") from error

@@ -1,5 +1,6 @@
-"""A whole CLIP model by name: zoo name, open_clip architecture, open_clip folder, or hub repository."""
+"""A whole CLIP model: by zoo name or architecture, or from any file or folder that holds one."""
 
+import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,13 +14,17 @@ from open_clip import CLIP, CustomTextCLIP
 from torch import Tensor, nn
 
 from diva.errors import InputError, did_you_mean
-from diva.towers.checkpoint import file_sha256, load_strictly, read_state_dict
+from diva.towers.build import ImageOnly, build_image_only, build_model, load_strictly
+from diva.towers.checkpoint import file_sha256
+from diva.towers.family import activation_in, activation_warning
+from diva.towers.formats import TowerSource, read_tower
+from diva.towers.formats.transformers_folder import shards
+from diva.towers.hub import fetch
 from diva.towers.preprocess import TowerInput
 from diva.towers.tower import Tower
 from diva.towers.zoo import ZOO
 
-WEIGHTS = "open_clip_model.safetensors"
-CONFIG = "open_clip_config.json"
+log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
@@ -27,113 +32,147 @@ class Clip:
     """An image tower with the text tower that it was trained with.
 
     Attributes:
-        model: open_clip's own model, unpatched.
-        architecture: open_clip's name, or the folder's for a local one.
+        model: open_clip's own model, unpatched; `ImageOnly` where the weights have no text tower.
+        architecture: open_clip's name, or the folder's where open_clip has none.
         source: what the user named.
-        weights: the file that the weights were read from; None for random weights.
+        weights: the file that the weights were read from (of several shards, their index); None for random ones.
         input: the preprocessing that belongs to the weights.
+        config: open_clip's model configuration.
+        tokenizer_folder: where the tokenizer's files lie, if they came with the weights.
         tower: the image side, reading tokens in the joint space.
     """
 
-    model: CLIP | CustomTextCLIP
+    model: CLIP | CustomTextCLIP | ImageOnly
     architecture: str
     source: str
     weights: Path | None
     input: TowerInput
+    config: dict[str, Any]
+    tokenizer_folder: Path | None = None
     tower: Tower = field(init=False)
 
     def __post_init__(self) -> None:
         self.tower = Tower(self.model.visual)
 
+    @property
+    def has_text(self) -> bool:
+        """Whether there is a text tower beside the image tower."""
+        return not isinstance(self.model, ImageOnly)
+
     @cached_property
     def sha256(self) -> str:
-        """SHA-256 of the weights file; "random" where there is none."""
-        return file_sha256(self.weights) if self.weights else "random"
+        """SHA-256 of the weights file; of several shards, that of their hashes; "random" where there is none."""
+        if self.weights is None:
+            return "random"
+        hashes = [file_sha256(shard) for shard in shards(self.weights)]
+        return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
     @cached_property
     def tokenizer(self) -> Callable[[Sequence[str]], Tensor]:
         """open_clip's tokenizer for this model: texts → [B, context length] int64.
 
         Raises:
-            InputError: its vocabulary is neither packaged nor cached nor reachable.
+            InputError: there is no text tower, or its vocabulary is neither beside the weights nor on this machine.
         """
+        self._require_text()
+        text = self.config["text_cfg"]
+        options = {**text.get("tokenizer_kwargs", {}), "context_length": text.get("context_length", 77)}
+        if not text.get("hf_tokenizer_name"):
+            return open_clip.SimpleTokenizer(**options)
+        name = str(self.tokenizer_folder or text["hf_tokenizer_name"])
         try:
-            return open_clip.get_tokenizer(self.architecture)
+            return open_clip.tokenizer.HFTokenizer(name, tokenizer_mode=text.get("tokenizer_mode"), **options)
         except OSError as error:
             raise InputError(
                 f"{self.source}: the tokenizer of {self.architecture} is not on this machine; put its files"
-                " into the tower's open_clip folder, or fetch it once with a network"
+                " beside the weights, or fetch it once with a network"
             ) from error
 
     @torch.no_grad()
     def encode_text(self, texts: Sequence[str]) -> Tensor:
-        """Encode `texts` to [B, D] in the joint space, before L2 normalisation."""
+        """Encode `texts` to [B, D] in the joint space, before L2 normalisation.
+
+        Raises:
+            InputError: there is no text tower.
+        """
+        tokens = self.tokenizer(list(texts))
+        assert not isinstance(self.model, ImageOnly)  # which the tokenizer says in a sentence
         device = next(self.model.parameters()).device
-        return self.model.encode_text(self.tokenizer(list(texts)).to(device))
+        return self.model.encode_text(tokens.to(device))
+
+    def _require_text(self) -> None:
+        if not self.has_text:
+            raise InputError(
+                f"{self.source}: has an image tower alone, and a text tower is needed here; give the whole model"
+            )
 
 
-def load_clip(name: str, checkpoint: Path | None = None, *, random_weights: bool = False) -> Clip:
+def load_clip(
+    name: str, checkpoint: Path | None = None, *, random_weights: bool = False, allow_torchscript: bool = False
+) -> Clip:
     """Load a CLIP model in float32 on the CPU, in `eval()`.
 
     Args:
-        name: a zoo name, an open_clip architecture, an open_clip folder (with or without `local-dir:`),
-            or `hf-hub:owner/repository`.
-        checkpoint: the weights file, for a zoo name or an architecture.
+        name: a zoo name, an open_clip architecture, a file of weights, a folder of open_clip (with or without
+            `local-dir:`), of transformers or of a training run, or `hf-hub:owner/repository`.
+        checkpoint: the weights, for a zoo name or an architecture; the name then decides the activation and
+            the preprocessing.
         random_weights: build the architecture without weights, for timing and tests.
+        allow_torchscript: also read TorchScript archives, which carry code.
 
     Raises:
-        InputError: the name is unknown, or the checkpoint is missing, damaged or of another architecture.
+        InputError: the name is unknown, or the weights are missing, damaged or of another architecture.
     """
-    if name.startswith(("hf-hub:", "local-dir:")) or Path(name).is_dir():
-        return _load_folder_or_hub(name)
+    if name.startswith("hf-hub:"):
+        return _assemble(read_tower(fetch(name.removeprefix("hf-hub:"))), name)
+    architectures = open_clip.list_models()
+    path = Path(name.removeprefix("local-dir:"))
+    if name.startswith("local-dir:") or (path.exists() and name not in (*ZOO, *architectures)):
+        if checkpoint is not None:
+            raise InputError(f"tower.checkpoint: belongs to a zoo name or an architecture, but {path} has weights")
+        return _assemble(read_tower(path, allow_torchscript=allow_torchscript), str(path))
     entry = ZOO.get(name)
     architecture = entry.architecture if entry else name
-    if architecture not in open_clip.list_models():
-        valid = [*ZOO, *open_clip.list_models()]
-        raise InputError(
-            f"tower.name: '{name}' is no zoo name, architecture or folder; {did_you_mean(name, valid)}"
-        )
+    if architecture not in architectures:
+        hint = did_you_mean(name, (*ZOO, *architectures))
+        raise InputError(f"tower.name: '{name}' is no zoo name, architecture, file or folder; {hint}")
     if checkpoint is None and not random_weights:
         where = f" (its weights are hf-hub:{entry.hub}; see docs/data.md)" if entry else ""
         raise InputError(f"tower.checkpoint: '{name}' needs a local weights file{where}")
-    preprocess: dict[str, Any] = entry.preprocess if entry else {}
-    model = _create(architecture, force_preprocess_cfg=preprocess)
-    if checkpoint is not None:
-        load_strictly(model, fit_to(model, read_state_dict(checkpoint)), checkpoint)
-    return Clip(model, architecture, name, checkpoint, TowerInput.of(model))
+    config = open_clip.get_model_config(architecture)
+    if checkpoint is None:
+        model = build_model(config, entry.preprocess if entry else {})
+        return Clip(model, architecture, name, None, TowerInput.of(model), config)
+    source = read_tower(checkpoint, allow_torchscript=allow_torchscript)
+    model = build_model(config, entry.preprocess if entry else source.preprocess)
+    load_strictly(model, source.state, source.weights)
+    warning = activation_warning(activation_in(config), source.family)
+    if warning:
+        log.warning("%s: %s", checkpoint, warning)
+    return Clip(model, architecture, name, source.weights, TowerInput.of(model), config, source.tokenizer)
 
 
-def fit_to(model: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the text tower's keys and drop bookkeeping entries where open_clip's older layout needs it."""
-    state = {
-        key: value
-        for key, value in state.items()
-        if key not in ("input_resolution", "context_length", "vocab_size")
-    }
-    if not hasattr(model, "positional_embedding") and "positional_embedding" in state:
-        return open_clip.factory.convert_to_custom_text_state_dict(state)
-    return state
-
-
-def _load_folder_or_hub(name: str) -> Clip:
-    if not name.startswith("hf-hub:"):
-        folder = Path(name.removeprefix("local-dir:"))
-        name = f"local-dir:{folder}"
-        if not (folder / CONFIG).is_file():
-            raise InputError(f"{folder}: no {CONFIG}; give a folder in open_clip's format")
-        weights = folder / WEIGHTS
-        model = _create(name, load_weights=False)
-        load_strictly(model, read_state_dict(weights), weights)
+def _assemble(source: TowerSource, name: str) -> Clip:
+    """Build the model that `source` describes and fill in its weights."""
+    for warning in source.warnings:
+        log.warning("%s: %s", source.path, warning)
+    if not source.config:
+        raise InputError(
+            f"{source.path}: fits none of open_clip's architectures; give a folder with its configuration"
+        )
+    if source.has_text:
+        model = build_model(source.config, source.preprocess)
     else:
-        model, weights = _create(name), None
-    return Clip(model, name, name.removeprefix("local-dir:"), weights, TowerInput.of(model))
+        projected = "visual.proj" in source.state or "timm_model_name" in source.config["vision_cfg"]
+        model = build_image_only(source.config, source.preprocess, projected=projected)
+    load_strictly(model, source.state, source.weights)
+    if source.activation == "gelu_tanh":
+        _approximate_gelu(model)
+    model_input = TowerInput.of(model)
+    return Clip(model, source.architecture, name, source.weights, model_input, source.config, source.tokenizer)
 
 
-def _create(name: str, **options: Any) -> CLIP | CustomTextCLIP:
-    # open_clip logs every step of a construction at INFO and warns of random weights that are loaded next
-    logger = logging.getLogger()
-    before, logger.level = logger.level, max(logger.level, logging.ERROR)
-    try:
-        return open_clip.create_model(name, pretrained_text=False, **options).eval()
-    finally:
-        logger.level = before
+def _approximate_gelu(model: nn.Module) -> None:
+    for module in model.modules():
+        if isinstance(module, nn.GELU):
+            module.approximate = "tanh"

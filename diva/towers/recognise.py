@@ -3,70 +3,135 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import open_clip
+import timm
 import torch
+from open_clip.model import CLIPTextCfg, CLIPVisionCfg
 from torch import Tensor
+
+# a field of these changes what a ViT computes, so an architecture that sets it is not a plain CLIP
+UNUSUAL = ("attentional_pool", "no_ln_pre", "ls_init_value", "final_ln_after_pool", "pos_embed_type", "pool_type")
 
 
 @dataclass(frozen=True)
-class Shape:
-    """What distinguishes the image towers of open_clip's ViTs.
+class ImageShape:
+    """What distinguishes the image towers.
 
     Attributes:
-        embed_dim: width of the joint space; width: of the trunk; layers: number of blocks;
-        patch: patch side in pixels; grid: patches a side.
+        width: of the trunk; mlp: hidden width of its blocks' MLPs; layers: number of blocks;
+        patch: patch side in pixels; grid: patches a side; attention_pooling: SigLIP's kind of trunk.
     """
+
+    width: int
+    mlp: int
+    layers: int
+    patch: int
+    grid: int
+    attention_pooling: bool
+
+
+@dataclass(frozen=True)
+class TextShape:
+    """What distinguishes the text towers: embed_dim is the width of the joint space."""
 
     embed_dim: int
     width: int
     layers: int
-    patch: int
-    grid: int
+    context: int
+    vocabulary: int
 
 
-def recognise(state: Mapping[str, Tensor]) -> str | None:
-    """Return the names of open_clip's architectures that `state` fits, or None.
+def recognise(state: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """Return the names of open_clip's architectures that `state`, in open_clip's keys, fits; may be empty.
 
     The activation leaves no trace in the weights, so `ViT-L-14` and `ViT-L-14-quickgelu` are both named.
     """
-    shape = _shape_of_state(state)
-    if shape is None:
+    image, text = image_shape(state), _text_shape(state)
+    if image is None:
+        return ()
+    configs = ((name, open_clip.get_model_config(name)) for name in open_clip.list_models())
+    plain = ((name, config) for name, config in configs if _is_plain(config) and text in (None, _text_of(config)))
+    return tuple(name for name, config in plain if _may_be(config, image) and image_shape_of(config) == image)
+
+
+def matching_name(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> str | None:
+    """Return open_clip's name for exactly the architecture `config`, whose weights are `state`, or None."""
+    own = _comparable(config)
+    return next((name for name in recognise(state) if _comparable(open_clip.get_model_config(name)) == own), None)
+
+
+def image_shape(state: Mapping[str, Tensor]) -> ImageShape | None:
+    """Return the shape of the image tower in `state`, or None where there is no ViT tower."""
+    if "visual.conv1.weight" in state and "visual.positional_embedding" in state:
+        blocks, first, pooling = "visual.transformer.resblocks.", "mlp.c_fc.weight", False
+        patch, positions = state["visual.conv1.weight"], len(state["visual.positional_embedding"]) - 1
+    elif "visual.trunk.attn_pool.latent" in state and "visual.trunk.pos_embed" in state:
+        blocks, first, pooling = "visual.trunk.blocks.", "mlp.fc1.weight", True
+        patch, positions = state["visual.trunk.patch_embed.proj.weight"], state["visual.trunk.pos_embed"].shape[1]
+    else:
         return None
-    names = [
-        name for name in open_clip.list_models() if _may_be(name, shape) and _shape_of_model(name) == shape
-    ]
-    return " or ".join(names) or None
+    layers, mlp = count_blocks(state, blocks), state.get(f"{blocks}0.{first}", patch)
+    return ImageShape(patch.shape[0], mlp.shape[0], layers, patch.shape[-1], math.isqrt(positions), pooling)
 
 
-def _may_be(name: str, shape: Shape) -> bool:
-    config = open_clip.get_model_config(name)
-    if "multimodal_cfg" in config or "hf_model_name" in config["text_cfg"]:
-        return False  # captioners, and text towers that would be fetched from the hub
-    grid = config["vision_cfg"].get("image_size", 224) // shape.patch
-    return config["embed_dim"] == shape.embed_dim and grid == shape.grid
+def image_shape_of(config: Mapping[str, Any]) -> ImageShape:
+    """Return the shape of the image tower that open_clip's `config` describes."""
+    vision = CLIPVisionCfg(**config["vision_cfg"])
+    if vision.timm_model_name:
+        return _trunk_shape(vision.timm_model_name)
+    patch, grid = vision.patch_size, vision.image_size // vision.patch_size
+    return ImageShape(vision.width, int(vision.width * vision.mlp_ratio), vision.layers, patch, grid, False)
 
 
-def _shape_of_model(name: str) -> Shape | None:
-    with torch.device("meta"):
-        model = open_clip.create_model(name, device="meta", load_weights=False, pretrained_text=False)
-    return _shape_of_state(model.state_dict())
-
-
-def _layers(state: Mapping[str, Tensor], prefix: str) -> int:
+def count_blocks(state: Mapping[str, Tensor], prefix: str) -> int:
+    """Return how many numbered blocks `state` has under `prefix`."""
     return len({key[len(prefix) :].split(".")[0] for key in state if key.startswith(prefix)})
 
 
-def _shape_of_state(state: Mapping[str, Tensor]) -> Shape | None:
-    if "visual.conv1.weight" in state and "visual.proj" in state:
-        positions, patch = state["visual.positional_embedding"].shape[0] - 1, state["visual.conv1.weight"]
-        embed_dim, layers = state["visual.proj"].shape[1], _layers(state, "visual.transformer.resblocks.")
-    elif "visual.trunk.patch_embed.proj.weight" in state and "visual.trunk.attn_pool.latent" in state:
-        positions, patch = (
-            state["visual.trunk.pos_embed"].shape[1],
-            state["visual.trunk.patch_embed.proj.weight"],
-        )
-        embed_dim, layers = patch.shape[0], _layers(state, "visual.trunk.blocks.")
-    else:
+@cache
+def _trunk_shape(name: str) -> ImageShape:
+    with torch.device("meta"):
+        trunk = timm.create_model(name, num_classes=0, global_pool="map")
+    shape = image_shape({f"visual.trunk.{key}": value for key, value in trunk.state_dict().items()})
+    assert shape is not None  # a trunk with attention pooling
+    return shape
+
+
+def _comparable(config: Mapping[str, Any]) -> tuple[Any, ...]:
+    vision, text = CLIPVisionCfg(**config["vision_cfg"]), CLIPTextCfg(**config["text_cfg"])
+    return config["embed_dim"], bool(config.get("quick_gelu")), vision, text
+
+
+def _is_plain(config: Mapping[str, Any]) -> bool:
+    vision, text = config["vision_cfg"], config["text_cfg"]
+    if "multimodal_cfg" in config or "hf_model_name" in text or isinstance(vision.get("layers"), list):
+        return False  # captioners, text towers that would be fetched from the hub, ResNets
+    return vision.get("timm_pool") == "map" if "timm_model_name" in vision else not set(UNUSUAL) & vision.keys()
+
+
+def _may_be(config: Mapping[str, Any], image: ImageShape) -> bool:
+    # told without building anything; a grid may be rounded down (384 px in patches of 14)
+    vision = config["vision_cfg"]
+    side = vision.get("image_size", CLIPVisionCfg.image_size)
+    return ("timm_model_name" in vision) == image.attention_pooling and side // image.patch == image.grid
+
+
+def _text_shape(state: Mapping[str, Tensor]) -> TextShape | None:
+    text = {key.removeprefix("text."): value for key, value in state.items() if not key.startswith("visual.")}
+    if not {"token_embedding.weight", "positional_embedding"} <= text.keys():
         return None
-    return Shape(embed_dim, patch.shape[0], layers, patch.shape[-1], math.isqrt(positions))
+    vocabulary, width = text["token_embedding.weight"].shape
+    if "text_projection.weight" in text:
+        embed_dim = text["text_projection.weight"].shape[0]
+    else:
+        embed_dim = text["text_projection"].shape[1] if "text_projection" in text else width
+    layers, context = count_blocks(text, "transformer.resblocks."), len(text["positional_embedding"])
+    return TextShape(embed_dim, width, layers, context, vocabulary)
+
+
+def _text_of(config: Mapping[str, Any]) -> TextShape:
+    text = CLIPTextCfg(**config["text_cfg"])
+    return TextShape(config["embed_dim"], text.width, text.layers, text.context_length, text.vocab_size)

@@ -60,9 +60,7 @@ dfn-vit-h14-378       DFN ViT-H/14       ViT-H-14-378-quickgelu    dfn5b        
 def _read_table() -> dict[str, ZooEntry]:
     entries = {}
     for line in _TABLE.strip().splitlines():
-        name, title, architecture, tag, size, parameters, before, after = (
-            cell.strip() for cell in line.split("|")
-        )
+        name, title, architecture, tag, size, parameters, before, after = re.split(r"\s{2,}", line)
         entries[name] = ZooEntry(
             name=name,
             title=title,

@@ -1,0 +1,236 @@
+"""Batches for the trainer, with the state that a checkpoint needs."""
+
+import logging
+import math
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, Self
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from diva.data.streams import BadImage, Barren, Cursor, ImageStreams, Sample
+from diva.errors import InputError, RunError
+
+logger = logging.getLogger("diva.data")
+
+JUDGED = 100  # images seen before the share of unusable ones means anything
+SHOWN = 3  # unusable images that an error names; all are in the log
+
+
+class Batch(NamedTuple):
+    """Images that are trained on together.
+
+    Attributes:
+        pixels: [B, 3, S, S] uint8.
+        keys: the images' names within the source.
+        indices: [B] int64, the items' numbers in the whole run, over all processes.
+    """
+
+    pixels: Tensor
+    keys: list[str]
+    indices: Tensor
+
+
+class Progress(NamedTuple):
+    """How far a stream was used: its cursor, and the images behind it over all passes."""
+
+    cursor: Cursor
+    seen: int = 0
+    skipped: int = 0
+
+    def after(self, sample: Sample) -> "Progress":
+        """Return the progress once `sample` was used."""
+        skipped = len(sample.bad)
+        return Progress(sample.cursor, self.seen + 1 + skipped, self.skipped + skipped)
+
+
+class Loader:
+    """Endless batches of one process; `close` it, or use it in a `with` statement.
+
+    Its state is that of the last batch that was handed out, whatever the workers have prepared since.
+    """
+
+    def __init__(
+        self,
+        dataset: ImageStreams,
+        batch_size: int,
+        *,
+        workers: int = 0,
+        max_bad_share: float = 0.01,
+        pin_memory: bool = False,
+    ) -> None:
+        """Prepare to read `dataset`; the workers start with the first batch.
+
+        Args:
+            dataset: this process's streams, at their beginning.
+            batch_size: images a batch.
+            workers: processes that decode; 0 decodes in this one.
+            max_bad_share: share of unusable images above which the run stops.
+            pin_memory: hand out page-locked batches, for copies to an accelerator that overlap its work.
+
+        Raises:
+            InputError: the workers cannot share the streams evenly.
+        """
+        dataset.check_workers(workers)
+        self._dataset, self._batch_size, self._workers = dataset, batch_size, workers
+        self._max_bad_share, self._pin_memory = max_bad_share, pin_memory
+        self._items = 0
+        self._progress: dict[int, Progress] = {}
+        self._bad: list[BadImage] = []  # the first few
+        self._samples: Iterator[Sample | Barren] | None = None
+
+    @property
+    def cursors(self) -> dict[int, Cursor]:
+        """The place in each stream that was entered."""
+        return {stream: progress.cursor for stream, progress in self._progress.items()}
+
+    @property
+    def seen(self) -> int:
+        """Images used or skipped so far."""
+        return sum(progress.seen for progress in self._progress.values())
+
+    @property
+    def skipped(self) -> int:
+        """Unusable images so far; an image counts again in every pass."""
+        return sum(progress.skipped for progress in self._progress.values())
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Return this loader: it has one position only."""
+        return self
+
+    def __next__(self) -> Batch:
+        """Return the next batch.
+
+        Raises:
+            RunError: too many images are unusable, a stream has no usable image, or a worker died.
+        """
+        if self._samples is None:
+            self._samples = self._start()
+        samples = [self._take(self._samples) for _ in range(self._batch_size)]
+        for sample in samples:
+            stream = sample.cursor.stream
+            before = self._progress.get(stream, Progress(sample.cursor))
+            self._progress[stream] = before.after(sample)
+        self._items += len(samples)
+        self._judge()
+        shape = (len(samples), *samples[0].pixels.shape)
+        pixels = torch.empty(shape, dtype=torch.uint8, pin_memory=self._pin_memory)
+        torch.stack([sample.pixels for sample in samples], out=pixels)
+        keys = [sample.key for sample in samples]
+        return Batch(pixels, keys, torch.tensor([sample.index for sample in samples]))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the position behind the last batch, in plain JSON values.
+
+        `items` counts the whole run's items and `streams` lists this process's share, so that `merge_states`
+        can make one state of all processes', from which any number of processes can go on.
+        """
+        return {
+            **self._identity(),
+            "items": self._items * self._dataset.world_size,
+            "progress": [
+                {**progress.cursor._asdict(), "seen": progress.seen, "skipped": progress.skipped}
+                for _, progress in sorted(self._progress.items())
+            ],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state`: this process's own, or all processes' merged.
+
+        Raises:
+            InputError: the state belongs to another order of the images.
+        """
+        for field, value in self._identity().items():
+            if state[field] != value:
+                name = "seed" if field == "seed" else f"data.{field}"
+                raise InputError(f"{name}: {value} is not the checkpoint's {state[field]}; set it back to resume")
+        world_size = self._dataset.world_size
+        if state["items"] % world_size:
+            raise InputError(
+                f"the checkpoint's {state['items']} images cannot be shared by {world_size} processes;"
+                " resume with the number of processes that wrote it"
+            )
+        self.close()
+        self._items = state["items"] // world_size
+        self._progress = {
+            entry["stream"]: Progress(
+                Cursor(entry["stream"], entry["epoch"], entry["position"]), entry["seen"], entry["skipped"]
+            )
+            for entry in state["progress"]
+            if entry["stream"] % world_size == self._dataset.rank
+        }
+
+    def close(self) -> None:
+        """Stop the workers; the next batch would start them again at the same place."""
+        self._samples = None  # the iterator's own finaliser joins them
+
+    def __enter__(self) -> Self:
+        """Return this loader."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop the workers."""
+        self.close()
+
+    def _identity(self) -> dict[str, int]:
+        """Return what must not change for a position to keep its meaning."""
+        dataset = self._dataset
+        return {"seed": dataset.seed, "streams": dataset.streams, "shuffle_buffer": dataset.shuffle_buffer}
+
+    def _start(self) -> Iterator[Sample | Barren]:
+        loader = DataLoader(
+            self._dataset.at(self.cursors, self._items),
+            batch_size=None,
+            num_workers=self._workers,
+            # samples, not batches: enough for the next batch to be ready when it is asked for
+            prefetch_factor=max(2, math.ceil(self._batch_size / self._workers)) if self._workers else None,
+            worker_init_fn=_leave_process_group,
+            generator=torch.Generator(),  # the global one belongs to the trainer
+        )
+        return iter(loader)
+
+    def _take(self, samples: Iterator[Sample | Barren]) -> Sample:
+        try:
+            sample = next(samples)
+        except RuntimeError as error:
+            raise RunError(
+                f"data.workers: one of {self._workers} failed ({str(error).splitlines()[0]}); if it was killed, use"
+                " fewer or give them more memory, shared memory included"
+            ) from error
+        for bad in sample.bad:
+            logger.warning("skipped %s: %s", *bad)
+        self._bad = [*self._bad, *sample.bad][:SHOWN]
+        if isinstance(sample, Barren):
+            raise RunError(
+                f"data.source: stream {sample.stream} of {self._dataset.streams} met no usable image in a whole"
+                f" pass{_named(sample.bad[:SHOWN])}; repair {self._dataset.source.spec} or lower data.streams"
+            )
+        return sample
+
+    def _judge(self) -> None:
+        seen, skipped = self.seen, self.skipped
+        judged = seen >= JUDGED or any(progress.cursor.epoch for progress in self._progress.values())
+        if judged and skipped > self._max_bad_share * seen:
+            raise RunError(
+                f"data: {skipped} of {seen} images ({skipped / seen:.1%}) are unusable, more than"
+                f" data.max_bad_share = {self._max_bad_share:.1%}{_named(self._bad)}; repair the source or raise"
+                " the limit"
+            )
+
+
+def merge_states(states: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Merge the states of all processes after the same number of batches into one for all of them."""
+    return {**states[0], "progress": [entry for state in states for entry in state["progress"]]}
+
+
+def _named(bad: Sequence[BadImage]) -> str:
+    return f" (first: {', '.join(f'{key}: {reason}' for key, reason in bad)})" if bad else ""
+
+
+def _leave_process_group(_worker: int) -> None:
+    """Keep signals to the whole group (Ctrl-C, a scheduler's SIGTERM) to the trainer, which ends its workers."""
+    os.setsid()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -1,0 +1,83 @@
+"""A `datasets` dataset on disk, as `Dataset.save_to_disk` writes it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from datasets import Dataset, Image, load_from_disk
+
+from diva.data.raw import UnusableError
+from diva.data.source import Source
+from diva.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The image of one row."""
+
+    dataset: Dataset = field(repr=False)
+    column: str
+    number: int
+
+    @property
+    def key(self) -> str:
+        """The row's number."""
+        return str(self.number)
+
+    def load(self) -> bytes:
+        """Return the encoded bytes, from the table or from the file that it refers to.
+
+        Raises:
+            UnusableError: the row has no image.
+        """
+        cell = self.dataset[self.number][self.column]
+        if cell is None:
+            raise UnusableError("the row holds no image")
+        return cell["bytes"] or Path(cell["path"]).read_bytes()
+
+
+@dataclass(frozen=True)
+class SavedDatasetSource(Source):
+    """The rows of a dataset; each is a unit of its own, so their order is shuffled completely.
+
+    Attributes:
+        dataset: the image column alone, undecoded.
+        column: its name.
+    """
+
+    kind = "datasets"
+    dataset: Dataset = field(repr=False)
+    column: str
+
+    @classmethod
+    def open(cls, spec: str, folder: Path) -> Self:
+        """Open a saved dataset; its images are in the column `image`, or else in the first image column.
+
+        Raises:
+            InputError: it cannot be opened, holds several splits, or has no image column.
+        """
+        try:
+            dataset = load_from_disk(str(folder))
+        except (OSError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(f"data.source: {spec}: no readable dataset ({reason}); save it again") from error
+        if not isinstance(dataset, Dataset):
+            raise InputError(
+                f"data.source: {spec} holds several splits; give one of the folders"
+                f" {', '.join(f'{spec}/{split}' for split in dataset)}"
+            )
+        columns = [name for name, feature in dataset.features.items() if isinstance(feature, Image)]
+        if not columns:
+            raise InputError(
+                f"data.source: {spec} has no image column (its columns: {', '.join(dataset.column_names)});"
+                " cast one to datasets.Image and save it again"
+            )
+        column = "image" if "image" in columns else columns[0]
+        encoded = dataset.select_columns(column).cast_column(column, Image(decode=False))
+        names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+        return cls(spec, folder, names, encoded, column)
+
+    def units(self, stream: int, streams: int) -> Sequence[tuple[Row]]:
+        """Return every `streams`-th row, from number `stream` on."""
+        return [(Row(self.dataset, self.column, row),) for row in range(stream, len(self.dataset), streams)]

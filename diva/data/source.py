@@ -1,0 +1,95 @@
+"""What every source of images can do, whatever files it lies in."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence, Sized
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+from diva.data.raw import Damage, RawImage
+from diva.errors import InputError
+
+EXTENSIONS = frozenset({"jpg", "jpeg", "png", "webp"})
+
+
+class Unit(Iterable[RawImage], Sized, Protocol):
+    """Images that are read one after another; the order of the units is what is shuffled first."""
+
+
+@dataclass(frozen=True)
+class Source(ABC):
+    """Images in files below one folder.
+
+    Attributes:
+        kind: the word that `diva data inspect` shows.
+        spec: what the user named.
+        root: the folder that `names` are relative to.
+        names: the files, sorted.
+    """
+
+    kind: ClassVar[str]
+    spec: str
+    root: Path
+    names: Sequence[str] = field(repr=False)
+
+    @abstractmethod
+    def units(self, stream: int, streams: int) -> Sequence[Unit]:
+        """Return the share of the images that belongs to one of `streams` disjoint streams."""
+
+    def images(self) -> Iterator[RawImage]:
+        """Yield all images in the source's own order, and a `Damage` wherever a file cannot be read on."""
+        return chain.from_iterable(self.units(0, 1))
+
+
+def count_images(source: Source) -> int:
+    """Return the number of images of `source`, without decoding any.
+
+    For tars the count is img2dataset's own (`XXXXX_stats.json` beside the shard) or, without one, the number
+    of image members.
+
+    Raises:
+        InputError: a statistics file is not one of img2dataset's.
+    """
+    return sum(map(len, source.units(0, 1)))
+
+
+def require_images(source: Source, streams: int) -> None:
+    """Check that each of `streams` streams can have an image of its own.
+
+    Raises:
+        InputError: there are fewer images, or none; damaged files are named.
+    """
+    images, damaged = 0, []
+    for raw in source.images():
+        if isinstance(raw, Damage):
+            damaged.append(f"{raw.key}: {raw.reason}")
+        else:
+            images += 1
+        if images == streams:
+            return
+    reasons = f" ({'; '.join(damaged)})" if damaged else ""
+    if not images:
+        raise InputError(f"data.source: {source.spec} holds no readable image{reasons}; fetch or write it again")
+    raise InputError(
+        f"data.streams: {source.spec} holds only {images} readable images{reasons} for {streams} streams;"
+        f" lower data.streams to at most {images} or give more images"
+    )
+
+
+def size_in_bytes(source: Source) -> int:
+    """Return the size of the source's files together."""
+    return sum((source.root / name).stat().st_size for name in source.names)
+
+
+def fingerprint(source: Source) -> str:
+    """Return the SHA-256 over the sorted relative names and sizes of the source's files, in hexadecimal.
+
+    It is cheap, since no content is read: it tells another selection of files from this one, but not an
+    edited file that kept its length.
+    """
+    digest = hashlib.sha256()
+    for name in source.names:
+        digest.update(f"{name}\0{(source.root / name).stat().st_size}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()

@@ -1,0 +1,90 @@
+"""Finding a recipe, following what it extends, applying overrides, and saying what is wrong with it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import ValidationError
+
+from diva.errors import InputError, did_you_mean
+from diva.recipes.schema import Recipe
+
+FOLDER = Path(__file__).parent
+
+
+def packaged_recipes() -> dict[str, Path]:
+    """Return the recipes that ship with the package, by name such as `diva/openai-vit-l14-224`."""
+    return {path.relative_to(FOLDER).with_suffix("").as_posix(): path for path in sorted(FOLDER.rglob("*.yaml"))}
+
+
+def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
+    """Load a recipe by its packaged name or its path, and apply `key=value` overrides in order.
+
+    A recipe that holds `extends: NAME` starts from that one: mappings merge, lists are replaced, and so is a part
+    whose `kind` or `type` changes. An override replaces the value that it names.
+
+    Raises:
+        InputError: no such recipe, not YAML, an unknown field, a wrong type or a missing value.
+    """
+    config = _read(name)
+    for override in overrides:
+        _apply(config, override)
+    try:
+        return Recipe.model_validate(OmegaConf.to_container(config, resolve=True))
+    except ValidationError as error:
+        raise InputError(f"{name}: {_sentence(error)}") from error
+    except OmegaConfBaseException as error:
+        raise InputError(f"{name}: {str(error).splitlines()[0]}") from error
+
+
+def write_recipe(recipe: Recipe, path: Path) -> None:
+    """Write the resolved recipe, every field with its value, as YAML."""
+    path.write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+
+
+def _read(name: str) -> DictConfig:
+    packaged = packaged_recipes()
+    path = packaged.get(name) or Path(name)
+    if not path.is_file():
+        raise InputError(f"{name}: no such recipe file or packaged recipe; {did_you_mean(name, packaged)}")
+    try:
+        config = OmegaConf.load(path)
+    except (yaml.YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a YAML file ({' '.join(str(error).split())})") from error
+    if not isinstance(config, DictConfig):
+        raise InputError(f"{path}: a recipe is a mapping of fields; see diva/recipes for examples")
+    parent = config.pop("extends", None)
+    if parent is None:
+        return config
+    return OmegaConf.create(_merge(OmegaConf.to_container(_read(parent)), OmegaConf.to_container(config)))
+
+
+def _merge(base: Any, change: Any) -> Any:
+    """Merge mappings field by field, but start afresh where the change names another kind or type of part."""
+    if not (isinstance(base, dict) and isinstance(change, dict)):
+        return change
+    if any(name in change and change[name] != base.get(name) for name in ("kind", "type")):
+        return change
+    return base | {key: _merge(base[key], value) if key in base else value for key, value in change.items()}
+
+
+def _apply(config: DictConfig, override: str) -> None:
+    key, equals, _ = override.partition("=")
+    if not equals or not key:
+        raise InputError(f"'{override}': an override is written key=value, for example training.micro_batch=8")
+    try:
+        value: Any = OmegaConf.from_dotlist([f"value={override[len(key) + 1 :]}"])["value"]
+        OmegaConf.update(config, key, value, merge=False, force_add=True)
+    except (yaml.YAMLError, OmegaConfBaseException, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"'{override}': cannot be applied ({str(error).splitlines()[0]})") from error
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    # the location of a field in a union also holds the union member's tag; a recipe's author never wrote it
+    tags = {"random", "all", "windows", "pooled", "none", "sgd", "adamw"}
+    where = ".".join(str(part) for part in first["loc"] if part not in tags) or "the recipe"
+    return f"{where}: {first['msg'][0].lower()}{first['msg'][1:]}"

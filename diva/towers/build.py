@@ -1,0 +1,113 @@
+"""From a configuration and tensors to an open_clip model, or the exact reason why they do not fit."""
+
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import open_clip
+import torch
+from open_clip import CLIP, CustomTextCLIP
+from torch import Tensor, nn
+
+from diva.errors import InputError
+from diva.towers.formats.open_clip_folder import CONFIG
+from diva.towers.misfit import misfit
+from diva.towers.recognise import recognise
+
+# stands for the text tower that an image tower alone was not trained with; never kept
+NO_TEXT = {"context_length": 1, "vocab_size": 1, "width": 64, "heads": 1, "layers": 0}
+
+
+class ImageOnly(nn.Module):
+    """An image tower without the text tower that would give its embeddings a meaning in words."""
+
+    def __init__(self, visual: nn.Module) -> None:
+        """Wrap `visual`, the image side of an open_clip model."""
+        super().__init__()
+        self.visual = visual
+
+    def encode_image(self, image: Tensor, normalize: bool = False) -> Tensor:
+        """Encode `image` [B, 3, H, W] to [B, D], L2-normalised where asked."""
+        features = self.visual(image)
+        return nn.functional.normalize(features, dim=-1) if normalize else features
+
+
+def build_model(config: Mapping[str, Any], preprocess: Mapping[str, Any]) -> CLIP | CustomTextCLIP:
+    """Build open_clip's model of `config` with random weights on the CPU in `eval()`.
+
+    Args:
+        config: open_clip's `model_cfg`.
+        preprocess: open_clip's `preprocess_cfg`, kept with the model.
+    """
+    with TemporaryDirectory() as folder, _quiet_open_clip():
+        document = {"model_cfg": dict(config), "preprocess_cfg": dict(preprocess)}
+        (Path(folder) / CONFIG).write_text(json.dumps(document))
+        model = open_clip.create_model(f"local-dir:{folder}", load_weights=False, pretrained_text=False)
+    return model.eval()
+
+
+def build_image_only(config: Mapping[str, Any], preprocess: Mapping[str, Any], *, projected: bool) -> ImageOnly:
+    """Build the image side of `config` alone.
+
+    Args:
+        config, preprocess: as for `build_model`.
+        projected: whether the weights have the projection to the joint space. Without one the tokens stay in the
+            trunk's own space: the projection is the identity, and no part of the weights.
+    """
+    visual = build_model({**config, "custom_text": True, "text_cfg": NO_TEXT}, preprocess).visual
+    if not projected:
+        width = visual.proj.shape[0]
+        del visual.proj
+        visual.register_buffer("proj", torch.eye(width), persistent=False)
+    return ImageOnly(visual)
+
+
+def load_strictly(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
+    """Load `state` into `model`; every key must be there, with the right shape.
+
+    open_clip's own loader resizes position embeddings that do not fit; a tower at another input size is
+    another tower, so here that is an error.
+
+    Raises:
+        InputError: keys are missing, unexpected or of the wrong shape; the sentence names them and the
+            architecture that the checkpoint looks like.
+    """
+    own = model.state_dict()
+    state = _fit_layout(own, state)
+    misshapen = [
+        f"{key} {tuple(state[key].shape)} instead of {tuple(own[key].shape)}"
+        for key in own.keys() & state.keys()
+        if own[key].shape != state[key].shape
+    ]
+    problem = misfit(own.keys() - state.keys(), state.keys() - own.keys(), misshapen)
+    if problem:
+        known = " or ".join(recognise(state))
+        hint = f"it looks like {known}" if known else "its architecture is not one of open_clip's"
+        raise InputError(f"{path}: does not fit the model: {problem}; {hint}")
+    model.load_state_dict(state)
+
+
+def _fit_layout(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Bring older layouts of the same tensors into today's: the text tower's prefix, scalars of shape [1]."""
+    fitted = dict(state)
+    if "text.positional_embedding" in own and "positional_embedding" in fitted:
+        fitted = open_clip.factory.convert_to_custom_text_state_dict(fitted)
+    for key in ("logit_scale", "logit_bias"):
+        if key in fitted and key in own and fitted[key].numel() == own[key].numel():
+            fitted[key] = fitted[key].reshape(own[key].shape)
+    return fitted
+
+
+@contextmanager
+def _quiet_open_clip() -> Iterator[None]:
+    # open_clip logs every step of a construction and warns of random weights that are loaded next
+    logger = logging.getLogger()
+    before, logger.level = logger.level, max(logger.level, logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.level = before

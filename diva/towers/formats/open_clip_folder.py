@@ -1,0 +1,59 @@
+"""open_clip's folder: weights, `open_clip_config.json`, and a tokenizer where the text tower has its own."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from diva.errors import InputError
+from diva.towers.checkpoint import read_state_dict
+from diva.towers.family import activation_in, family_of
+from diva.towers.formats.source import TowerSource, tokenizer_folder
+from diva.towers.recognise import matching_name
+
+CONFIG = "open_clip_config.json"
+WEIGHTS = "open_clip_model.safetensors"
+# open_clip's own order of preference
+WEIGHT_FILES = (
+    WEIGHTS,
+    "open_clip_pytorch_model.safetensors",
+    "open_clip_pytorch_model.bin",
+    "open_clip_pytorch_model.pth",
+)
+
+
+def read_open_clip_folder(folder: Path) -> TowerSource:
+    """Read a folder in open_clip's format.
+
+    Raises:
+        InputError: its configuration or its weights are missing or damaged.
+    """
+    config, preprocess = _read_config(folder / CONFIG)
+    weights = next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)
+    if weights is None:
+        raise InputError(f"{folder}: has no weights ({WEIGHTS}); fetch them into the folder")
+    state = read_state_dict(weights)
+    architecture = matching_name(config, state) or folder.resolve().name
+    return TowerSource(
+        format="open_clip folder",
+        path=folder,
+        weights=weights,
+        state=state,
+        architecture=architecture,
+        config=config,
+        preprocess=preprocess,
+        activation=activation_in(config),
+        tokenizer=tokenizer_folder(folder),
+        family=family_of(folder),
+    )
+
+
+def _read_config(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    try:
+        document = json.loads(path.read_text())
+        config = document["model_cfg"]
+        missing = {"embed_dim", "vision_cfg", "text_cfg"} - config.keys()
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise InputError(f"{path}: is no open_clip configuration ({error}); fetch it again") from error
+    if missing:
+        raise InputError(f"{path}: model_cfg lacks {', '.join(sorted(missing))}; fetch it again")
+    return config, document.get("preprocess_cfg", {})

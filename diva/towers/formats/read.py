@@ -1,0 +1,35 @@
+"""Telling the formats apart."""
+
+from pathlib import Path
+
+from diva.errors import InputError
+from diva.towers.formats.bare_file import read_bare_file
+from diva.towers.formats.open_clip_folder import CONFIG, read_open_clip_folder
+from diva.towers.formats.source import TowerSource
+from diva.towers.formats.transformers_folder import read_transformers_folder
+
+
+def read_tower(path: Path, *, allow_torchscript: bool = False) -> TowerSource:
+    """Read the tower in `path`, whatever the format.
+
+    Args:
+        path: an open_clip folder, a transformers folder, a training run's folder (its `tower/` is read), or a
+            file of weights.
+        allow_torchscript: also read a TorchScript archive, which carries code.
+
+    Raises:
+        InputError: there is nothing there, or nothing that holds a tower.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder; give a tower's weights or folder")
+    if path.is_file():
+        return read_bare_file(path, allow_torchscript=allow_torchscript)
+    if (path / CONFIG).is_file():
+        return read_open_clip_folder(path)
+    if (path / "config.json").is_file():
+        return read_transformers_folder(path)
+    if (path / "tower").is_dir():
+        return read_tower(path / "tower")
+    raise InputError(
+        f"{path}: holds no tower; a folder has {CONFIG} (open_clip), config.json (transformers) or tower/ (a run)"
+    )

@@ -1,0 +1,58 @@
+"""What every format is read into: a tower in open_clip's terms, before a model is built."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from diva.towers.family import activation_warning
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TowerSource:
+    """The content of a file or folder that holds a tower.
+
+    Attributes:
+        format: what it is, in words.
+        path: the file or folder that was read.
+        weights: the file that the tensors come from (of several shards, their index).
+        state: the tensors, in open_clip's keys and in the file's own dtypes.
+        architecture: open_clip's name, or the folder's where open_clip has none.
+        config: open_clip's model configuration; empty where the tensors fit no known architecture.
+        preprocess: open_clip's preprocessing fields, as far as they are known.
+        activation: "quickgelu", "gelu" or "gelu_tanh".
+        tokenizer: the folder of the tokenizer's files, where there are any.
+        family: who trained the base weights, where the format or a name tells it.
+        doubts: a sentence for each thing that was assumed.
+    """
+
+    format: str
+    path: Path
+    weights: Path
+    state: dict[str, Tensor] = field(repr=False)
+    architecture: str
+    config: dict[str, Any]
+    preprocess: dict[str, Any]
+    activation: str
+    tokenizer: Path | None = None
+    family: str | None = None
+    doubts: tuple[str, ...] = ()
+
+    @property
+    def has_text(self) -> bool:
+        """Whether there is a text tower beside the image tower."""
+        return any(key.endswith("token_embedding.weight") for key in self.state)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """A sentence for each thing that was assumed or does not agree."""
+        wrong = activation_warning(self.activation, self.family)
+        return (wrong, *self.doubts) if wrong else self.doubts
+
+
+def tokenizer_folder(folder: Path) -> Path | None:
+    """Return `folder` where it holds a tokenizer of transformers', or None."""
+    return folder if any((folder / name).is_file() for name in TOKENIZER_FILES) else None

@@ -1,0 +1,187 @@
+"""A folder of transformers': CLIPModel, CLIPVisionModel, SiglipModel or SiglipVisionModel.
+
+GenHancer and DCR release their towers so. The tensors are read from the files themselves, not through
+`from_pretrained`, which fills in what is missing.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import open_clip
+from torch import Tensor
+from transformers import CLIPConfig, CLIPVisionConfig, SiglipConfig, SiglipVisionConfig
+
+from diva.errors import InputError
+from diva.towers.checkpoint import read_state_dict
+from diva.towers.family import family_of
+from diva.towers.formats.source import TowerSource, tokenizer_folder
+from diva.towers.formats.transformers_keys import VISION, clip_keys, siglip_keys
+from diva.towers.recognise import matching_name, recognise
+
+CONFIGS: dict[Any, Any] = {
+    "clip": CLIPConfig,
+    "clip_vision_model": CLIPVisionConfig,
+    "siglip": SiglipConfig,
+    "siglip_vision_model": SiglipVisionConfig,
+}
+WEIGHT_FILES = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+ACTIVATIONS = {"quick_gelu": "quickgelu", "gelu": "gelu", "gelu_pytorch_tanh": "gelu_tanh"}
+INTERPOLATIONS = {2: "bilinear", 3: "bicubic"}  # PIL's numbers
+PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
+TORCH_EPS = 1e-5  # of layer norms, and what open_clip builds where nothing is said
+
+
+def read_transformers_folder(folder: Path) -> TowerSource:
+    """Read a CLIP or SigLIP folder of transformers'.
+
+    Raises:
+        InputError: it holds another kind of model, or its files are missing or damaged.
+    """
+    fields = _read_json(folder / "config.json")
+    kind = str(fields.get("model_type"))
+    if kind not in CONFIGS:
+        raise InputError(f"{folder}: holds a transformers model of type '{kind}'; give a CLIP or SigLIP folder")
+    config = CONFIGS[kind].from_dict(fields)
+    vision, text = getattr(config, "vision_config", config), getattr(config, "text_config", None)
+    weights = next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)
+    if weights is None:
+        raise InputError(f"{folder}: has no weights ({WEIGHT_FILES[0]}); fetch them into the folder")
+    theirs = _with_prefix(_read_shards(weights))
+    siglip = kind.startswith("siglip")
+    state = (siglip_keys if siglip else clip_keys)(theirs).to_ours(theirs, str(weights))
+    if not any(key.endswith("token_embedding.weight") for key in state):
+        text = None
+    activation = _activation(folder, vision, text)
+    model = _siglip_config(folder, vision, state) if siglip else _clip_config(vision, text, state, activation)
+    return TowerSource(
+        format=f"transformers {_class_name(state, siglip=siglip)} folder",
+        path=folder,
+        weights=weights,
+        state=state,
+        architecture=(matching_name(model, state) if text else None) or folder.resolve().name,
+        config=model,
+        preprocess=_preprocess(folder, siglip=siglip),
+        activation=activation,
+        tokenizer=tokenizer_folder(folder),
+        family=family_of(folder),
+    )
+
+
+def shards(weights: Path) -> list[Path]:
+    """Return the files that `weights` stands for: itself, or those that an index names.
+
+    Raises:
+        InputError: the index is damaged.
+    """
+    if not weights.name.endswith(".index.json"):
+        return [weights]
+    names = _read_json(weights).get("weight_map", {}).values()
+    return [weights.parent / name for name in sorted(set(names))]
+
+
+def _read_shards(weights: Path) -> dict[str, Tensor]:
+    state: dict[str, Tensor] = {}
+    for shard in shards(weights):
+        state |= read_state_dict(shard)
+    return {key: value for key, value in state.items() if not key.endswith("position_ids")}  # counts, not weights
+
+
+def _with_prefix(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Give the tensors of a vision model that is saved alone the prefix that they have elsewhere."""
+    if "embeddings.patch_embedding.weight" in state:
+        return {f"{VISION}.{key}": value for key, value in state.items()}
+    return state
+
+
+def _class_name(state: dict[str, Tensor], *, siglip: bool) -> str:
+    if any(key.endswith("token_embedding.weight") for key in state):
+        return "SiglipModel" if siglip else "CLIPModel"
+    if siglip:
+        return "SiglipVisionModel"
+    return "CLIPVisionModelWithProjection" if "visual.proj" in state else "CLIPVisionModel"
+
+
+def _activation(folder: Path, vision: Any, text: Any) -> str:
+    names = {part.hidden_act for part in (vision, text) if part is not None}
+    name = names.pop()
+    if names or name not in ACTIVATIONS:
+        described = " and ".join(sorted({name, *names}))
+        raise InputError(f"{folder / 'config.json'}: hidden_act: {described}; known: {', '.join(ACTIVATIONS)}")
+    return ACTIVATIONS[name]
+
+
+def _clip_config(vision: Any, text: Any, state: dict[str, Tensor], activation: str) -> dict[str, Any]:
+    proj = state.get("visual.proj")
+    return {
+        "embed_dim": vision.hidden_size if proj is None else proj.shape[1],
+        "quick_gelu": activation == "quickgelu",
+        "vision_cfg": {
+            **_part(vision),
+            "image_size": vision.image_size,
+            "patch_size": vision.patch_size,
+            "head_width": vision.hidden_size // vision.num_attention_heads,
+        },
+        "text_cfg": {
+            **_part(text),
+            "context_length": text.max_position_embeddings,
+            "vocab_size": text.vocab_size,
+            "heads": text.num_attention_heads,
+        }
+        if text
+        else {},
+    }
+
+
+def _part(part: Any) -> dict[str, Any]:
+    # open_clip rounds width × ratio down
+    ratio = part.intermediate_size / part.hidden_size
+    exact = int(part.hidden_size * ratio) == part.intermediate_size
+    fields = {
+        "width": part.hidden_size,
+        "layers": part.num_hidden_layers,
+        "mlp_ratio": ratio if exact else (part.intermediate_size + 0.5) / part.hidden_size,
+    }
+    return fields if part.layer_norm_eps == TORCH_EPS else {**fields, "norm_kwargs": {"eps": part.layer_norm_eps}}
+
+
+def _siglip_config(folder: Path, vision: Any, state: dict[str, Tensor]) -> dict[str, Any]:
+    """Return open_clip's configuration of the same shape; timm builds no trunk that it has no name for."""
+    configs = [open_clip.get_model_config(name) for name in recognise(state)]
+    config = next((config for config in configs if config["vision_cfg"]["image_size"] == vision.image_size), None)
+    if config is None:
+        raise InputError(f"{folder}: is a SigLIP of a shape that open_clip has no name for; use a published one")
+    return dict(config)
+
+
+def _preprocess(folder: Path, *, siglip: bool) -> dict[str, Any]:
+    """Return open_clip's fields of the folder's image processor, or the family's own where there is none."""
+    path = next((folder / name for name in PROCESSOR_FILES if (folder / name).is_file()), None)
+    fields = _read_json(path) if path else {}
+    fields = fields.get("image_processor", fields)
+    size, resample = fields.get("size"), fields.get("resample", 3)
+    if resample not in INTERPOLATIONS:
+        raise InputError(f"{path}: resample: {resample}; only 2 (bilinear) and 3 (bicubic) are known")
+    squash = "height" in size if isinstance(size, dict) else siglip
+    mean, std = ([0.5] * 3, [0.5] * 3) if siglip else (open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD)
+    return {
+        "mean": list(fields.get("image_mean") or mean),
+        "std": list(fields.get("image_std") or std),
+        "interpolation": INTERPOLATIONS[resample],
+        "resize_mode": "squash" if squash else "shortest",
+    }
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        fields = json.loads(path.read_text())
+    except ValueError as error:
+        raise InputError(f"{path}: is no JSON ({error}); fetch it again") from error
+    if not isinstance(fields, dict):
+        raise InputError(f"{path}: is no configuration; fetch it again")
+    return fields

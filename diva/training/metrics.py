@@ -1,0 +1,84 @@
+"""What a run says while it goes on: a line of JSON every few steps, a progress bar, and trackers."""
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import psutil
+import torch
+from accelerate import Accelerator
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+
+class Metrics:
+    """Writes `metrics.jsonl`, the bar and accelerate's trackers, on the main process alone."""
+
+    def __init__(self, accelerator: Accelerator, path: Path, *, total: int, start: int) -> None:
+        """Continue the metrics of a run at step `start` of `total`; later lines of an earlier try are dropped."""
+        self._accelerator, self._path = accelerator, path
+        if accelerator.is_main_process:
+            _truncate(path, start)
+        self._bar = Progress(
+            TextColumn("{task.fields[stage]}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[shown]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            disable=not accelerator.is_main_process,
+        )
+        self._task = self._bar.add_task("", total=total, completed=start, stage="starting", shown="")
+        self._mark = (time.perf_counter(), 0)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def write(self, step: int, stage: str, images: int, values: Mapping[str, Any]) -> None:
+        """Record `values` of `step`, with the speed since the last call."""
+        (then, before), now = self._mark, time.perf_counter()
+        line = {
+            "step": step,
+            "stage": stage,
+            "images": images,
+            **values,
+            "images_per_second": (images - before) / (now - then) if before else None,
+            "memory_gib": _memory_gib(self._accelerator.device),
+        }
+        self._mark = (now, images)
+        if self._accelerator.is_main_process:
+            with self._path.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+        numbers = {key: value for key, value in line.items() if isinstance(value, int | float)}
+        self._accelerator.log(numbers, step=step)
+        speed = line["images_per_second"]
+        shown = f"loss {line['loss']:.4f}  {f'{speed:.1f} images/s  ' if speed else ''}{line['memory_gib']:.1f} GiB"
+        self._bar.update(self._task, completed=step, stage=stage, shown=shown)
+
+
+def _truncate(path: Path, start: int) -> None:
+    if not path.is_file():
+        return
+    kept = [line for line in path.read_text().splitlines(keepends=True) if json.loads(line)["step"] <= start]
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text("".join(kept))
+    os.replace(temporary, path)
+
+
+def _memory_gib(device: torch.device) -> float:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**30
+    return psutil.Process().memory_info().rss / 2**30
