@@ -76,10 +76,29 @@ def zoo() -> None:
     print_zoo()
 
 
+@bench.command("mmvp")
+def bench_mmvp(
+    tower: Annotated[str, typer.Option(help="zoo name, open_clip architecture or folder, or any tower file")],
+    data: Annotated[Path, typer.Option(help="the MMVP-VLM folder, with Questions.csv")],
+    against: Annotated[str | None, typer.Option(help="baseline tower, measured on the same pairs")] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="weights file of --tower")] = None,
+    against_checkpoint: Annotated[Path | None, typer.Option(help="weights file of --against")] = None,
+    out: Annotated[Path | None, typer.Option(help="result file to write")] = None,
+    protocol: Annotated[str, typer.Option(help="pooled, or one of DIVA's published ones")] = "pooled",
+    seeds: Annotated[int, typer.Option(help="draws of a random protocol")] = 5,
+    batch: Annotated[int, typer.Option(help="images encoded at once")] = 32,
+    device: Annotated[str, typer.Option(help="torch device")] = "cpu",
+) -> None:
+    """MMVP-VLM: nine visual patterns, scored by pairs."""
+    from benchmarks.mmvp_vlm.command import run
+
+    run(tower, against, checkpoint, against_checkpoint, data, out, protocol, seeds, batch, device)
+
+
 @data.command("inspect")
 def data_inspect(source: Annotated[str, typer.Argument(help="folder, shard pattern or datasets folder")]) -> None:
     """Say what a training source holds and whether its images can be read."""
-    from diva.data.inspect import print_inspection
+    from diva.data.show import print_inspection
 
     print_inspection(source)
 

@@ -18,14 +18,15 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from diva.errors import InputError
+from diva.errors import InputError, RunError
 
 SCHEMA: Final = 1
 PACKAGES = ("diva", "torch", "torchvision", "open_clip_torch", "timm", "transformers", "diffusers", "numpy")
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    # JSON has no NaN: a figure that could not be computed must be left out, not written as one
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 class Subject(_Strict):
@@ -107,14 +108,21 @@ class Result(_Strict):
 
 
 def write_result(result: Result, path: Path) -> None:
-    """Write `result` as JSON to `path`; an existing file is replaced only by a complete one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write `result` as JSON to `path`; an existing file is replaced only by a complete one.
+
+    Raises:
+        RunError: the place cannot be written to.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(result.model_dump_json(indent=1) + "\n")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary.write_text(result.model_dump_json(indent=1) + "\n", encoding="utf-8")
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise RunError(f"{path}: the result cannot be written ({error.strerror}); give another path") from error
 
 
 def read_result(path: Path) -> Result:
@@ -130,8 +138,9 @@ def read_result(path: Path) -> Result:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "the file"
+        remedy = "read it with the version of diva that wrote it" if field == "schema_version" else "measure again"
         raise InputError(
-            f"{path}: {field}: {first['msg']}; no result file of schema {SCHEMA}: measure again"
+            f"{path}: {field}: {first['msg']}; this is no result file of schema {SCHEMA}: {remedy}"
         ) from error
 
 
@@ -144,16 +153,24 @@ class Clock:
 
     def stop(self) -> Run:
         """Return the record of the run from the clock's start until now."""
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return Run(
             command=[Path(sys.argv[0]).name, *sys.argv[1:]],
             started=self._started,
             wall_seconds=time.perf_counter() - self._begin,
-            peak_memory_bytes=peak if platform.system() == "Darwin" else peak * 1024,
+            peak_memory_bytes=_peak_memory_bytes(),
             seeds=self._seeds,
             versions={"python": platform.python_version()} | dict(_installed()),
             device=self._device,
         )
+
+
+def _peak_memory_bytes() -> int:
+    if platform.system() == "Linux":
+        # getrusage would do, but there its peak outlives exec: a child starts with that of its parent
+        fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+        return int(fields["VmHWM"].split()[0]) * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if platform.system() == "Darwin" else peak * 1024
 
 
 def _installed() -> Iterator[tuple[str, str]]:

@@ -4,6 +4,7 @@ import logging
 import math
 import os
 import signal
+import traceback
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Self
 
@@ -107,9 +108,7 @@ class Loader:
         Raises:
             RunError: too many images are unusable, a stream has no usable image, or a worker died.
         """
-        if self._samples is None:
-            self._samples = self._start()
-        samples = [self._take(self._samples) for _ in range(self._batch_size)]
+        samples = [self._take() for _ in range(self._batch_size)]
         for sample in samples:
             stream = sample.cursor.stream
             before = self._progress.get(stream, Progress(sample.cursor))
@@ -125,7 +124,7 @@ class Loader:
     def state_dict(self) -> dict[str, Any]:
         """Return the position behind the last batch, in plain JSON values.
 
-        `items` counts the whole run's items and `streams` lists this process's share, so that `merge_states`
+        `items` counts the whole run's items and `progress` lists this process's streams, so that `merge_states`
         can make one state of all processes', from which any number of processes can go on.
         """
         return {
@@ -192,10 +191,14 @@ class Loader:
         )
         return iter(loader)
 
-    def _take(self, samples: Iterator[Sample | Barren]) -> Sample:
+    def _take(self) -> Sample:
+        if self._samples is None:
+            self._samples = self._start()
         try:
-            sample = next(samples)
+            sample = next(self._samples)
         except RuntimeError as error:
+            traceback.clear_frames(error.__traceback__)  # they hold the iterator, and with it the workers
+            self.close()
             raise RunError(
                 f"data.workers: one of {self._workers} failed ({str(error).splitlines()[0]}); if it was killed, use"
                 " fewer or give them more memory, shared memory included"

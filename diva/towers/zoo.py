@@ -9,8 +9,6 @@ from dataclasses import dataclass
 
 import open_clip
 
-from diva.errors import InputError, did_you_mean
-
 
 @dataclass(frozen=True, kw_only=True)
 class ZooEntry:
@@ -75,14 +73,3 @@ def _read_table() -> dict[str, ZooEntry]:
 
 
 ZOO: dict[str, ZooEntry] = _read_table()
-
-
-def zoo_entry(name: str) -> ZooEntry:
-    """Return the published tower called `name`.
-
-    Raises:
-        InputError: there is none of that name.
-    """
-    if name not in ZOO:
-        raise InputError(f"tower: no published tower is called '{name}'; {did_you_mean(name, ZOO)}")
-    return ZOO[name]

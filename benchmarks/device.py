@@ -1,0 +1,20 @@
+"""Turning a `--device` into a torch device that this machine has."""
+
+import torch
+
+from diva.errors import InputError
+
+
+def usable_device(name: str) -> torch.device:
+    """Return the torch device called `name`.
+
+    Raises:
+        InputError: torch knows no such device, or this machine has none.
+    """
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch asserts that it was built with CUDA
+        reason = str(error).splitlines()[0]
+        raise InputError(f"--device: '{name}' cannot be used here ({reason}); 'cpu' always works") from error
+    return device

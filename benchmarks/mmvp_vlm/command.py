@@ -1,0 +1,66 @@
+"""`diva bench mmvp`: one tower, or two side by side, on MMVP-VLM."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks.comparison import compare
+from benchmarks.device import usable_device
+from benchmarks.mmvp_vlm.dataset import read_mmvp
+from benchmarks.mmvp_vlm.evaluate import AVERAGE, evaluate
+from benchmarks.mmvp_vlm.protocols import find_protocol
+from benchmarks.mmvp_vlm.show import show
+from diva.errors import InputError
+from diva.results import write_result
+from diva.towers import load_clip
+
+
+def run(
+    tower: str,
+    against: str | None,
+    checkpoint: Path | None,
+    against_checkpoint: Path | None,
+    data: Path,
+    out: Path | None,
+    protocol: str,
+    seeds: int,
+    batch: int,
+    device: str,
+) -> None:
+    """Measure `tower`, and `against` where given, print the table, and write the result file to `out`.
+
+    Args:
+        tower, against: names that `diva.towers.load_clip` takes.
+        checkpoint, against_checkpoint: the weights files of `tower` and `against`.
+        data: the MMVP-VLM folder.
+        protocol: a name from `benchmarks.mmvp_vlm.protocols.PROTOCOLS`.
+        seeds: how many draws a random protocol makes; a deterministic one makes none.
+        batch: images that are encoded at once.
+        device: a torch device.
+
+    Raises:
+        InputError: a name, a file or a number cannot be used; nothing has been measured then, unless an image
+            turns out to be undecodable.
+    """
+    for option, value in (("--seeds", seeds), ("--batch", batch)):
+        if value < 1:
+            raise InputError(f"{option}: {value} is too few; give 1 or more")
+    if against is None and against_checkpoint is not None:
+        raise InputError(f"--against-checkpoint: {against_checkpoint} has no tower; name it with --against")
+    if out is not None and out.is_dir():
+        raise InputError(f"--out: {out} is a folder; give the result file's path")
+    chosen, where, pairs = find_protocol(protocol), usable_device(device), read_mmvp(data)
+    named = [(tower, checkpoint)] if against is None else [(tower, checkpoint), (against, against_checkpoint)]
+    clips = [load_clip(name, weights) for name, weights in named]
+    progress = Console(stderr=True)
+    results = [
+        evaluate(clip, pairs, chosen, seeds=range(seeds), batch=batch, device=where, console=progress)
+        for clip in clips
+    ]
+    result = results[0]
+    if against is not None:
+        result.baseline = results[1]
+        result.comparisons = [compare(result, results[1], AVERAGE)]
+    show(result, Console())
+    if out is not None:
+        write_result(result, out)

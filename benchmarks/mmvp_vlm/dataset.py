@@ -1,0 +1,169 @@
+"""Reading an MMVP-VLM folder in its official layout.
+
+`Questions.csv` has the columns Question ID, Type and Statement. Consecutive rows form a pair, an odd id and the
+even id after it; its images are `<images>/<type of the first row>/<id>.jpg`. The images' folder is called
+`MLLM_VLM Images` in the published data set and in MMVP's own script, `MMVP_VLM_Images` in MMVP's README, and
+`MLLM_VLM_Images` in DIVA; the README also draws underscores for the spaces of a type. All are accepted.
+
+MMVP's script leaves the type out of the scores and takes the category from the position (pair index // 15, in
+the order of `TITLES`). Here the type decides: for the 135 published pairs that is the same, and it asks for
+neither nine categories nor fifteen pairs in each. A published type is shown by its title in the paper.
+"""
+
+import csv
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+from PIL import Image
+
+from diva.errors import InputError
+from diva.towers.checkpoint import file_sha256
+
+NAME = "MMVP-VLM"
+QUESTIONS = "Questions.csv"
+COLUMNS = ("Question ID", "Type", "Statement")
+IMAGE_FOLDERS = ("MLLM_VLM_Images", "MLLM_VLM Images", "MMVP_VLM_Images")
+SUFFIXES = (".jpg", ".jpeg", ".png")
+TITLES = {
+    "orientation": "Orientation and Direction",
+    "presence": "Presence of Specific Features",
+    "state": "State and Condition",
+    "quantity": "Quantity and Count",
+    "spatial": "Positional and Relational Context",
+    "color": "Color and Appearance",
+    "structural character": "Structural Characteristics",
+    "text": "Texts",
+    "camera perspective": "Viewpoint and Perspective",
+}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two images and two statements; the first statement is true of the first image only.
+
+    Attributes:
+        id: the ids of both rows, such as "1-2".
+        category: the visual pattern in which the images differ.
+    """
+
+    id: str
+    category: str
+    statements: tuple[str, str]
+    images: tuple[Path, Path]
+
+
+@dataclass(frozen=True)
+class MmvpVlm:
+    """An MMVP-VLM folder, its pairs in the order of `Questions.csv`."""
+
+    folder: Path
+    pairs: tuple[Pair, ...]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over the SHA-256s of `Questions.csv` and of every image in order, wherever they lie."""
+        files = [self.folder / QUESTIONS, *(image for pair in self.pairs for image in pair.images)]
+        return hashlib.sha256("".join(map(file_sha256, files)).encode()).hexdigest()
+
+
+class _Row(NamedTuple):
+    id: int
+    type: str
+    statement: str
+
+
+def read_mmvp(folder: Path) -> MmvpVlm:
+    """Read an MMVP-VLM folder; images are looked for, not yet decoded.
+
+    Raises:
+        InputError: the CSV or a column is missing, its rows do not form pairs, or an image is missing.
+    """
+    rows = _read_rows(folder / QUESTIONS)
+    if not rows or len(rows) % 2:
+        raise InputError(
+            f"{folder / QUESTIONS}: {len(rows)} rows do not form pairs; each image pair needs two rows, one"
+            " after the other"
+        )
+    types = _type_folders(folder)
+    return MmvpVlm(
+        folder, tuple(_pair(folder, types, *rows[index : index + 2]) for index in range(0, len(rows), 2))
+    )
+
+
+def read_image(path: Path) -> Image.Image:
+    """Decode an image to RGB.
+
+    Raises:
+        InputError: the file is missing, truncated or no image.
+    """
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be decoded ({error}); fetch the image again") from error
+
+
+def category_of(kind: str) -> str:
+    """Return the title of a published type, however it is spelt; any other type is its own category."""
+    kind = kind.replace("_", " ").strip()
+    return TITLES.get(kind.casefold(), kind)
+
+
+def _read_rows(path: Path) -> list[_Row]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            names = {name.replace("_", " ").strip().casefold(): name for name in reader.fieldnames or ()}
+            missing = [column for column in COLUMNS if column.casefold() not in names]
+            if missing:
+                raise InputError(
+                    f"{path}: no column {' or '.join(missing)}; the official header is {','.join(COLUMNS)}"
+                )
+            columns = [names[column.casefold()] for column in COLUMNS]
+            return [_row(path, reader.line_num, [line[column] for column in columns]) for line in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"{path}: cannot be read ({reason}); give MMVP-VLM's folder, see docs/data.md") from error
+
+
+def _row(path: Path, line: int, cells: list[str | None]) -> _Row:
+    number, kind, statement = ((cell or "").strip() for cell in cells)
+    if not number.isdecimal() or not kind or not statement:
+        raise InputError(f"{path}: line {line}: needs a whole number, a type and a statement; mend the row")
+    return _Row(int(number), kind, statement)
+
+
+def _type_folders(folder: Path) -> dict[str, Path]:
+    for name in IMAGE_FOLDERS:
+        if (folder / name).is_dir():
+            return {category_of(path.name): path for path in (folder / name).iterdir() if path.is_dir()}
+    raise InputError(f"{folder}: no images' folder; one of {', '.join(IMAGE_FOLDERS)} must lie there")
+
+
+def _pair(folder: Path, types: Mapping[str, Path], first: _Row, second: _Row) -> Pair:
+    if first.id % 2 == 0 or second.id != first.id + 1 or category_of(first.type) != category_of(second.type):
+        raise InputError(
+            f"{folder / QUESTIONS}: rows {first.id} ({first.type}) and {second.id} ({second.type}) are no pair;"
+            " an odd id and the next even id of the same type must follow each other"
+        )
+    category = category_of(first.type)
+    if category not in types:
+        raise InputError(f"{folder}: no folder of images for the type '{first.type}'; copy it there")
+    return Pair(
+        id=f"{first.id}-{second.id}",
+        category=category,
+        statements=(first.statement, second.statement),
+        images=(_find_image(types[category], first.id), _find_image(types[category], second.id)),
+    )
+
+
+def _find_image(folder: Path, number: int) -> Path:
+    for suffix in SUFFIXES:
+        path = folder / f"{number}{suffix}"
+        if path.is_file():
+            return path
+    raise InputError(f"{folder / str(number)}: no such image ({', '.join(SUFFIXES)}); fetch the data set again")

@@ -1,0 +1,117 @@
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.mmvp_vlm.command import run
+from benchmarks.mmvp_vlm.dataset import TITLES
+from diva.errors import InputError
+from diva.results import read_result
+
+
+def bench(tower: Path | str, data: Path, **changes: Any) -> None:
+    options: dict[str, Any] = {
+        "against": None,
+        "checkpoint": None,
+        "against_checkpoint": None,
+        "out": None,
+        "protocol": "pooled",
+        "seeds": 5,
+        "batch": 8,
+        "device": "cpu",
+    }
+    run(str(tower), data=data, **options | changes)
+
+
+@pytest.fixture(autouse=True)
+def _wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "400")  # no sentence is broken into lines
+
+
+def test_two_towers_are_shown_and_written_side_by_side(
+    tower_folder: Path,
+    other_tower_folder: Path,
+    mmvp_folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "result.json"
+    bench(tower_folder, mmvp_folder, against=str(other_tower_folder), out=out)
+    result, shown = read_result(out), capsys.readouterr().out
+    assert result.subject.source == str(tower_folder)
+    assert result.baseline is not None
+    assert result.baseline.subject.source == str(other_tower_folder)
+    (comparison,) = result.comparisons
+    average = result.metrics["average"]
+    assert comparison.difference == pytest.approx(average.value - result.baseline.metrics["average"].value)
+    for title in TITLES.values():
+        assert title in shown
+    assert f"tower: {tower_folder}\n  average {average.value:.1f} %, 95 % interval" in shown
+    assert f"baseline: {other_tower_folder}\n" in shown
+    assert "exact McNemar p" in shown
+    assert "not distinguishable from no change" in shown  # 18 pairs of two random towers
+
+
+def test_a_tower_alone_is_shown_without_a_verdict(
+    tower_folder: Path, mmvp_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench(tower_folder, mmvp_folder)
+    shown = capsys.readouterr().out
+    assert "Viewpoint and Perspective" in shown
+    assert "difference" not in shown
+
+
+def test_a_random_protocol_shows_its_spread_over_the_seeds(
+    tower_folder: Path, mmvp_folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    bench(tower_folder, mmvp_folder, protocol="diva-openai", seeds=3, out=tmp_path / "result.json")
+    spread = read_result(tmp_path / "result.json").metrics["average"].spread
+    shown = capsys.readouterr().out
+    assert " % over 3 seeds" in shown
+    assert f"standard deviation {spread:.1f} over the seeds" in shown
+
+
+def test_a_tower_against_itself_differs_in_nothing(
+    tower_folder: Path, mmvp_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench(tower_folder, mmvp_folder, against=str(tower_folder))
+    expected = (
+        "average: difference +0.0 points, 95 % interval +0.0 to +0.0: not distinguishable from no change"
+        " (0 won, 0 lost, exact McNemar p = 1)."
+    )
+    assert expected in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"seeds": 0}, "--seeds: 0 is too few"),
+        ({"batch": -1}, "--batch: -1 is too few"),
+        ({"protocol": "pool"}, r"--protocol: 'pool' is unknown; did you mean 'pooled'\?"),
+        ({"device": "quantum"}, "--device: 'quantum' cannot be used here"),
+        ({"device": "cuda:99"}, "--device: 'cuda:99' cannot be used here"),
+        ({"against_checkpoint": Path("base.pt")}, "--against-checkpoint: base.pt has no tower"),
+        ({"against": "openai-vit-l14-22"}, "did you mean 'openai-vit-l14-224'"),
+        ({"out": Path()}, "--out: . is a folder"),
+        ({"data": Path("absent")}, "absent/Questions.csv: cannot be read"),
+    ],
+)
+def test_an_option_that_cannot_be_used_is_named_before_anything_is_measured(
+    tower_folder: Path,
+    mmvp_folder: Path,
+    changes: dict[str, Any],
+    sentence: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(InputError, match=sentence):
+        bench(tower_folder, **{"data": mmvp_folder} | changes)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_measurement_that_fails_leaves_no_result(tower_folder: Path, mmvp_folder: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(mmvp_folder, tmp_path / "mmvp"))
+    (folder / "MLLM_VLM Images" / "Text" / "29.jpg").write_bytes(b"")
+    with pytest.raises(InputError, match=r"29\.jpg"):
+        bench(tower_folder, folder, out=tmp_path / "result.json")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["mmvp"]

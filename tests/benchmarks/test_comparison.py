@@ -1,0 +1,108 @@
+from collections.abc import Sequence
+
+import pytest
+
+from benchmarks.comparison import compare, signed, verdict
+from diva.errors import InputError
+from diva.results import Clock, Comparison, DataSource, Item, Metric, Result, Subject
+
+
+def result(outcomes: Sequence[float], label: str = "tower", **changes: object) -> Result:
+    fields: dict[str, object] = {
+        "benchmark": "mmvp-vlm",
+        "protocol": "pooled",
+        "subject": Subject(label=label, source=label, architecture="ViT-L-14", sha256="0" * 64),
+        "data": DataSource(name="MMVP-VLM", path="data", fingerprint="1" * 64, items=len(outcomes)),
+        "metrics": {"average": Metric(value=0, unit="percent", n=len(outcomes))},
+        "items": [
+            Item(id=str(index), group="ab"[index % 2], outcome=outcome) for index, outcome in enumerate(outcomes)
+        ],
+        "run": Clock([], "cpu").stop(),
+    }
+    return Result.model_validate(fields | changes)
+
+
+def comparison(difference: float, interval: tuple[float, float] | None, p_value: float) -> Comparison:
+    return Comparison(
+        metric="average",
+        difference=difference,
+        interval=interval,
+        test="exact McNemar",
+        p_value=p_value,
+        wins=11,
+        losses=7,
+    )
+
+
+def test_items_are_matched_by_id_and_groups_weigh_the_same() -> None:
+    ours = result([1, 1, 1, 0, 1])  # group a: items 0, 2, 4; group b: items 1, 3
+    theirs = result([0, 1, 0, 1, 1], "baseline")
+    theirs.items.reverse()
+    found = compare(ours, theirs, "average")
+    assert found.difference == pytest.approx(100 * (2 / 3 - 1 / 2) / 2)
+    assert (found.wins, found.losses, found.test) == (2, 1, "exact McNemar")
+    assert found.interval is not None
+    assert found.interval[0] < found.difference < found.interval[1]
+
+
+@pytest.mark.parametrize(
+    ("field", "changes"),
+    [
+        ("benchmark", {"benchmark": "zero-shot"}),
+        ("protocol", {"protocol": "diva-openai"}),
+        ("data.fingerprint", {"data": DataSource(name="MMVP-VLM", path="data", fingerprint="2" * 64, items=2)}),
+        ("items", {"items": [Item(id="0", group="a", outcome=1)]}),
+    ],
+)
+def test_results_of_different_measurements_are_not_compared(field: str, changes: dict[str, object]) -> None:
+    with pytest.raises(InputError, match=f"^{field}: differs between 'tower' and 'baseline'"):
+        compare(result([1, 0]), result([1, 0], "baseline", **changes), "average")
+
+
+@pytest.mark.parametrize(
+    ("difference", "interval", "p_value", "sentence"),
+    [
+        (
+            2.96,
+            (-2.22, 8.12),
+            0.4807,
+            "difference +3.0 points, 95 % interval −2.2 to +8.1: not distinguishable from no change"
+            " (11 won, 7 lost, exact McNemar p = 0.48)",
+        ),
+        (
+            9.0,
+            (3.0, 15.0),
+            0.0004,
+            "difference +9.0 points, 95 % interval +3.0 to +15.0: higher than the baseline"
+            " (11 won, 7 lost, exact McNemar p < 0.001)",
+        ),
+        (
+            -9.0,
+            (-15.0, -3.0),
+            0.004,
+            "difference −9.0 points, 95 % interval −15.0 to −3.0: lower than the baseline"
+            " (11 won, 7 lost, exact McNemar p = 0.004)",
+        ),
+        (
+            5.0,
+            (0.5, 9.5),
+            0.06,
+            "difference +5.0 points, 95 % interval +0.5 to +9.5: not distinguishable from no change"
+            " (11 won, 7 lost, exact McNemar p = 0.06)",
+        ),
+        (
+            5.0,
+            None,
+            0.01,
+            "difference +5.0 points: not distinguishable from no change (11 won, 7 lost, exact McNemar p = 0.01)",
+        ),
+    ],
+)
+def test_the_verdict_calls_a_change_only_what_interval_and_test_agree_on(
+    difference: float, interval: tuple[float, float] | None, p_value: float, sentence: str
+) -> None:
+    assert verdict(comparison(difference, interval, p_value)) == sentence
+
+
+def test_a_difference_that_rounds_to_nothing_has_no_minus() -> None:
+    assert [signed(points) for points in (-0.04, 0.0, 0.04, -0.06)] == ["+0.0", "+0.0", "+0.0", "−0.1"]

@@ -1,0 +1,218 @@
+"""Batches, counters and the state that a checkpoint keeps."""
+
+import json
+import logging
+import multiprocessing
+import os
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from diva.data import Batch, ImageStreams, Loader, merge_states, open_source
+from diva.data.folder import FolderSource
+from diva.data.source import Unit
+from diva.errors import InputError, RunError
+from tests.fixtures.images import crops, write_image_folder
+
+
+def loader(
+    folder: Path, batch_size: int = 3, workers: int = 0, max_bad_share: float = 0.01, **changes: object
+) -> Loader:
+    values = {"seed": 5, "streams": 4, "image_size": 16, **changes}
+    dataset = ImageStreams(open_source(str(folder)), **values)
+    return Loader(dataset, batch_size, workers=workers, max_bad_share=max_bad_share)
+
+
+def contents(batches: list[Batch]) -> list[tuple[int, str, bytes]]:
+    return [
+        (int(index), key, pixels.numpy().tobytes())
+        for batch in batches
+        for index, key, pixels in zip(batch.indices, batch.keys, batch.pixels, strict=True)
+    ]
+
+
+def test_a_batch_is_what_the_trainer_expects(shards: Path) -> None:
+    batch = next(loader(shards))
+    assert batch.pixels.shape == (3, 3, 16, 16)
+    assert batch.pixels.dtype == torch.uint8
+    assert batch.indices.dtype == torch.int64
+    assert batch.indices.tolist() == [0, 1, 2]
+    assert len(set(batch.keys)) == 3
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_state_is_that_of_the_last_batch_handed_out(shards: Path, workers: int) -> None:
+    with loader(shards, workers=workers) as begun, loader(shards, workers=workers) as resumed:
+        list(islice(begun, 5))
+        state = json.loads(json.dumps(begun.state_dict()))
+        rest = list(islice(begun, 6))
+        resumed.load_state_dict(state)
+        assert contents(list(islice(resumed, 6))) == contents(rest)
+        assert resumed.state_dict() == begun.state_dict()
+        assert resumed.cursors == begun.cursors
+        assert (resumed.seen, resumed.skipped) == (33, 0)
+
+
+@settings(max_examples=10, deadline=None)
+@given(batches=st.integers(0, 12), sizes=st.tuples(st.integers(1, 5), st.integers(1, 5)))
+def test_a_resumed_run_may_use_another_batch_size(shards: Path, batches: int, sizes: tuple[int, int]) -> None:
+    begun, resumed = (loader(shards, size) for size in sizes)
+    list(islice(begun, batches))
+    resumed.load_state_dict(begun.state_dict())
+    whole = contents(list(islice(loader(shards, 1), batches * sizes[0] + 2 * sizes[1])))
+    assert contents(list(islice(resumed, 2))) == whole[batches * sizes[0] :]
+
+
+@pytest.mark.parametrize(("before", "after"), [(2, 2), (2, 1), (1, 4), (4, 2)])
+def test_merged_states_let_any_number_of_processes_go_on(shards: Path, before: int, after: int) -> None:
+    with ExitStack() as stack:
+        begun = [stack.enter_context(loader(shards, 4, rank=rank, world_size=before)) for rank in range(before)]
+        for one in begun:
+            list(islice(one, 8 // before))
+        state = json.loads(json.dumps(merge_states([one.state_dict() for one in begun])))
+        resumed = [stack.enter_context(loader(shards, 4, rank=rank, world_size=after)) for rank in range(after)]
+        for one in resumed:
+            one.load_state_dict(state)
+        found = [sample for one in resumed for sample in contents(list(islice(one, 8 // after)))]
+        assert sorted(found) == contents(list(islice(loader(shards, 4), 16)))[32:]
+        assert sum(one.seen for one in resumed) == 64
+
+
+def test_a_state_of_another_order_is_refused(shards: Path) -> None:
+    state = loader(shards).state_dict()
+    with pytest.raises(InputError, match="seed: 6 is not the checkpoint's 5; set it back to resume"):
+        loader(shards, seed=6).load_state_dict(state)
+    with pytest.raises(InputError, match=r"data.streams: 2 is not the checkpoint's 4"):
+        loader(shards, streams=2).load_state_dict(state)
+
+
+def test_a_state_that_the_processes_cannot_share_is_refused(shards: Path) -> None:
+    begun = loader(shards, 3)
+    next(begun)
+    with pytest.raises(InputError, match="3 images cannot be shared by 2 processes"):
+        loader(shards, 3, world_size=2).load_state_dict(begun.state_dict())
+
+
+def test_closing_ends_the_workers_and_the_next_batch_starts_them_again(shards: Path) -> None:
+    with loader(shards, workers=2) as one:
+        begun = [next(one)]
+        workers = multiprocessing.active_children()
+        assert len(workers) == 2
+        assert all(os.getpgid(worker.pid) != os.getpgrp() for worker in workers)  # Ctrl-C is the trainer's
+        one.close()
+        assert not multiprocessing.active_children()
+        begun.append(next(one))
+    assert not multiprocessing.active_children()
+    assert contents(begun) == contents(list(islice(loader(shards), 2)))
+
+
+def test_workers_that_cannot_share_the_streams_are_refused_before_they_start(shards: Path) -> None:
+    with pytest.raises(InputError, match=r"data.workers: 3 .* use 0, 1, 2 or 4"):
+        loader(shards, workers=3)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_trainers_generator_is_left_alone(shards: Path, workers: int) -> None:
+    before = torch.get_rng_state()
+    with loader(shards, workers=workers) as one:
+        next(one)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def folder_with_bad_images(folder: Path, good: int, bad: int) -> Path:
+    photos = {f"good{number:03d}.png": photo for number, photo in enumerate(crops(good, side=40))}
+    return write_image_folder(folder, photos | {f"bad{number}.jpg": b"no image" for number in range(bad)})
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_skipped_images_are_counted_and_named_in_the_log(
+    tmp_path: Path, workers: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder_with_bad_images(tmp_path, 30, 2)
+    with (
+        caplog.at_level(logging.WARNING, "diva.data"),
+        loader(tmp_path, 30, workers, max_bad_share=0.1, streams=2) as one,
+    ):
+        next(one)
+        next(one)
+        assert 2 <= one.skipped <= 4
+        assert one.seen == 60 + one.skipped
+        assert len(caplog.records) >= one.skipped
+    lines = {record.getMessage().split(": ")[0] for record in caplog.records}
+    assert lines == {"skipped bad0.jpg", "skipped bad1.jpg"}
+
+
+def test_counters_survive_a_resume(tmp_path: Path) -> None:
+    folder_with_bad_images(tmp_path, 30, 2)
+    begun, resumed = (loader(tmp_path, 10, max_bad_share=0.5, streams=2) for _ in range(2))
+    list(islice(begun, 5))
+    resumed.load_state_dict(begun.state_dict())
+    assert (resumed.seen, resumed.skipped) == (begun.seen, begun.skipped)
+    assert resumed.skipped >= 2
+
+
+def test_too_many_bad_images_stop_the_run_once_a_hundred_were_seen(tmp_path: Path) -> None:
+    folder_with_bad_images(tmp_path, 196, 4)
+    with (
+        loader(tmp_path, 10) as one,
+        pytest.raises(RunError, match=r"\(\d\.\d%\) are unusable, more than") as caught,
+    ):
+        list(islice(one, 40))
+    assert 100 <= one.seen <= 220
+    sentence = str(caught.value)
+    assert "data.max_bad_share = 1.0%" in sentence
+    assert "first: bad" in sentence
+    assert "\n" not in sentence
+
+
+def test_few_images_are_judged_after_one_pass(tmp_path: Path) -> None:
+    folder_with_bad_images(tmp_path, 22, 2)
+    with loader(tmp_path, 2, streams=1) as one, pytest.raises(RunError, match="2 of 26 images"):
+        list(islice(one, 20))
+
+
+def test_a_share_of_bad_images_up_to_the_limit_is_accepted(tmp_path: Path) -> None:
+    folder_with_bad_images(tmp_path, 9, 1)
+    one = loader(tmp_path, 9, max_bad_share=0.1, streams=1)
+    list(islice(one, 5))
+    assert (one.seen, one.skipped) in {(49, 4), (50, 5)}
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_stream_without_a_usable_image_stops_the_run(tmp_path: Path, workers: int) -> None:
+    names = {f"{number}.png": crops(1, side=40)[0] if number % 2 else b"no image" for number in range(8)}
+    write_image_folder(tmp_path, names)
+    with (
+        loader(tmp_path, 8, workers, streams=2) as one,
+        pytest.raises(RunError, match=r"stream 0 of 2 met no usable image in a whole pass \(first: \d.png: cannot"),
+    ):
+        next(one)
+    assert not multiprocessing.active_children()
+
+
+@dataclass(frozen=True)
+class FailingSource(FolderSource):
+    """A folder that fails to list its images."""
+
+    def units(self, stream: int, streams: int) -> Sequence[Unit]:
+        raise RuntimeError(f"stream {stream} of {streams} failed")
+
+
+def test_a_failing_worker_is_one_sentence(image_folder: Path) -> None:
+    folder = open_source(str(image_folder))
+    source = FailingSource(folder.spec, folder.root, folder.names)
+    dataset = ImageStreams(source, seed=0, streams=2)
+    with (
+        Loader(dataset, 2, workers=2) as one,
+        pytest.raises(RunError, match=r"data.workers: one of 2 failed") as caught,
+    ):
+        next(one)
+    assert "stream 0 of 2 failed" in str(caught.value.__cause__)
+    assert not multiprocessing.active_children()

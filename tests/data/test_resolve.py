@@ -1,0 +1,89 @@
+"""What a user may write as the source of the images."""
+
+from pathlib import Path
+
+import pytest
+from datasets import Dataset, DatasetDict
+
+from diva.data import count_images, open_source
+from diva.errors import InputError
+from tests.fixtures.images import crops, write_image_folder, write_shard
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("", ["00000.tar", "00001.tar", "00002.tar", "00003.tar", "00004.tar", "00005.tar"]),
+        ("00004.tar", ["00004.tar"]),
+        ("{00001..00003}.tar", ["00001.tar", "00002.tar", "00003.tar"]),
+        ("*[05].tar", ["00000.tar", "00005.tar"]),
+        ("0000{1,[2-3]}.tar", ["00001.tar", "00002.tar", "00003.tar"]),
+        ("{00001..00002}.tar::{folder}/0000[24].tar", ["00001.tar", "00002.tar", "00004.tar"]),
+    ],
+)
+def test_tars_are_named_by_folder_file_braces_and_wildcards(
+    shards: Path, pattern: str, expected: list[str]
+) -> None:
+    source = open_source(f"{shards}/{pattern.replace('{folder}', str(shards))}")
+    assert source.kind == "shards"
+    assert source.names == expected
+
+
+def test_names_are_relative_to_the_tars_common_folder(tmp_path: Path) -> None:
+    for part in ("a", "b"):
+        (tmp_path / part).mkdir()
+        write_shard(tmp_path / part / "00000.tar", [b""])
+    assert open_source(f"{tmp_path}/**/*.tar").names == ["a/00000.tar", "b/00000.tar"]
+
+
+def test_an_image_folder_is_read_at_any_depth_without_hidden_files(tmp_path: Path) -> None:
+    (photo,) = crops(1, side=40)
+    names = ["b.PNG", "a/c.jpeg", "a/d/e.webp"]
+    write_image_folder(tmp_path, dict.fromkeys([*names, "._b.png", ".cache/f.png"], photo))
+    (tmp_path / "notes.txt").write_text("no image")
+    source = open_source(str(tmp_path))
+    assert (source.kind, source.names) == ("folder", sorted(names))
+
+
+def test_a_saved_dataset_is_recognised(saved_dataset: Path) -> None:
+    source = open_source(str(saved_dataset))
+    assert (source.kind, count_images(source)) == ("datasets", 12)
+
+
+@pytest.mark.parametrize(
+    ("spec", "sentence"),
+    [
+        ("missing", "missing is not there; give an existing folder or tars"),
+        ("*.tar", r"no file matches .*\*\.tar; give a pattern that matches"),
+        ("{00000..00002}.tar", "00000.tar is not there"),
+        ("notes.txt", "notes.txt is no .tar; give uncompressed tars"),
+        ("", r"holds no .tar and no image \(jpeg, jpg, png, webp\)"),
+        ("${FOLDER}/0.tar", r"is no pattern \(.*wds_WDS_FOLDER"),
+        ("{00000..00002.tar", r"is no pattern \(Unbalanced braces: .*; give a folder or tars"),
+    ],
+)
+def test_a_source_that_is_not_there_is_one_sentence(tmp_path: Path, spec: str, sentence: str) -> None:
+    (tmp_path / "notes.txt").write_text("no image")
+    with pytest.raises(InputError, match=sentence) as caught:
+        open_source(f"{tmp_path}/{spec}")
+    assert str(caught.value).startswith("data.source: ")
+
+
+def test_a_dataset_without_images_names_its_columns(tmp_path: Path) -> None:
+    Dataset.from_dict({"caption": ["a"], "label": [1]}).save_to_disk(str(tmp_path / "captions"))
+    with pytest.raises(InputError, match=r"has no image column \(its columns: caption, label\)"):
+        open_source(str(tmp_path / "captions"))
+
+
+def test_a_dataset_of_several_splits_names_them(tmp_path: Path) -> None:
+    splits = {"train": Dataset.from_dict({"a": [1]}), "test": Dataset.from_dict({"a": [1]})}
+    DatasetDict(splits).save_to_disk(str(tmp_path / "all"))
+    with pytest.raises(InputError, match=r"give one of the folders .*all/train, .*all/test"):
+        open_source(str(tmp_path / "all"))
+
+
+def test_a_dataset_with_a_missing_table_is_one_sentence(tmp_path: Path) -> None:
+    Dataset.from_dict({"caption": ["a"]}).save_to_disk(str(tmp_path / "cut"))
+    next((tmp_path / "cut").glob("*.arrow")).unlink()
+    with pytest.raises(InputError, match=r"no readable dataset \(.*; save it again"):
+        open_source(str(tmp_path / "cut"))

@@ -1,0 +1,41 @@
+"""Datasets on disk: which column is read, and where its bytes come from."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from datasets import Dataset, Features, Image
+
+from diva.data import open_source
+from diva.data.decode import decode
+from diva.data.raw import UnusableError
+from tests.fixtures.images import crops, write_image_folder
+
+
+def test_the_rows_decode_to_the_images_that_were_saved(saved_dataset: Path) -> None:
+    images = [np.asarray(decode(raw, 1)) for raw in open_source(str(saved_dataset)).images()]
+    np.testing.assert_array_equal(images, [np.asarray(image) for image in crops(12, side=40)])
+
+
+def test_the_column_image_comes_before_other_image_columns(tmp_path: Path) -> None:
+    first, second = crops(2, side=40)
+    features = Features({"depth": Image(), "image": Image()})
+    Dataset.from_dict({"depth": [first], "image": [second]}, features=features).save_to_disk(tmp_path / "two")
+    (raw,) = open_source(str(tmp_path / "two")).images()
+    np.testing.assert_array_equal(decode(raw, 1), second)
+
+
+def test_images_that_the_table_only_refers_to_are_read_from_their_files(tmp_path: Path) -> None:
+    (photo,) = crops(1, side=40)
+    write_image_folder(tmp_path, {"photo.png": photo})
+    features = Features({"image": Image()})
+    Dataset.from_dict({"image": [str(tmp_path / "photo.png")]}, features=features).save_to_disk(tmp_path / "set")
+    (raw,) = open_source(str(tmp_path / "set")).images()
+    np.testing.assert_array_equal(decode(raw, 1), photo)
+
+
+def test_a_row_without_an_image_is_unusable(tmp_path: Path) -> None:
+    Dataset.from_dict({"image": [None]}, features=Features({"image": Image()})).save_to_disk(tmp_path / "set")
+    (raw,) = open_source(str(tmp_path / "set")).images()
+    with pytest.raises(UnusableError, match="the row holds no image"):
+        decode(raw, 1)

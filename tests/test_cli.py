@@ -1,0 +1,153 @@
+"""The command line as a user types it."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from diva import cli
+from diva.results import read_result
+from diva.towers import ZOO
+from tests.fixtures.images import write_shards
+from tests.fixtures.mmvp import write_mmvp_folder
+from tests.fixtures.recipes import write_recipe_file
+from tests.fixtures.towers import tiny_clip
+
+
+class Outcome(NamedTuple):
+    status: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Outcome]
+
+
+@pytest.fixture
+def diva(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+    """Run a command line in this process: its exit status and what it prints."""
+
+    def run(*words: object) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["diva", *map(str, words)])
+        monkeypatch.setenv("COLUMNS", "200")
+        capfd.readouterr()
+        try:
+            cli.main()
+            status = 0
+        except SystemExit as stop:
+            status = int(stop.code or 0)
+        return Outcome(status, *capfd.readouterr())
+
+    return run
+
+
+def test_help_answers_without_loading_a_framework() -> None:
+    script = "import sys, diva.cli; sys.argv = ['diva', '--help']\ntry: diva.cli.main()\nexcept SystemExit: pass\n"
+    script += "assert not {'torch', 'transformers', 'scipy', 'pydantic'} & set(sys.modules), sys.modules.keys()"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert all(verb in done.stdout for verb in ("train", "bench", "zoo", "data"))
+
+
+def test_the_installed_command_names_what_is_wrong_and_leaves_nothing(tmp_path: Path) -> None:
+    command = Path(sys.executable).with_name("diva")
+    done = subprocess.run(
+        [command, "train", "diva/openai-vit-l14-224", "training.micro_bach=8"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"COLUMNS": "300"},
+    )
+    assert done.returncode == 2
+    assert done.stderr == (
+        "diva: diva/openai-vit-l14-224: training: unknown field 'micro_bach'; did you mean 'micro_batch'?\n"
+    )
+    assert done.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_zoo_prints_every_published_tower(diva: Command) -> None:
+    done = diva("zoo")
+    assert done.status == 0
+    for entry in ZOO.values():
+        assert entry.name in done.out
+        assert entry.hub in done.out
+        assert f"{entry.parameters}" in done.out
+        assert f"{entry.mmvp_before}" in done.out
+        assert f"{entry.mmvp_after}" in done.out
+
+
+def test_train_then_bench_before_and_after(
+    diva: Command, tmp_path: Path, tower_folder: Path, teacher_folder: Path
+) -> None:
+    shards = write_shards(tmp_path / "shards", n_shards=2, per_shard=8, side=40)
+    recipe = write_recipe_file(
+        tmp_path / "tiny.yaml", tower=tower_folder, teacher=teacher_folder, source=f"{shards}/*.tar"
+    )
+    done = diva("train", recipe, "--out", tmp_path / "run", "stages.0.steps=2")
+    assert done.status == 0
+    assert f"the tower is in {tmp_path / 'run' / 'tower'}" in done.err
+    folder, out = write_mmvp_folder(tmp_path / "mmvp"), tmp_path / "result.json"
+    done = diva("bench", "mmvp", "--tower", tmp_path / "run/tower", "--against", tower_folder,
+                "--data", folder, "--out", out)  # fmt: skip
+    assert done.status == 0
+    assert "McNemar" in done.out
+    result = read_result(out)
+    assert sum(name.startswith("category/") for name in result.metrics) == 9
+    for name, metric in result.metrics.items():
+        assert name.removeprefix("category/") in done.out or name == "average"
+        assert f"{metric.value:.1f}" in done.out
+    assert result.baseline is not None
+    assert result.subject.sha256 != result.baseline.subject.sha256
+
+
+def test_data_inspect_says_what_a_source_holds(diva: Command, tmp_path: Path) -> None:
+    shards = write_shards(tmp_path / "shards", n_shards=2, per_shard=3, side=40)
+    done = diva("data", "inspect", f"{shards}/{{00000..00001}}.tar")
+    assert done.status == 0
+    assert "6 JPEG" in done.out
+    assert "40 to 40 px" in done.out
+
+
+def test_every_mistake_is_one_sentence_and_the_right_status(
+    diva: Command, tmp_path: Path, tower_folder: Path, teacher_folder: Path
+) -> None:
+    shards = write_shards(tmp_path / "shards", n_shards=4, per_shard=2, side=40)
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    for number in range(4):
+        (broken / f"{number:05}.tar").write_bytes(b"this is no tar file" * 100)
+    other = tiny_clip(tmp_path / "other", seed=1)
+    weights = other / "open_clip_model.safetensors"
+    (tmp_path / "cut.safetensors").write_bytes(weights.read_bytes()[:1000])
+    recipe = write_recipe_file(
+        tmp_path / "tiny.yaml", tower=tower_folder, teacher=teacher_folder, source=f"{shards}/*.tar"
+    )
+    run = tmp_path / "run"
+    b32 = ("train", recipe, "tower.name=ViT-B-32")
+    mistakes = {
+        ("train", recipe, "seeds=1"): (2, "unknown field 'seeds'; did you mean 'seed'?"),
+        ("train", recipe, f"data.source={tmp_path}/none/*.tar"): (2, "no file matches"),
+        ("train", recipe, f"data.source={broken}/*.tar"): (1, "00000.tar"),
+        ("train", recipe, f"tower.name={tmp_path}/none"): (2, f"'{tmp_path}/none'"),
+        (*b32, f"tower.checkpoint={weights}"): (2, "does not fit"),
+        (*b32, f"tower.checkpoint={tmp_path}/cut.safetensors"): (
+            2,
+            "cut.safetensors",
+        ),
+        ("train", recipe, "condition.tokens.count=9"): (2, "token_by_token needs as many visual tokens"),
+        ("train", tmp_path / "none.yaml"): (2, "no such recipe file"),
+        ("bench", "mmvp", "--tower", tower_folder, "--data", tmp_path / "none"): (2, f"{tmp_path / 'none'}"),
+        ("bench", "mmvp", "--tower", "openai-vit-l14-224", "--data", tmp_path): (2, "Questions.csv"),
+        ("data", "inspect", tmp_path / "none"): (2, f"{tmp_path / 'none'}"),
+    }
+    for words, (status, says) in mistakes.items():
+        done = diva(*words, *(("--out", run) if words[0] == "train" else ()))
+        assert done.status == status, (words, done.err)
+        sentences = [line for line in done.err.splitlines() if line.startswith("diva: ")]
+        assert len(sentences) == 1, (words, done.err)
+        assert says in sentences[0], (words, sentences[0])
+        assert "Traceback" not in done.err

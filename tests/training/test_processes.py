@@ -1,0 +1,46 @@
+"""The number of processes must not matter beyond the order of floating-point sums."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import torch
+from safetensors.torch import load_file
+
+from diva.recipes import load_recipe
+from diva.training import train
+from diva.training.checkpoints import checkpoints
+from tests.training.conftest import WriteRecipe
+from tests.training.test_run import metrics, wait_for, weights
+
+
+def test_two_processes_resumed_by_one_end_where_one_does(write_tiny: WriteRecipe, tmp_path: Path) -> None:
+    path = write_tiny(stages=[{"steps": 12, "warmup": 0.0, "optimizer": {"type": "sgd", "lr": 1e-1}}])
+    single, pair = tmp_path / "single", tmp_path / "pair"
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    process = subprocess.Popen(
+        [*command, "-m", "diva.cli", "train", path, "--out", pair],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"},
+        stderr=subprocess.DEVNULL,
+    )
+    train(load_recipe(str(path)), single)
+    wait_for(lambda: checkpoints(pair / "checkpoints") or process.poll() is not None)
+    family = [*psutil.Process(process.pid).children(recursive=True), process]  # the workers lead their own sessions
+    for member in family:
+        member.kill()
+    psutil.wait_procs(family[:-1])
+    process.wait()
+    assert not (pair / "tower").exists()
+
+    train(load_recipe(str(path)), pair, resume=True)
+    start = load_file(Path(load_recipe(str(path)).tower.name) / "open_clip_model.safetensors")
+    one, two = weights(single), weights(pair)
+    moved = torch.cat([(one[key] - start[key]).flatten() for key in start]).norm()
+    apart = torch.cat([(one[key] - two[key]).flatten() for key in start]).norm()
+    assert moved > 0
+    assert apart < 1e-4 * moved
+    for ours, theirs in zip(metrics(pair), metrics(single), strict=True):
+        assert abs(ours["loss"] - theirs["loss"]) < 1e-5
+        assert abs(ours["grad_norm"] - theirs["grad_norm"]) < 1e-5
