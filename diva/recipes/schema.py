@@ -130,6 +130,10 @@ class FeedbackSection(Section):
         default=False, description="the released code's seeding: every process draws the same noise"
     )
 
+    shuffle_condition: bool = Field(
+        default=False, description="a control: every image is judged under another image's condition"
+    )
+
     @model_validator(mode="after")
     def _one_weight_each(self) -> Self:
         if self.sample_weights is not None and len(self.sample_weights) != self.samples_per_image:
@@ -201,6 +205,14 @@ class TrainingSection(Section):
     trackers: tuple[Literal["tensorboard", "wandb"], ...] = ()
 
 
+class DiagnosticsSection(Section):
+    """What is measured on a fixed grid of images, timesteps and noise while a run goes on."""
+
+    every: int | None = Field(default=250, gt=0, description="updates between two measurements; null for none")
+    images: int = Field(default=32, gt=1)
+    samples: int = Field(default=4, gt=0, description="timesteps and noises an image")
+
+
 class Recipe(Section):
     """A whole run."""
 
@@ -214,4 +226,5 @@ class Recipe(Section):
     feedback: FeedbackSection = FeedbackSection()
     data: DataSection
     training: TrainingSection = TrainingSection()
+    diagnostics: DiagnosticsSection = DiagnosticsSection()
     stages: tuple[Stage, ...] = Field(min_length=1)

@@ -1,5 +1,6 @@
 """From a recipe to a trained tower in a folder."""
 
+import logging
 import math
 import signal
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from rich.console import Console
 from safetensors.torch import save_file
 
 from diva.condition import DenseRecapCondition
-from diva.data import ImageStreams, Loader, Source, count_images, open_source
+from diva.data import ImageStreams, Loader, Source, count_images, open_source, to_unit_range
 from diva.denoisers import StableDiffusionDenoiser
 from diva.errors import InputError
 from diva.export.open_clip_format import write_open_clip
@@ -23,6 +24,8 @@ from diva.objectives import mean_squared_error
 from diva.recipes import Recipe, load_recipe, write_recipe
 from diva.towers import Clip, TowerInput, load_clip
 from diva.training.checkpoints import checkpoints
+from diva.training.diagnostics import Diagnostics
+from diva.training.draws import draw
 from diva.training.student import Student
 from diva.training.trainer import Trainer
 
@@ -64,7 +67,7 @@ def train(recipe: Recipe, folder: Path, *, resume: bool = False) -> None:
     if recipe.training.trackers:
         accelerator.init_trackers("diva")
     accelerator.wait_for_everyone()
-    with trainer.loader, _stopping_on_sigterm(trainer):
+    with trainer.loader, _logging_to(folder / "train.log"), _stopping_on_sigterm(trainer):
         finished = trainer.run(latest)
     if finished and accelerator.is_main_process:
         _write_tower(trainer, clip, folder)
@@ -95,14 +98,17 @@ def build_trainer(recipe: Recipe, accelerator: Accelerator, clip: Clip, folder: 
         text=denoiser.encode_prompt(recipe.condition.prompt),
     )
     clip.tower.set_grad_checkpointing(recipe.tower.grad_checkpointing)
+    student = Student(clip.tower, condition, shuffle=recipe.feedback.shuffle_condition).to(device)
+    tower_input = clip.input.replace(**recipe.tower.input.model_dump(exclude_none=True))
     return Trainer(
         recipe,
         accelerator,
-        student=Student(clip.tower, condition).to(device),
+        student=student,
         denoiser=denoiser,
         objective=mean_squared_error,
-        tower_input=_tower_input(recipe, clip),
+        tower_input=tower_input,
         loader=_loader(recipe, accelerator, source),
+        diagnostics=_diagnostics(recipe, accelerator, source, student, denoiser, tower_input),
         stage_steps=_stage_steps(recipe, source),
         folder=folder,
     )
@@ -146,30 +152,58 @@ def _fields(section: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield prefix + key, value
 
 
-def _tower_input(recipe: Recipe, clip: Clip) -> TowerInput:
-    return clip.input.replace(**recipe.tower.input.model_dump(exclude_none=True))
-
-
 def _loader(recipe: Recipe, accelerator: Accelerator, source: Source) -> Loader:
+    return Loader(
+        _streams(recipe, source, recipe.seed, accelerator.process_index, accelerator.num_processes),
+        batch_size=recipe.training.micro_batch,
+        workers=recipe.data.workers,
+        max_bad_share=recipe.data.max_bad_share,
+        pin_memory=accelerator.device.type == "cuda",
+    )
+
+
+def _streams(recipe: Recipe, source: Source, seed: int, rank: int, world_size: int) -> ImageStreams:
     data = recipe.data
-    streams = ImageStreams(
+    return ImageStreams(
         source,
-        seed=recipe.seed,
+        seed=seed,
         streams=data.streams,
-        rank=accelerator.process_index,
-        world_size=accelerator.num_processes,
+        rank=rank,
+        world_size=world_size,
         image_size=data.image_size,
         crop_scale=data.crop_scale,
         shuffle_buffer=data.shuffle_buffer,
         min_side=data.min_side,
     )
-    return Loader(
-        streams,
-        batch_size=recipe.training.micro_batch,
-        workers=data.workers,
-        max_bad_share=data.max_bad_share,
-        pin_memory=accelerator.device.type == "cuda",
+
+
+def _diagnostics(
+    recipe: Recipe,
+    accelerator: Accelerator,
+    source: Source,
+    student: Student,
+    denoiser: StableDiffusionDenoiser,
+    tower_input: TowerInput,
+) -> Diagnostics | None:
+    """Return the measurements on a grid that is drawn from another seed than the training; the same in any run."""
+    wanted = recipe.diagnostics
+    if wanted.every is None or not accelerator.is_main_process:
+        return None
+    seed = recipe.seed + 1
+    with Loader(_streams(recipe, source, seed, 0, 1), batch_size=wanted.images) as loader:
+        batch = next(loader)
+    rgb = to_unit_range(batch.pixels.to(accelerator.device))
+    latents = denoiser.encode(rgb)
+    draws = draw(
+        seed,
+        batch.indices.tolist(),
+        samples=wanted.samples,
+        timesteps=denoiser.timesteps,
+        latent_shape=latents.shape[1:],
+        condition=student.condition,
+        device=accelerator.device,
     )
+    return Diagnostics(student, denoiser, pixels=tower_input.from_rgb(rgb), latents=latents, draws=draws)
 
 
 def _stage_steps(recipe: Recipe, source: Source) -> list[int]:
@@ -184,6 +218,24 @@ def _stage_steps(recipe: Recipe, source: Source) -> list[int]:
             assert stage.epochs is not None
             steps.append(math.ceil(stage.epochs * count_images(source) / batch))
     return steps
+
+
+@contextmanager
+def _logging_to(path: Path) -> Iterator[None]:
+    """Append what the package logs to a file, and show it on the terminal."""
+    logger = logging.getLogger("diva")
+    file, terminal = logging.FileHandler(path), logging.StreamHandler()
+    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logger.addHandler(file)
+    logger.addHandler(terminal)
+    logger.propagate = False  # a root handler that some library installs would say everything twice
+    try:
+        yield
+    finally:
+        logger.propagate = True
+        logger.removeHandler(terminal)
+        logger.removeHandler(file)
+        file.close()
 
 
 @contextmanager

@@ -13,8 +13,12 @@ from diva.towers.tower import Tower
 class Student(nn.Module):
     """Pixels → context: everything that carries gradients, and nothing that is frozen for the whole run."""
 
-    def __init__(self, tower: Tower, condition: DenseRecapCondition) -> None:
+    def __init__(self, tower: Tower, condition: DenseRecapCondition, *, shuffle: bool = False) -> None:
         """Bring tower and condition together.
+
+        Args:
+            tower, condition: what is trained.
+            shuffle: give every image the context of another one of its batch (a control).
 
         Raises:
             InputError: the condition carries nothing of the tower, so nothing could be trained.
@@ -24,10 +28,12 @@ class Student(nn.Module):
             raise InputError("condition.tokens: kind none carries nothing of the tower, so nothing can be trained")
         self.tower = tower
         self.condition = condition
+        self.shuffle = shuffle
 
     def forward(self, pixels: Tensor, choice: Tensor) -> Tensor:
         """Encode `pixels` [B, 3, H, W] once and build the context [S * B, M, C] of `choice` [S, B, K]."""
-        return self.condition(self.tower(pixels), choice)
+        context = self.condition(self.tower(pixels), choice)
+        return shuffled(context, len(choice)) if self.shuffle else context
 
     def select(self, parts: Sequence[str]) -> None:
         """Let gradients reach the named parts ("tower", "projection") alone.
@@ -44,3 +50,8 @@ class Student(nn.Module):
     def parts(self) -> dict[str, nn.Module]:
         """Return what a stage can train, by its name in the recipe."""
         return {"tower": self.tower, "projection": self.condition}
+
+
+def shuffled(context: Tensor, samples: int) -> Tensor:
+    """Give each image of a batch the context of its neighbour: [S * B, M, C], sample-major, in and out."""
+    return context.unflatten(0, (samples, -1)).roll(1, dims=1).flatten(0, 1)

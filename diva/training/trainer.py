@@ -1,5 +1,6 @@
 """The loop: feedback, backward, step; and everything that lets it stop and go on."""
 
+import logging
 import math
 from contextlib import nullcontext
 from pathlib import Path
@@ -17,10 +18,13 @@ from diva.feedback import Objective, feedback
 from diva.recipes.schema import Recipe, Stage
 from diva.towers.preprocess import TowerInput
 from diva.training.checkpoints import checkpoints, read_position, save_checkpoint
+from diva.training.diagnostics import Diagnostics, warnings
 from diva.training.draws import draw
 from diva.training.metrics import Metrics
 from diva.training.optimisation import build_optimizer, build_schedule, gradient_norm
 from diva.training.student import Student
+
+logger = logging.getLogger("diva.training")
 
 
 class Trainer:
@@ -39,6 +43,7 @@ class Trainer:
         objective: Objective,
         tower_input: TowerInput,
         loader: Loader,
+        diagnostics: Diagnostics | None,
         stage_steps: list[int],
         folder: Path,
     ) -> None:
@@ -48,13 +53,14 @@ class Trainer:
             recipe: the resolved recipe.
             accelerator: places and distributes; nothing here calls torch.distributed.
             student, denoiser, objective, tower_input, loader: the parts, built from the recipe.
+            diagnostics: measures the student now and then, on the main process alone.
             stage_steps: updates of each stage.
             folder: the run's folder; checkpoints and metrics go there.
         """
         self.recipe, self.accelerator, self.folder = recipe, accelerator, folder
         self.student, self.denoiser, self.objective = student, denoiser, objective
         self.tower_input, self.loader = tower_input, loader
-        self.stage_steps = stage_steps
+        self.diagnostics, self.stage_steps = diagnostics, stage_steps
         training = recipe.training
         self.accumulation = training.global_batch // (training.micro_batch * accelerator.num_processes)
         self.ema = (
@@ -104,7 +110,7 @@ class Trainer:
                 self.ema.update_parameters(self.student.tower)
             self.step += 1
             due = self.step % training.checkpoint_every == 0 or self.step == sum(self.stage_steps)
-            if self.step % training.log_every == 0 or due:
+            if self.step % training.log_every == 0 or due or self._look_due():
                 self._report(metrics, name, rate, norms)
             if due:
                 self._save(number)
@@ -161,8 +167,22 @@ class Trainer:
             "lr": rate,
             **{key: float(norm) for key, norm in norms.items()},
             "skipped": self.loader.skipped,
+            **self._look(),
         }
         metrics.write(self.step, stage, self.step * self.recipe.training.global_batch, values)
+
+    def _look_due(self) -> bool:
+        every = self.recipe.diagnostics.every
+        return every is not None and (self.step % every == 0 or self.step == sum(self.stage_steps))
+
+    def _look(self) -> dict[str, float]:
+        """Measure the student where that is due; what is wrong with it goes into the log."""
+        if not self._look_due() or self.diagnostics is None:
+            return {}
+        now = self.diagnostics.measure()
+        for warning in warnings(now, self.diagnostics.original_similarity):
+            logger.warning("step %d: %s", self.step, warning)
+        return now._asdict()
 
     def _check_losses(self) -> Tensor:
         """Return the losses [steps, S] since the last call, averaged over processes.

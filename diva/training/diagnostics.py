@@ -1,0 +1,119 @@
+"""Is the feedback real, and what does it do to the tower? Label-free measurements on a fixed grid.
+
+The teacher's loss under the right, a shuffled and the empty condition says whether the condition carries anything
+of the image; drift and similarity say how far the tower moved and whether its embeddings collapse.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cosine_similarity, normalize
+
+from diva.denoisers import Denoiser
+from diva.feedback import Draws
+from diva.towers import TowerTokens
+from diva.training.student import Student, shuffled
+
+COLLAPSED = 0.5  # share of the original spread of embeddings below which a tower is said to collapse
+
+
+class Measurement(NamedTuple):
+    """One look at the student.
+
+    Attributes:
+        loss_right, loss_shuffled, loss_empty: the teacher's mean squared error under the image's own condition,
+            under another image's, and under the text alone.
+        gap: loss_shuffled - loss_right; gap_error: its standard error over images.
+        drift: 1 - cosine between the pooled embeddings of now and of the start, mean over images.
+        similarity: mean cosine between the pooled embeddings of different images.
+    """
+
+    loss_right: float
+    loss_shuffled: float
+    loss_empty: float
+    gap: float
+    gap_error: float
+    drift: float
+    similarity: float
+
+
+class Diagnostics:
+    """Measures a student on the same images, timesteps and noise every time."""
+
+    def __init__(
+        self, student: Student, denoiser: Denoiser, *, pixels: Tensor, latents: Tensor, draws: Draws
+    ) -> None:
+        """Keep the grid, and the embeddings of the tower as it is now.
+
+        Args:
+            student: of the original tower.
+            denoiser: the teacher.
+            pixels: [B, 3, H, W], the tower's input; latents: [B, c, h, w] of the same images.
+            draws: of S noise samples an image.
+        """
+        self._student, self._denoiser = student, denoiser
+        self._pixels, self._latents, self._draws = pixels, latents, draws
+        with torch.no_grad():
+            self._original = student.tower(pixels).pooled.float()
+
+    @property
+    def original_similarity(self) -> float:
+        """Mean cosine between different images' embeddings at the start."""
+        return _similarity(self._original)
+
+    @torch.no_grad()
+    def measure(self) -> Measurement:
+        """Measure the student as it is now; its mode and its gradients are left as they are."""
+        tokens = TowerTokens(*(part.float() for part in self._student.tower(self._pixels)))
+        context = self._student.condition(tokens, self._draws.choice)
+        samples = len(self._draws.choice)
+        right = self._losses(context)
+        wrong = self._losses(shuffled(context, samples))
+        empty = self._losses(self._student.condition.text.expand(len(context), -1, -1))
+        gap = (wrong - right).mean(dim=0)
+        return Measurement(
+            loss_right=right.mean().item(),
+            loss_shuffled=wrong.mean().item(),
+            loss_empty=empty.mean().item(),
+            gap=gap.mean().item(),
+            gap_error=(gap.std() / math.sqrt(len(gap))).item(),
+            drift=(1 - cosine_similarity(tokens.pooled, self._original)).mean().item(),
+            similarity=_similarity(tokens.pooled),
+        )
+
+    def _losses(self, context: Tensor) -> Tensor:
+        """Return the loss [S, B] of every noise sample and image under `context`, one noise sample at a time."""
+        losses = []
+        for timesteps, noise, own in zip(
+            self._draws.timesteps, self._draws.noise, context.unflatten(0, self._draws.timesteps.shape), strict=True
+        ):
+            noisy = self._denoiser.add_noise(self._latents, noise, timesteps)
+            target = self._denoiser.target(self._latents, noise, timesteps)
+            error = self._denoiser(noisy, timesteps, own) - target
+            losses.append(error.square().flatten(1).mean(dim=1))
+        return torch.stack(losses)
+
+
+def warnings(now: Measurement, original_similarity: float) -> list[str]:
+    """Say in plain words what a measurement of a trained student shows to be wrong."""
+    said = []
+    if now.gap < 2 * now.gap_error:
+        said.append(
+            "the condition carries nothing: another image's is as good as the image's own"
+            f" (loss {now.loss_shuffled:.5f} against {now.loss_right:.5f}, difference {now.gap:.1e} ±"
+            f" {now.gap_error:.1e}); the tower gets no feedback"
+        )
+    if 1 - now.similarity < COLLAPSED * (1 - original_similarity):
+        said.append(
+            f"the tower collapses: the mean cosine between different images rose from {original_similarity:.3f}"
+            f" to {now.similarity:.3f}; lower the learning rate"
+        )
+    return said
+
+
+def _similarity(pooled: Tensor) -> float:
+    cosines = normalize(pooled, dim=-1) @ normalize(pooled, dim=-1).T
+    count = len(pooled)
+    return ((cosines.sum() - cosines.trace()) / (count * (count - 1))).item()
