@@ -5,6 +5,7 @@ import math
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -115,7 +116,14 @@ def build_trainer(recipe: Recipe, accelerator: Accelerator, clip: Clip, folder: 
 
 
 def build_accelerator(recipe: Recipe, folder: Path) -> Accelerator:
-    """Return the accelerator that the recipe asks for; trackers write into `folder`."""
+    """Return the accelerator that the recipe asks for; trackers write into `folder`.
+
+    Raises:
+        InputError: a tracker is not installed.
+    """
+    for tracker in recipe.training.trackers:
+        if find_spec(tracker) is None:
+            raise InputError(f"training.trackers: {tracker} is not installed; run pip install {tracker}")
     return Accelerator(
         mixed_precision="bf16" if recipe.training.precision == "bf16" else "no",
         log_with=list(recipe.training.trackers) or None,

@@ -184,6 +184,7 @@ def test_bf16_training_follows_float32(tiny: Tiny, tmp_path: Path) -> None:
         ("denoiser.timesteps=[0,1001]", r"denoiser.timesteps: \[0, 1001\] is no range within 0..1000"),
         ("data.source=nowhere/*.tar", "nowhere"),
         ("tower.name=nowhere", "nowhere"),
+        ("training.trackers=[wandb]", "wandb is not installed; run pip install wandb"),
         ("condition.tokens={kind: none}", "nothing can be trained"),
     ],
 )
