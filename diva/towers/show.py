@@ -10,16 +10,16 @@ from diva.towers.zoo import ZOO
 def print_zoo() -> None:
     """Print the eight published towers: size, where the base weights come from, published MMVP-VLM scores."""
     table = Table(
-        title="The published towers",
+        title="The published towers: name, open_clip architecture, hub repository of the base weights",
         caption="MMVP-VLM averages as published: percent of 135 pairs, original tower → DIVA",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )
-    table.add_column("name, checkpoint", no_wrap=True)
+    table.add_column("tower", overflow="fold")
     for heading in ("M par.", "px", "before", "DIVA"):
         table.add_column(heading, justify="right", no_wrap=True)
     for entry in ZOO.values():
         figures = (entry.parameters, entry.size, entry.mmvp_before, entry.mmvp_after)
-        where = f"[bold]{entry.name}[/]\n  {entry.title} ({entry.architecture})\n  hf-hub:{entry.hub}"
+        where = f"[bold]{entry.name}[/]\n  {entry.title} ({entry.architecture})\n  {entry.hub}"
         table.add_row(where, *map(str, figures))
     Console().print(table)

@@ -1,0 +1,169 @@
+"""The pages against the code: commands parse, recipes and paths exist, tables and the figure are today's."""
+
+import importlib.util
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+from typer.exceptions import TyperException
+
+from diva.cli import app
+from diva.recipes import load_recipe, packaged_recipes
+from diva.towers import ZOO
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
+DATA, METHOD = ROOT / "docs" / "data.md", ROOT / "docs" / "method.md"
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(language: str) -> list[str]:
+    return [content for page in PAGES for kind, content in BLOCK.findall(page.read_text()) if kind == language]
+
+
+def prose(page: Path) -> str:
+    return BLOCK.sub("", page.read_text())
+
+
+def code_spans(page: Path) -> list[str]:
+    return [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", prose(page))]
+
+
+def command_lines() -> list[tuple[str, list[str]]]:
+    """Return every command line of `diva` in a block, as shown and as the words behind the program's name."""
+    found = []
+    for line in "".join(blocks("bash")).replace("\\\n", " ").splitlines():
+        words = shlex.split(line, comments=True)
+        if words and words[0] in ("diva", "torchrun", "accelerate"):
+            program = 0 if words[0] == "diva" else words.index("diva.cli")
+            found.append((" ".join(words), words[program + 1 :]))
+    return found
+
+
+def mentions() -> list[str]:
+    """Return what pages and Makefile say of `diva`'s verbs: a verb, perhaps with some of its options."""
+    made = re.findall(r"bin/(diva .+)", (ROOT / "Makefile").read_text())
+    return made + [span for page in PAGES for span in code_spans(page) if span.startswith("diva ")]
+
+
+def find_verb(words: list[str]) -> tuple[Any, list[str]]:
+    """Follow `words` through the groups of the command line to a verb, and return it with the words behind."""
+    command: Any = typer.main.get_command(app)
+    while hasattr(command, "commands"):
+        assert words, f"a verb is missing: {', '.join(command.commands)}"
+        assert words[0] in command.commands, f"no such verb: {words[0]}"
+        command, words = command.commands[words[0]], words[1:]
+    return command, words
+
+
+def parse(words: list[str]) -> dict[str, Any]:
+    """Let typer parse `words` to the parameters of their verb, without running it."""
+    command, words = find_verb(words)
+    return dict(command.make_context("diva", list(words)).params)
+
+
+def table_rows(page: Path) -> list[list[str]]:
+    lines = [line for line in prose(page).splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the names by which links reach the headings of `page`, in the way of GitHub and its kin."""
+    headings = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def fields(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in section.items():
+        found |= fields(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return found
+
+
+@pytest.mark.parametrize("words", [pytest.param(words, id=line) for line, words in command_lines()])
+def test_every_command_line_parses_and_names_a_real_recipe(words: list[str]) -> None:
+    parameters = parse(words)
+    if "recipe" in parameters:
+        load_recipe(parameters["recipe"], parameters["overrides"] or ())
+
+
+@pytest.mark.parametrize("span", mentions())
+def test_every_verb_and_option_that_is_spoken_of_exists(span: str) -> None:
+    command, words = find_verb(shlex.split(span)[1:])
+    options = {option for parameter in command.params for option in parameter.opts}
+    assert {word for word in words if word.startswith("--")} <= options
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("tran mine.yaml", "no such verb: tran"),
+        ("bench mmpv", "no such verb: mmpv"),
+        ("bench", "a verb is missing: mmvp"),
+        ("train mine.yaml --resum", "No such option: --resum"),
+        ("bench mmvp --tower a --data b --seeds many", "valid integer"),
+    ],
+)
+def test_a_wrong_command_line_in_a_page_would_be_noticed(line: str, says: str) -> None:
+    with pytest.raises((AssertionError, TyperException)) as caught:
+        parse(line.split())
+    assert says in str(caught.value)
+
+
+def test_every_recipe_and_path_in_backticks_exists() -> None:
+    named = {
+        span for page in PAGES for span in code_spans(page) if re.fullmatch(r"(diva|tests|docs)/[\w./-]+", span)
+    }
+    assert {span for span in named - packaged_recipes().keys() if not (ROOT / span).exists()} == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_relative_link_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+        path, _, anchor = target.partition("#")
+        place = page.parent / path if path else page
+        if not target.startswith("https://"):
+            assert place.exists(), target
+            assert not anchor or anchor in anchors(place), target
+
+
+def test_every_make_target_in_a_page_exists() -> None:
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    said = [*blocks("bash"), *(span for page in PAGES for span in code_spans(page))]
+    named = set(re.findall(r"^make ([\w-]+)", "\n".join(said), re.MULTILINE))
+    assert {"quickstart", "test", "check"} <= named <= targets
+
+
+@pytest.mark.parametrize("text", blocks("yaml"))
+def test_every_recipe_that_a_page_shows_is_valid(text: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(text)
+    load_recipe(str(tmp_path / "mine.yaml"))
+
+
+@pytest.mark.parametrize("name", packaged_recipes())
+def test_the_table_of_checkpoints_has_the_files_of_every_recipe(name: str) -> None:
+    recipe = load_recipe(name)
+    (row,) = [row for row in table_rows(DATA) if f"`{name}`" in row[1].split(", ")]
+    assert f"`{recipe.tower.checkpoint or recipe.tower.name}`" in row[-1]
+    assert f"`{recipe.denoiser.path}`" in DATA.read_text()
+    assert recipe.tower.name not in ZOO or row[2] == f"`{ZOO[recipe.tower.name].hub}`"
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_every_field_in_which_a_released_recipe_differs_is_explained(name: str) -> None:
+    plain, released = (fields(load_recipe(f"diva/{name}{suffix}").model_dump()) for suffix in ("", "-as-released"))
+    changed = {field for field in plain.keys() | released.keys() if plain.get(field) != released.get(field)}
+    explained = {span for row in table_rows(METHOD) for span in re.findall(r"`([^`]+)`", row[2])}
+    assert changed - {"name", "description"} <= explained
+
+
+def test_the_figure_is_what_its_script_draws() -> None:
+    spec = importlib.util.spec_from_file_location("draw_flow", ROOT / "docs" / "draw_flow.py")
+    assert spec is not None
+    assert spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    assert script.render() == script.FIGURE.read_bytes()
