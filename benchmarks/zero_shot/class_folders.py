@@ -1,0 +1,63 @@
+"""Reading images that lie in one folder for each class, as torchvision's ImageFolder has them."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.stored_image import EXTENSIONS, StoredImage
+from diva.errors import InputError
+
+SPLITS = ("test", "val")  # ImageNet is measured on what it calls its validation images
+
+
+class ClassFolders(NamedTuple):
+    """What lies in the folders of the classes.
+
+    Attributes:
+        names: the folders, by label.
+        images: of all classes, class by class.
+        labels: of the images.
+    """
+
+    names: list[str]
+    images: list[StoredImage]
+    labels: list[int]
+
+
+def split_folder(folder: Path) -> Path:
+    """Return where the classes' folders of a set lie: in `test`, in `val`, or in the set's folder itself."""
+    return next((folder / name for name in SPLITS if (folder / name).is_dir()), folder)
+
+
+def read_class_folders(split: Path) -> ClassFolders:
+    """List the images of every class; labels follow the folders' names, numbers by their value.
+
+    Raises:
+        InputError: there are no folders, one is empty, or one holds further folders.
+    """
+    classes = sorted(
+        (path for path in split.iterdir() if path.is_dir() and path.name[0] != "."), key=lambda p: p.name
+    )
+    if not classes:
+        raise InputError(f"{split}: holds neither shards (test/nshards.txt) nor a folder of images for each class")
+    if all(path.name.isdecimal() for path in classes):
+        classes.sort(key=lambda path: int(path.name))  # ImageNet-V2's folders are 0 to 999
+    images, labels = [], []
+    for label, folder in enumerate(classes):
+        found = [StoredImage(path) for path in _images_in(folder)]
+        images += found
+        labels += [label] * len(found)
+    return ClassFolders([path.name for path in classes], images, labels)
+
+
+def _images_in(folder: Path) -> list[Path]:
+    entries = sorted(folder.iterdir())
+    inner = next((path for path in entries if path.is_dir()), None)
+    if inner is not None:
+        raise InputError(
+            f"{inner}: is a folder within what should be a class; lay the images that are measured out as"
+            " <set>/test/<class>/<image>"
+        )
+    images = [path for path in entries if path.suffix[1:].lower() in EXTENSIONS]
+    if not images:
+        raise InputError(f"{folder}: holds no image ({', '.join(EXTENSIONS)}); every class needs one at least")
+    return images

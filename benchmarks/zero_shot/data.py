@@ -1,0 +1,185 @@
+"""One set as it lies on disk: its images, and what is true of them."""
+
+import io
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.fingerprint import fingerprint, hash_lines
+from benchmarks.stored_image import StoredImage
+from benchmarks.zero_shot.class_folders import read_class_folders, split_folder
+from benchmarks.zero_shot.prompts import Prompts, read_prompts
+from benchmarks.zero_shot.sets import Headline, Kind, ZeroShotSet
+from benchmarks.zero_shot.shards import COUNT, Sample, read_shards, shard_paths
+from diva.errors import InputError, did_you_mean
+from diva.results import DataSource
+
+TYPE = "dataset_type.txt"
+LABELS: dict[Kind, str] = {"classification": "cls", "multilabel": "npy", "retrieval": "txt"}
+
+
+@dataclass(frozen=True)
+class OneLabel:
+    """Each image is of one class: labels [N] are its index."""
+
+    prompts: Prompts
+    labels: NDArray[np.int64]
+    kind: Kind = "classification"
+
+
+@dataclass(frozen=True)
+class ManyLabels:
+    """Each image shows some of the classes: labels [N, C] say which."""
+
+    prompts: Prompts
+    labels: NDArray[np.bool_]
+    kind: Kind = "multilabel"
+
+
+@dataclass(frozen=True)
+class Captions:
+    """Each image has one or more captions."""
+
+    captions: tuple[tuple[str, ...], ...]
+    kind: Kind = "retrieval"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetData:
+    """A set.
+
+    Attributes:
+        images: N of them; ids: their names, unique within the set.
+        fingerprint: of the files that the images lie in.
+        truth: what is true of the images, in their order.
+    """
+
+    spec: ZeroShotSet
+    folder: Path
+    images: Sequence[StoredImage]
+    ids: Sequence[str]
+    fingerprint: str
+    truth: OneLabel | ManyLabels | Captions
+
+    @property
+    def headline(self) -> Headline:
+        """The figure that stands for the set."""
+        return self.spec.headline_of(self.truth.kind)
+
+    @property
+    def source(self) -> DataSource:
+        """The result file's record: other class names or templates make it other data."""
+        prompts = (
+            () if isinstance(self.truth, Captions) else (*self.truth.prompts.classes, *self.truth.prompts.templates)
+        )
+        return DataSource(
+            name=self.spec.title,
+            path=str(self.folder),
+            fingerprint=hash_lines([self.fingerprint, self.truth.kind, *prompts]),
+            items=len(self.images),
+        )
+
+
+def read_set(spec: ZeroShotSet, folders: Sequence[Path], cache: Path | None) -> SetData:
+    """Read a set's labels and list its images; no image is decoded.
+
+    Args:
+        folders: where the set lies; one, or it is not clear which is meant.
+        cache: a folder that remembers the fingerprints of files.
+
+    Raises:
+        InputError: files are missing, damaged, or do not agree with each other.
+    """
+    if len(folders) > 1:
+        both = " and ".join(map(str, folders))
+        raise InputError(f"{both}: are both {spec.title}; move all but one out of --data")
+    folder = folders[0]
+    shards = any((folder / "test").glob("*.tar")) or (folder / "test" / COUNT).exists()
+    return _from_shards(spec, folder, cache) if shards else _from_class_folders(spec, folder, cache)
+
+
+def _from_shards(spec: ZeroShotSet, folder: Path, cache: Path | None) -> SetData:
+    paths, kind = shard_paths(folder / "test"), _read_kind(folder / TYPE)
+    samples = read_shards(paths, LABELS[kind])
+    twice = next((id_ for id_, count in Counter(each.id for each in samples).items() if count > 1), None)
+    if twice is not None:
+        raise InputError(f"{folder}: has two samples called {twice} in one tar; write the shards again")
+    if not samples:
+        raise InputError(f"{folder}: its shards hold no image; fetch the data set again")
+    return SetData(
+        spec=spec,
+        folder=folder,
+        images=[each.image for each in samples],
+        ids=[each.id for each in samples],
+        fingerprint=fingerprint(folder, paths, cache),
+        truth=_truth(spec, folder, kind, samples),
+    )
+
+
+def _from_class_folders(spec: ZeroShotSet, folder: Path, cache: Path | None) -> SetData:
+    split = split_folder(folder)
+    names, images, labels = read_class_folders(split)
+    paths = [image.path for image in images]
+    return SetData(
+        spec=spec,
+        folder=folder,
+        images=images,
+        ids=[path.relative_to(split).as_posix() for path in paths],
+        fingerprint=fingerprint(folder, paths, cache),
+        truth=OneLabel(read_prompts(spec, folder, names), np.array(labels)),
+    )
+
+
+def _read_kind(path: Path) -> Kind:
+    said = path.read_text(errors="replace").strip().lower() if path.is_file() else "classification"
+    for kind in LABELS:
+        if said == kind:
+            return kind
+    raise InputError(f"{path}: '{said}' is unknown; {did_you_mean(said, LABELS)}")
+
+
+def _truth(
+    spec: ZeroShotSet, folder: Path, kind: Kind, samples: Sequence[Sample]
+) -> OneLabel | ManyLabels | Captions:
+    if kind == "retrieval":
+        return Captions(tuple(_captions(sample) for sample in samples))
+    prompts = read_prompts(spec, folder)
+    classes = len(prompts.classes)
+    if kind == "multilabel":
+        return ManyLabels(prompts, np.stack([_flags(sample, classes) for sample in samples]))
+    return OneLabel(prompts, np.array([_label(sample, classes) for sample in samples]))
+
+
+def _captions(sample: Sample) -> tuple[str, ...]:
+    lines = sample.label.decode(errors="replace").splitlines()
+    captions = tuple(line.strip() for line in lines if line.strip())
+    if not captions:
+        raise InputError(f"{sample.place}: has no caption; fetch the data set again")
+    return captions
+
+
+def _label(sample: Sample, classes: int) -> int:
+    text = sample.label.decode(errors="replace").strip()
+    if not text.isdecimal() or int(text) >= classes:
+        raise InputError(
+            f"{sample.place}: '{text}' is no label of {classes} classes (0 to {classes - 1}); the class names and"
+            " the shards must belong together"
+        )
+    return int(text)
+
+
+def _flags(sample: Sample, classes: int) -> NDArray[np.bool_]:
+    try:
+        flags = np.load(io.BytesIO(sample.label), allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise InputError(f"{sample.place}: is no array ({error}); fetch the data set again") from error
+    if flags.shape != (classes,) or not np.isin(flags, (0, 1)).all():
+        raise InputError(
+            f"{sample.place}: is not one 0 or 1 for each of {classes} classes; the class names and the shards must"
+            " belong together"
+        )
+    return np.asarray(flags, dtype=bool)

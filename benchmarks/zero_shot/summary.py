@@ -1,0 +1,151 @@
+"""The average over sets: its interval, its difference from the baseline, and what is missing from it."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import norm
+
+from benchmarks.fingerprint import hash_lines
+from benchmarks.statistics import CONFIDENCE, Interval
+from benchmarks.zero_shot.evaluate import BENCHMARK
+from benchmarks.zero_shot.measured import ALL
+from benchmarks.zero_shot.sets import USUAL
+from diva.results import Comparison, DataSource, Item, Metric, Result, Run
+
+AVERAGE = "average"
+ABSENT = "absent/"
+FAILED = "failed/"
+MARGIN = "margin"
+
+
+def summarise(
+    results: Mapping[str, Result],
+    absent: Iterable[str],
+    failed: Iterable[str],
+    *,
+    margin: float,
+    data: Path,
+    run: Run,
+) -> Result:
+    """Average the headlines of the sets that were measured.
+
+    Args:
+        results: by set, all of the same towers; one at least.
+        absent, failed: the other sets that were asked for.
+        margin: the loss in points that would still be accepted.
+        data: the folder of all sets.
+
+    Returns:
+        The result of `zero_shot`. Items are the sets, outcome the headline as a share. Metrics are `average`, one
+        `average/<kind>` for each kind of set that was measured, `margin` beside a baseline, and for each set that
+        is missing a count of 0 named `absent/<set>` or `failed/<set>`. Comparisons are those of the averages; their
+        p-values belong to their intervals, and wins and losses count sets.
+    """
+    missing = [f"{ABSENT}{name}" for name in absent] + [f"{FAILED}{name}" for name in failed]
+    summary = _summary(results, data, run)
+    summary.metrics |= {name: Metric(value=0, unit="count", n=0) for name in missing}
+    baselines = {name: each.baseline for name, each in results.items() if each.baseline is not None}
+    if baselines:
+        summary.metrics[MARGIN] = Metric(value=margin, unit="percent", n=0, higher_is_better=False)
+        summary.baseline = _summary(baselines, data, run)
+        summary.comparisons = [_compare(name, sets) for name, sets in _averages(results).items()]
+    return summary
+
+
+def average_interval(values: Sequence[float], intervals: Sequence[Interval | None]) -> Interval:
+    """Return the 95 % interval of the mean of independent estimates from theirs.
+
+    Each limit's distance from the mean is the root of the sum of squares of the estimates' own distances, divided
+    by their number (the method of variance estimates recovery, Zou and Donner 2008). So an interval that is
+    lopsided stays lopsided, and a set needs nothing but its result file.
+    """
+    bounds = [interval or (value, value) for value, interval in zip(values, intervals, strict=True)]
+    mean, count = float(np.mean(values)), len(values)
+    below = math.hypot(*(value - low for value, (low, _) in zip(values, bounds, strict=True))) / count
+    above = math.hypot(*(high - value for value, (_, high) in zip(values, bounds, strict=True))) / count
+    return mean - below, mean + above
+
+
+def headline(result: Result) -> Metric:
+    """Return the figure that stands for a set."""
+    return result.metrics[result.protocol]
+
+
+def kind_of(result: Result) -> str:
+    """Return "classification" (of one label or several) or "retrieval"."""
+    return "retrieval" if result.protocol == USUAL["retrieval"] else "classification"
+
+
+def _averages(results: Mapping[str, Result]) -> dict[str, list[Result]]:
+    """Return the sets that each average is over."""
+    averages = {AVERAGE: list(results.values())}
+    for result in results.values():
+        averages.setdefault(f"{AVERAGE}/{kind_of(result)}", []).append(result)
+    return averages
+
+
+def _summary(results: Mapping[str, Result], data: Path, run: Run) -> Result:
+    first = next(iter(results.values()))
+    metrics = {}
+    for name, sets in _averages(results).items():
+        figures = [headline(each) for each in sets]
+        values = [figure.value for figure in figures]
+        metrics[name] = Metric(
+            value=float(np.mean(values)),
+            unit="percent",
+            n=len(values),
+            interval=average_interval(values, [figure.interval for figure in figures]),
+        )
+    return Result(
+        benchmark=BENCHMARK,
+        protocol=AVERAGE,
+        subject=first.subject,
+        data=DataSource(
+            name=f"{len(results)} sets",
+            path=str(data),
+            fingerprint=hash_lines(f"{name} {each.data.fingerprint}" for name, each in sorted(results.items())),
+            items=sum(each.data.items for each in results.values()),
+        ),
+        metrics=metrics,
+        items=[_item(name, each) for name, each in results.items()],
+        run=run,
+    )
+
+
+def _item(name: str, result: Result) -> Item:
+    figure = headline(result)
+    low, high = figure.interval or (figure.value, figure.value)
+    details: dict[str, float | str] = {
+        "title": result.data.name,
+        "kind": kind_of(result),
+        "metric": result.protocol,
+        "images": result.data.items,
+        "low": low,
+        "high": high,
+    }
+    return Item(id=name, group=ALL, outcome=figure.value / 100, details=details)
+
+
+def _compare(metric: str, sets: Sequence[Result]) -> Comparison:
+    comparisons = [each.comparisons[0] for each in sets]
+    differences = [each.difference for each in comparisons]
+    mean = float(np.mean(differences))
+    low, high = average_interval(differences, [each.interval for each in comparisons])
+    return Comparison(
+        metric=metric,
+        difference=mean,
+        interval=(low, high),
+        test="z test",
+        p_value=_p_value(mean, mean - low if mean > 0 else high - mean),
+        wins=sum(difference > 0 for difference in differences),
+        losses=sum(difference < 0 for difference in differences),
+    )
+
+
+def _p_value(mean: float, reach: float) -> float:
+    """Return the two-sided p-value that is 0.05 where `reach`, the interval's length towards 0, ends at 0."""
+    if mean == 0 or reach == 0:
+        return float(mean == 0)
+    return float(2 * norm.sf(norm.isf((1 - CONFIDENCE) / 2) * abs(mean) / reach))

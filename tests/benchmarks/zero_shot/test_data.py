@@ -1,0 +1,231 @@
+import io
+import pickle
+import shutil
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import pytest
+import webdataset
+from numpy.testing import assert_array_equal
+
+from benchmarks.zero_shot.data import Captions, ManyLabels, OneLabel, SetData, read_set
+from benchmarks.zero_shot.sets import SETS, ZeroShotSet
+from diva.errors import InputError
+from tests.fixtures.images import crops, encode
+from tests.fixtures.zero_shot import (
+    DIGITS,
+    TEMPLATES,
+    THINGS,
+    digits,
+    write_captioned,
+    write_class_folders,
+    write_digits,
+    write_lines,
+    write_prompts,
+    write_shards,
+    write_things,
+)
+
+OWN = ZeroShotSet("own", "own", "acc1")
+
+
+def read(folder: Path, spec: ZeroShotSet = OWN) -> SetData:
+    return read_set(spec, [folder], None)
+
+
+def array(values: object) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, np.asarray(values), allow_pickle=True)
+    return buffer.getvalue()
+
+
+def test_shards_are_read_as_webdataset_reads_them(tmp_path: Path) -> None:
+    data = read(write_digits(tmp_path, 50, shards=3))
+    urls = [str(tmp_path / "test" / f"{number}.tar") for number in range(3)]
+    expected = list(webdataset.WebDataset(urls, shardshuffle=False).decode("pil").to_tuple("png", "cls", "__key__"))
+    assert isinstance(data.truth, OneLabel)
+    assert_array_equal(data.truth.labels, [label for _, label, _ in expected])
+    for image, (pixels, _, _) in zip(data.images, expected, strict=True):
+        assert_array_equal(np.asarray(image.decode()), np.asarray(pixels.convert("RGB")))
+    assert data.ids[:2] == ["0/s0000000", "0/s0000001"]
+    assert (data.truth.prompts.classes, data.truth.prompts.templates) == (DIGITS, TEMPLATES)
+    assert (data.headline, data.source.items) == ("acc1", 50)
+
+
+def test_a_multilabel_set_says_so_and_so_chooses_its_figure(tmp_path: Path) -> None:
+    data = read(write_things(tmp_path / "many", 12), SETS["voc2007"])
+    assert isinstance(data.truth, ManyLabels)
+    assert data.truth.labels.shape == (12, len(THINGS))
+    assert data.headline == "mean_average_precision"
+    # clip-benchmark's other VOC2007, of objects that were cut out
+    assert read(write_digits(tmp_path / "one", 4), SETS["voc2007"]).headline == "acc1"
+
+
+def test_captions_are_read_one_a_line(tmp_path: Path) -> None:
+    data = read(write_captioned(tmp_path, 6), SETS["flickr30k"])
+    assert isinstance(data.truth, Captions)
+    assert [len(captions) for captions in data.truth.captions] == [2, 1, 1, 2, 1, 1]
+    assert data.truth.captions[1] == ("part 1 of a picture of a cup",)
+    assert data.headline == "mean_recall"
+
+
+@pytest.mark.parametrize("split", ["test", "val", ""])
+def test_class_folders_are_numbered_by_name_and_named_by_folder(tmp_path: Path, split: str) -> None:
+    images = crops(5)
+    write_class_folders(tmp_path / split, {"tabby_cat": images[:2], "cup": images[2:]})
+    write_lines(tmp_path / "zeroshot_classification_templates.txt", TEMPLATES)
+    data = read(tmp_path)
+    assert isinstance(data.truth, OneLabel)
+    assert data.truth.prompts.classes == ("cup", "tabby cat")
+    assert_array_equal(data.truth.labels, [0, 0, 0, 1, 1])
+    assert data.ids[3] == "tabby_cat/000.png"
+    assert_array_equal(np.asarray(data.images[3].decode()), np.asarray(images[0]))
+
+
+def test_imagenets_folders_are_named_by_open_clip_whatever_they_are_called(tmp_path: Path) -> None:
+    by_folder = {
+        "imagenet-r": {"n01443537": "goldfish", "n02123045": "tabby cat"},  # WordNet's numbers of some classes
+        "imagenetv2": {"2": "great white shark", "10": "brambling", "281": "tabby cat"},  # ImageNet's labels
+    }
+    for name, classes in by_folder.items():
+        write_class_folders(tmp_path / name, dict.fromkeys(classes, crops(1)))
+        truth = read(tmp_path / name, SETS[name]).truth
+        assert isinstance(truth, OneLabel)
+        assert truth.prompts.classes == tuple(classes.values())
+        assert truth.prompts.templates[0] == "a bad photo of a {c}."
+        assert [function("cat") for function in truth.prompts.functions] == [
+            function("cat") for function in open_clip.OPENAI_IMAGENET_TEMPLATES
+        ]
+
+
+def test_imagenets_shards_need_no_names_but_its_subsets_do(tmp_path: Path) -> None:
+    write_shards(tmp_path, [{"jpg": encode(crops(1)[0]), "cls": "999"}])
+    truth = read(tmp_path, SETS["imagenet1k"]).truth
+    assert isinstance(truth, OneLabel)
+    assert truth.prompts.classes == open_clip.IMAGENET_CLASSNAMES
+    with pytest.raises(InputError, match=r"classnames\.txt: is not there"):
+        read(tmp_path, SETS["imagenet-a"])
+
+
+def test_two_folders_of_one_set_are_not_chosen_between() -> None:
+    with pytest.raises(InputError, match="a and b: are both VOC2007; move all but one"):
+        read_set(SETS["voc2007"], [Path("a"), Path("b")], None)
+
+
+def test_the_fingerprint_changes_with_an_image_a_label_or_a_prompt(tmp_path: Path) -> None:
+    first = read(write_digits(tmp_path / "a", 20)).source.fingerprint
+    assert read(write_digits(tmp_path / "b", 20)).source.fingerprint == first
+    write_prompts(tmp_path / "b", DIGITS, TEMPLATES[:1])
+    write_digits(tmp_path / "c", 19)
+    others = [read(tmp_path / name).source.fingerprint for name in ("b", "c")]
+    assert len({first, *others}) == 3
+
+
+def test_the_images_fingerprint_survives_new_prompts(tmp_path: Path) -> None:
+    before = read(write_digits(tmp_path, 5)).fingerprint
+    write_prompts(tmp_path, DIGITS, ["{c}"])
+    assert read(tmp_path).fingerprint == before
+
+
+JPG = encode(crops(1)[0])
+BAD_SAMPLES = {
+    "label too great": (
+        [{"jpg": JPG, "cls": "10"}],
+        r"0\.tar: s0000000\.cls: '10' is no label of 10 classes",
+    ),
+    "negative label": ([{"jpg": JPG, "cls": "-1"}], r"s0000000\.cls: '-1' is no label"),
+    "label of words": ([{"jpg": JPG, "cls": "1"}, {"jpg": JPG, "cls": "cat"}], r"s0000001\.cls: 'cat' is no label"),
+    "no label": ([{"jpg": JPG}], r"0\.tar: s0000000: has no \.cls; .*dataset_type\.txt"),
+    "no image": ([{"cls": "1"}], r"0\.tar: s0000000: has no image"),
+    "no samples": ([{"json": "{}"}], "its shards hold no image"),
+}
+
+
+@pytest.mark.parametrize(("samples", "sentence"), BAD_SAMPLES.values(), ids=BAD_SAMPLES.keys())
+def test_a_sample_that_cannot_be_used_is_named(
+    tmp_path: Path, samples: list[dict[str, object]], sentence: str
+) -> None:
+    write_prompts(tmp_path, DIGITS)
+    write_shards(tmp_path, samples)
+    with pytest.raises(InputError, match=sentence):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (array([0, 1]), "is not one 0 or 1 for each of 7 classes"),
+        (array([0, 1, 2, 0, 0, 0, 0]), "is not one 0 or 1"),
+        (array({"a": 1}), "is no array"),
+        (pickle.dumps([0] * 7), "is no array"),
+    ],
+    ids=["too few", "neither 0 nor 1", "pickled object", "pickle"],
+)
+def test_flags_must_be_an_array_of_the_classes_and_are_never_unpickled(
+    tmp_path: Path, content: bytes, sentence: str
+) -> None:
+    write_things(tmp_path, 1)
+    write_shards(tmp_path, [{"jpg": JPG, "npy": content}])
+    with pytest.raises(InputError, match=rf"0\.tar: s0000000\.npy: {sentence}"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("kept", [700, 512 * 3, 512 * 6, 512 * 8])
+def test_a_tar_that_is_cut_short_is_damage_and_not_a_smaller_set(tmp_path: Path, kept: int) -> None:
+    tar = write_digits(tmp_path, 10) / "test" / "0.tar"
+    tar.write_bytes(tar.read_bytes()[:kept])
+    with pytest.raises(InputError, match=r"0\.tar: is damaged or cut short"):
+        read(tmp_path)
+
+
+def test_the_number_of_shards_must_agree_with_the_tars(tmp_path: Path) -> None:
+    folder = write_digits(tmp_path, 10, shards=3)
+    (folder / "test" / "1.tar").unlink()
+    with pytest.raises(InputError, match=r"nshards\.txt: says 3 shards, .*beside it \(1\.tar\)"):
+        read(folder)
+    (folder / "test" / "nshards.txt").unlink()
+    with pytest.raises(InputError, match=r"nshards\.txt: holds no number of shards"):
+        read(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "lines", "sentence"),
+    [
+        ("classnames.txt", ["zero", "", "two"], r"classnames\.txt: is empty or has an empty line"),
+        ("classnames.txt", [], r"classnames\.txt: is empty"),
+        ("zeroshot_classification_templates.txt", ["a photo"], r"'a photo' has no \{c\}"),
+        ("dataset_type.txt", ["retreival"], r"'retreival' is unknown; did you mean 'retrieval'\?"),
+    ],
+)
+def test_a_text_file_that_cannot_be_used_is_named(
+    tmp_path: Path, name: str, lines: list[str], sentence: str
+) -> None:
+    write_lines(write_digits(tmp_path, 3) / name, lines)
+    with pytest.raises(InputError, match=sentence):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["classnames.txt", "zeroshot_classification_templates.txt"])
+def test_names_and_templates_must_be_there(tmp_path: Path, name: str) -> None:
+    (write_digits(tmp_path, 3) / name).unlink()
+    with pytest.raises(InputError, match=f"{name}: is not there; write one"):
+        read(tmp_path)
+
+
+def test_folders_that_are_no_classes_are_refused(tmp_path: Path) -> None:
+    images = digits(2)[0]
+    write_prompts(tmp_path, ["a", "b"])
+    with pytest.raises(InputError, match=r"holds neither shards .* nor a folder of images for each class"):
+        read(tmp_path)
+    # Food-101 as torchvision has it: training images too, one level deeper
+    write_class_folders(tmp_path / "images", {"apple_pie": images})
+    with pytest.raises(InputError, match="images/apple_pie: is a folder within what should be a class"):
+        read(tmp_path)
+    shutil.rmtree(tmp_path / "images")
+    write_class_folders(tmp_path, {"a": images, "b": []})
+    with pytest.raises(InputError, match="b: holds no image"):
+        read(tmp_path)
+    shutil.rmtree(tmp_path / "b")
+    with pytest.raises(InputError, match=r"classnames\.txt: 2 names for 1 folders of classes"):
+        read(tmp_path)

@@ -1,0 +1,131 @@
+import math
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+from scipy.stats import norm
+
+from benchmarks.comparison import compare
+from benchmarks.statistics import difference_interval, wilson_interval
+from benchmarks.zero_shot.measured import ALL
+from benchmarks.zero_shot.summary import average_interval, summarise
+from diva.results import DataSource, Item, Metric, Result, Run, Subject
+
+RUN = Run(
+    command=["test"],
+    started=datetime(2026, 1, 1, tzinfo=UTC),
+    wall_seconds=1,
+    peak_memory_bytes=1,
+    seeds=[],
+    versions={},
+    device="cpu",
+)
+
+
+def alone(name: str, outcomes: list[float], tower: str, metric: str = "acc1") -> Result:
+    mean, n = float(np.mean(outcomes)), len(outcomes)
+    low, high = wilson_interval(mean, n)
+    figure = Metric(value=100 * mean, unit="percent", n=n, interval=(100 * low, 100 * high))
+    return Result(
+        benchmark=f"zero_shot/{name}",
+        protocol=metric,
+        subject=Subject(label=tower, source=tower, architecture="ViT", sha256=tower),
+        data=DataSource(name=name.upper(), path=name, fingerprint=f"hash of {name}", items=n),
+        metrics={metric: figure},
+        items=[Item(id=str(number), group=ALL, outcome=each) for number, each in enumerate(outcomes)],
+        run=RUN,
+    )
+
+
+def pair(name: str, ours: list[float], theirs: list[float], metric: str = "acc1") -> Result:
+    result = alone(name, ours, "tower", metric)
+    result.baseline = alone(name, theirs, "baseline", metric)
+    result.comparisons = [compare(result, result.baseline, metric)]
+    return result
+
+
+def summary(*results: Result, margin: float = 1.0) -> Result:
+    by_name = {result.benchmark.removeprefix("zero_shot/"): result for result in results}
+    return summarise(by_name, ["pets", "dtd"], ["cars"], margin=margin, data=Path("data"), run=RUN)
+
+
+def test_the_interval_of_an_average_worked_by_hand() -> None:
+    # errors below 3 and 4 of two sets: 5 together, halved; above 6 and 8: 10 together, halved
+    assert average_interval([50, 70], [(47, 56), (66, 78)]) == (60 - 2.5, 60 + 5)
+    assert average_interval([50, 70], [(47, 56), None]) == (60 - 1.5, 60 + 3)
+
+
+@given(st.lists(st.tuples(st.floats(0, 100), st.floats(0, 10)), min_size=1, max_size=29))
+def test_normal_estimates_average_as_their_variances_add(sets: list[tuple[float, float]]) -> None:
+    values, errors = np.array(sets).T
+    z = norm.isf(0.025)
+    intervals = [(value - z * error, value + z * error) for value, error in sets]
+    error = math.sqrt(float((errors**2).sum())) / len(sets)
+    expected = (values.mean() - z * error, values.mean() + z * error)
+    assert_allclose(average_interval(list(values), intervals), expected, atol=1e-6)
+
+
+def test_the_interval_of_a_difference_is_that_of_a_bootstrap_within_sets() -> None:
+    random = np.random.default_rng(0)
+    sets = {name: (random.random((2, n)) < 0.6).astype(float) for name, n in (("a", 300), ("b", 900), ("c", 150))}
+    found = summary(*(pair(name, *outcomes.tolist()) for name, outcomes in sets.items())).comparisons[0]
+    groups = [name for name, outcomes in sets.items() for _ in outcomes[0]]
+    ours, theirs = np.concatenate(list(sets.values()), axis=1)
+    assert found.interval == pytest.approx(100 * np.array(difference_interval(ours, theirs, groups)), abs=0.2)
+
+
+def test_sets_weigh_alike_whatever_their_size_and_kinds_are_averaged_apart() -> None:
+    found = summary(
+        alone("mnist", [1, 1, 0, 0], "tower"),
+        alone("voc2007", [1.0], "tower", "mean_average_precision"),
+        alone("flickr30k", [0.25] * 10, "tower", "mean_recall"),
+    )
+    values = {name: metric.value for name, metric in found.metrics.items() if name.startswith("average")}
+    assert values == pytest.approx(
+        {"average": (50 + 100 + 25) / 3, "average/classification": 75, "average/retrieval": 25}
+    )
+    assert found.metrics["average"].n == 3
+    assert (found.benchmark, found.protocol, found.data.items) == ("zero_shot", "average", 15)
+    assert [(item.id, item.outcome, item.details["metric"]) for item in found.items] == [
+        ("mnist", 0.5, "acc1"),
+        ("voc2007", 1.0, "mean_average_precision"),
+        ("flickr30k", 0.25, "mean_recall"),
+    ]
+
+
+def test_what_is_missing_is_in_the_result() -> None:
+    found = summary(alone("mnist", [1.0], "tower"))
+    missing = {name: metric.n for name, metric in found.metrics.items() if metric.unit == "count"}
+    assert missing == {"absent/pets": 0, "absent/dtd": 0, "failed/cars": 0}
+    assert "margin" not in found.metrics
+    assert found.baseline is None
+
+
+def test_a_baseline_brings_its_own_averages_and_the_margin() -> None:
+    found = summary(pair("a", [1, 1, 1, 0], [1, 0, 0, 0]), pair("b", [0, 1, 0, 0], [1, 1, 0, 0]), margin=0.5)
+    assert found.baseline is not None
+    assert (found.subject.label, found.baseline.subject.label) == ("tower", "baseline")
+    assert (found.metrics["average"].value, found.baseline.metrics["average"].value) == (50, 37.5)
+    comparison = found.comparisons[0]
+    assert (comparison.metric, comparison.difference) == ("average", 12.5)
+    assert (comparison.wins, comparison.losses) == (1, 1)
+    assert found.metrics["margin"].value == 0.5
+
+
+@pytest.mark.parametrize("lost", [3, 20, 45])
+def test_the_p_value_agrees_with_the_interval_on_what_is_significant(lost: int) -> None:
+    ours = [0.0] * lost + [1.0] * 7 + [1.0] * 200
+    theirs = [1.0] * lost + [0.0] * 7 + [1.0] * 200
+    comparison = summary(pair("a", ours, theirs)).comparisons[0]
+    assert comparison.interval is not None
+    low, high = comparison.interval
+    assert (comparison.p_value < 0.05) == (low > 0 or high < 0)
+
+
+def test_towers_that_agree_everywhere_differ_in_nothing() -> None:
+    comparison = summary(pair("a", [1, 0, 1], [1, 0, 1])).comparisons[0]
+    assert (comparison.difference, comparison.interval, comparison.p_value) == (0, (0, 0), 1)
