@@ -3,16 +3,21 @@ PYTHON ?= python3.11
 VENV ?= .venv
 READY := $(VENV)/.ready
 
-.PHONY: quickstart test test-slow check
+.PHONY: quickstart test test-slow chromium check
 
 quickstart: $(READY)
 	$(VENV)/bin/diva quickstart
 
-test: $(READY)
+test: $(READY) chromium
 	$(VENV)/bin/pytest
 
 test-slow: $(READY)
 	$(VENV)/bin/pytest -m slow
+
+# the report's page is tested in a real browser
+chromium:
+	@command -v chromium > /dev/null || (apt-get update -qq && apt-get install -qq -y chromium > /dev/null) \
+	  || { echo "chromium is missing and could not be installed; install it, then run make again"; exit 1; }
 
 check: $(READY)
 	$(VENV)/bin/ruff check .

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from benchmarks.atomic import replacing
+from diva.atomic import replacing
 from diva.towers.checkpoint import file_sha256
 
 

@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from benchmarks.atomic import replacing
+from diva.atomic import replacing
 
 NAME = "tensor"
 

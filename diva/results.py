@@ -6,7 +6,6 @@ what is needed to run it again. Nothing here imports torch: the report must open
 """
 
 import importlib.metadata
-import os
 import platform
 import resource
 import sys
@@ -18,7 +17,8 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from diva.errors import InputError, RunError
+from diva.atomic import replacing
+from diva.errors import InputError
 
 SCHEMA: Final = 1
 PACKAGES = ("diva", "torch", "torchvision", "open_clip_torch", "timm", "transformers", "diffusers", "numpy")
@@ -113,16 +113,8 @@ def write_result(result: Result, path: Path) -> None:
     Raises:
         RunError: the place cannot be written to.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            temporary.write_text(result.model_dump_json(indent=1) + "\n", encoding="utf-8")
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise RunError(f"{path}: the result cannot be written ({error.strerror}); give another path") from error
+    with replacing(path) as temporary:
+        temporary.write_text(result.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 
 def read_result(path: Path) -> Result:

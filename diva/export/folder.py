@@ -24,14 +24,18 @@ def complete_folder(folder: Path) -> Iterator[Path]:
     check_replaceable(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
-    temporary.chmod(0o755)
     try:
-        content = temporary / "new"
+        content, earlier = temporary / "new", temporary / "old"
         content.mkdir()
         yield content
         if folder.exists():
-            folder.rename(temporary / "old")
-        content.rename(folder)
+            folder.rename(earlier)
+        try:
+            content.rename(folder)
+        except OSError:
+            if earlier.exists():
+                earlier.rename(folder)
+            raise
     finally:
         shutil.rmtree(temporary)
 

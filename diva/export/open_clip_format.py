@@ -10,7 +10,9 @@ from safetensors.torch import save_file
 
 from diva.errors import InputError
 from diva.export.folder import complete_folder
+from diva.export.processors import tokenizer_on_this_machine
 from diva.towers import Clip, TowerInput
+from diva.towers.family import activation_of
 from diva.towers.formats.open_clip_folder import CONFIG, WEIGHTS
 
 log = logging.getLogger(__name__)
@@ -22,7 +24,7 @@ def write_open_clip(clip: Clip, folder: Path) -> None:
     The folder appears complete or not at all; an earlier export there is replaced.
 
     Raises:
-        InputError: `folder` holds something that is no export.
+        InputError: `folder` holds something that is no export, or `clip` has no text tower.
     """
     with complete_folder(folder) as content:
         fill_open_clip(clip, content)
@@ -30,13 +32,21 @@ def write_open_clip(clip: Clip, folder: Path) -> None:
 
 def fill_open_clip(clip: Clip, folder: Path) -> None:
     """Write the files of open_clip's format into the existing `folder`."""
-    config = clip.config
+    if not clip.has_text:
+        raise InputError(
+            f"{clip.source}: open_clip's format needs a text tower, and there is none; give --to llava"
+        )
+    if activation_of(clip.model) == "gelu_tanh":
+        log.warning(
+            "open_clip computes SigLIP with the exact GELU; these weights had its tanh form (about 1e-3 apart)"
+        )
     state = {key: value.detach().cpu().contiguous() for key, value in clip.model.state_dict().items()}
     save_file(state, folder / WEIGHTS, metadata={"format": "pt"})
-    document = {"model_cfg": config, "preprocess_cfg": preprocess_cfg(clip.input)}
+    document = {"model_cfg": clip.config, "preprocess_cfg": preprocess_cfg(clip.input)}
     (folder / CONFIG).write_text(json.dumps(document, indent=2) + "\n")
-    if "hf_tokenizer_name" in config["text_cfg"]:
-        _write_tokenizer(clip, folder)
+    tokenizer = tokenizer_on_this_machine(clip)
+    if isinstance(tokenizer, HFTokenizer):  # the other one comes with open_clip
+        tokenizer.save_pretrained(folder)
 
 
 def preprocess_cfg(tower_input: TowerInput) -> dict[str, Any]:
@@ -48,14 +58,3 @@ def preprocess_cfg(tower_input: TowerInput) -> dict[str, Any]:
         "interpolation": tower_input.interpolation,
         "resize_mode": tower_input.resize_mode,
     }
-
-
-def _write_tokenizer(clip: Clip, folder: Path) -> None:
-    try:
-        tokenizer = clip.tokenizer
-    except InputError as error:
-        # the images' side of hours of training is worth keeping without it
-        log.warning("written without a tokenizer: %s", error)
-        return
-    assert isinstance(tokenizer, HFTokenizer)  # open_clip reads every named vocabulary through it
-    tokenizer.save_pretrained(folder)

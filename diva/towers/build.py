@@ -1,9 +1,7 @@
 """From a configuration and tensors to an open_clip model, or the exact reason why they do not fit."""
 
 import json
-import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,10 +14,11 @@ from torch import Tensor, nn
 from diva.errors import InputError
 from diva.towers.formats.open_clip_folder import CONFIG
 from diva.towers.misfit import misfit
+from diva.towers.quiet import quiet
 from diva.towers.recognise import recognise
 
 # stands for the text tower that an image tower alone was not trained with; never kept
-NO_TEXT = {"context_length": 1, "vocab_size": 1, "width": 64, "heads": 1, "layers": 0}
+NO_TEXT = {"context_length": 1, "vocab_size": 1, "width": 64, "heads": 1, "layers": 1}
 
 
 class ImageOnly(nn.Module):
@@ -43,7 +42,8 @@ def build_model(config: Mapping[str, Any], preprocess: Mapping[str, Any]) -> CLI
         config: open_clip's `model_cfg`.
         preprocess: open_clip's `preprocess_cfg`, kept with the model.
     """
-    with TemporaryDirectory() as folder, _quiet_open_clip():
+    # open_clip logs every step of a construction, and warns of random weights that are filled in next
+    with TemporaryDirectory() as folder, quiet(None):
         document = {"model_cfg": dict(config), "preprocess_cfg": dict(preprocess)}
         (Path(folder) / CONFIG).write_text(json.dumps(document))
         model = open_clip.create_model(f"local-dir:{folder}", load_weights=False, pretrained_text=False)
@@ -69,6 +69,15 @@ def build_image_only(config: Mapping[str, Any], preprocess: Mapping[str, Any], *
 def load_strictly(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
     """Load `state` into `model`; every key must be there, with the right shape.
 
+    Raises:
+        InputError: as for `fitted`.
+    """
+    model.load_state_dict(fitted(model, state, path))
+
+
+def fitted(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """Return the tensors of `state`, read from `path`, in the layout of `model`.
+
     open_clip's own loader resizes position embeddings that do not fit; a tower at another input size is
     another tower, so here that is an error.
 
@@ -88,26 +97,15 @@ def load_strictly(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> 
         known = " or ".join(recognise(state))
         hint = f"it looks like {known}" if known else "its architecture is not one of open_clip's"
         raise InputError(f"{path}: does not fit the model: {problem}; {hint}")
-    model.load_state_dict(state)
+    return state
 
 
 def _fit_layout(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Bring older layouts of the same tensors into today's: the text tower's prefix, scalars of shape [1]."""
-    fitted = dict(state)
-    if "text.positional_embedding" in own and "positional_embedding" in fitted:
-        fitted = open_clip.factory.convert_to_custom_text_state_dict(fitted)
+    today = dict(state)
+    if "text.positional_embedding" in own and "positional_embedding" in today:
+        today = open_clip.factory.convert_to_custom_text_state_dict(today)
     for key in ("logit_scale", "logit_bias"):
-        if key in fitted and key in own and fitted[key].numel() == own[key].numel():
-            fitted[key] = fitted[key].reshape(own[key].shape)
-    return fitted
-
-
-@contextmanager
-def _quiet_open_clip() -> Iterator[None]:
-    # open_clip logs every step of a construction and warns of random weights that are loaded next
-    logger = logging.getLogger()
-    before, logger.level = logger.level, max(logger.level, logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.level = before
+        if key in today and key in own and today[key].numel() == own[key].numel():
+            today[key] = today[key].reshape(own[key].shape)
+    return today

@@ -1,6 +1,7 @@
 """Reading a file of tensors safely: what it is is told from its bytes, and no object is ever unpickled."""
 
 import hashlib
+import json
 import pickle
 import re
 import struct
@@ -35,6 +36,27 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def weights_sha256(weights: Path) -> str:
+    """Return the SHA-256 of a weights file; for an index of several shards, that of their hashes in a row."""
+    hashes = [file_sha256(shard) for shard in shards(weights)]
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
+def shards(weights: Path) -> list[Path]:
+    """Return the files that `weights` stands for: itself, or those that a `….index.json` names.
+
+    Raises:
+        InputError: the index is damaged.
+    """
+    if not weights.name.endswith(".index.json"):
+        return [weights]
+    try:
+        names = json.loads(weights.read_text())["weight_map"].values()
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise InputError(f"{weights}: is no index of shards ({error}); fetch it again") from error
+    return [weights.parent / name for name in sorted(set(names))]
+
+
 def container_of(path: Path) -> Container:
     """Tell what `path` is made of from its first bytes; its name plays no part.
 
@@ -50,16 +72,17 @@ def container_of(path: Path) -> Container:
     if head.startswith(b"version https://git-lfs"):
         raise InputError(f"{path}: is a Git LFS pointer instead of the weights; run 'git lfs pull' beside it")
     if head.startswith(b"PK\x03\x04"):
-        if not zipfile.is_zipfile(path):
-            raise InputError(f"{path}: is cut short (the archive's end is missing); fetch it again")
-        with zipfile.ZipFile(path) as archive:
-            scripted = any("/code/" in name for name in archive.namelist())
+        try:
+            with zipfile.ZipFile(path) as archive:
+                scripted = any("/code/" in name for name in archive.namelist())
+        except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, struct.error) as error:
+            raise InputError(f"{path}: is cut short or damaged ({error}); fetch it again") from error
         return Container.TORCHSCRIPT if scripted else Container.TORCH
     if len(head) > 8 and head[8:9] == b"{" and struct.unpack("<Q", head[:8])[0] < 2**32:
         return Container.SAFETENSORS
     if head.startswith(LEGACY_HEAD):
         return Container.LEGACY
-    if head[:1] == b"\x80" and head[1] <= pickle.HIGHEST_PROTOCOL:
+    if head[:1] == b"\x80" and head[1:2] <= bytes([pickle.HIGHEST_PROTOCOL]):
         raise InputError(
             f"{path}: refused, because it is a pickle of Python objects, which could run code when it is read;"
             " ask its author for safetensors"
@@ -103,7 +126,8 @@ def read_content(path: Path, *, allow_torchscript: bool = False) -> Mapping[str,
     container = container_of(path)
     if container is Container.TORCHSCRIPT and not allow_torchscript:
         raise InputError(
-            f"{path}: is a TorchScript archive, which carries code; if you trust it, give --allow-torchscript"
+            f"{path}: is a TorchScript archive, which carries code; if you trust it, turn it into a folder with"
+            " 'diva export --allow-torchscript'"
         )
     content = _read(path, container)
     if not isinstance(content, Mapping):

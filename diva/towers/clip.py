@@ -1,6 +1,5 @@
 """A whole CLIP model: by zoo name or architecture, or from any file or folder that holds one."""
 
-import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,10 +14,9 @@ from torch import Tensor, nn
 
 from diva.errors import InputError, did_you_mean
 from diva.towers.build import ImageOnly, build_image_only, build_model, load_strictly
-from diva.towers.checkpoint import file_sha256
+from diva.towers.checkpoint import weights_sha256
 from diva.towers.family import activation_in, activation_warning
 from diva.towers.formats import TowerSource, read_tower
-from diva.towers.formats.transformers_folder import shards
 from diva.towers.hub import fetch
 from diva.towers.preprocess import TowerInput
 from diva.towers.tower import Tower
@@ -33,7 +31,7 @@ class Clip:
 
     Attributes:
         model: open_clip's own model, unpatched; `ImageOnly` where the weights have no text tower.
-        architecture: open_clip's name, or the folder's where open_clip has none.
+        architecture: open_clip's name, or a description where it has none.
         source: what the user named.
         weights: the file that the weights were read from (of several shards, their index); None for random ones.
         input: the preprocessing that belongs to the weights.
@@ -62,10 +60,7 @@ class Clip:
     @cached_property
     def sha256(self) -> str:
         """SHA-256 of the weights file; of several shards, that of their hashes; "random" where there is none."""
-        if self.weights is None:
-            return "random"
-        hashes = [file_sha256(shard) for shard in shards(self.weights)]
-        return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+        return weights_sha256(self.weights) if self.weights else "random"
 
     @cached_property
     def tokenizer(self) -> Callable[[Sequence[str]], Tensor]:
@@ -81,11 +76,12 @@ class Clip:
             return open_clip.SimpleTokenizer(**options)
         name = str(self.tokenizer_folder or text["hf_tokenizer_name"])
         try:
-            return open_clip.tokenizer.HFTokenizer(name, tokenizer_mode=text.get("tokenizer_mode"), **options)
+            mode = text.get("tokenizer_mode")
+            return open_clip.tokenizer.HFTokenizer(name, tokenizer_mode=mode, local_files_only=True, **options)
         except OSError as error:
             raise InputError(
                 f"{self.source}: the tokenizer of {self.architecture} is not on this machine; put its files"
-                " beside the weights, or fetch it once with a network"
+                f" beside the weights, or fetch it with 'hf download {text['hf_tokenizer_name']}'"
             ) from error
 
     @torch.no_grad()
@@ -124,13 +120,13 @@ def load_clip(
         InputError: the name is unknown, or the weights are missing, damaged or of another architecture.
     """
     if name.startswith("hf-hub:"):
-        return _assemble(read_tower(fetch(name.removeprefix("hf-hub:"))), name)
+        return assemble(read_tower(fetch(name.removeprefix("hf-hub:"))), name)
     architectures = open_clip.list_models()
     path = Path(name.removeprefix("local-dir:"))
     if name.startswith("local-dir:") or (path.exists() and name not in (*ZOO, *architectures)):
         if checkpoint is not None:
             raise InputError(f"tower.checkpoint: belongs to a zoo name or an architecture, but {path} has weights")
-        return _assemble(read_tower(path, allow_torchscript=allow_torchscript), str(path))
+        return assemble(read_tower(path, allow_torchscript=allow_torchscript), str(path))
     entry = ZOO.get(name)
     architecture = entry.architecture if entry else name
     if architecture not in architectures:
@@ -152,8 +148,12 @@ def load_clip(
     return Clip(model, architecture, name, source.weights, TowerInput.of(model), config, source.tokenizer)
 
 
-def _assemble(source: TowerSource, name: str) -> Clip:
-    """Build the model that `source` describes and fill in its weights."""
+def assemble(source: TowerSource, name: str) -> Clip:
+    """Build the model that `source` describes and fill in its weights, in float32 on the CPU, in `eval()`.
+
+    Raises:
+        InputError: the weights do not fit what the configuration says, or there is no configuration.
+    """
     for warning in source.warnings:
         log.warning("%s: %s", source.path, warning)
     if not source.config:

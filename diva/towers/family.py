@@ -16,7 +16,7 @@ from torch import nn
 
 from diva.towers.zoo import ZOO
 
-# who trained with which activation; a family's name is the first word of open_clip's tags
+# who trained with which activation; a family's name is mostly the first word of open_clip's tags
 ACTIVATIONS = {
     "laion": "gelu",
     "datacomp": "gelu",
@@ -27,6 +27,7 @@ ACTIVATIONS = {
     "dfn": "quickgelu",
     "openai": "quickgelu",
 }
+TAGS = {"fullcc": "metaclip", "siglip": "webli"}  # where a tag begins with another word
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,6 @@ class Choice:
 
 @dataclass(frozen=True)
 class _Published:
-    architecture: str
     family: str
     preprocess: dict[str, Any]
 
@@ -53,7 +53,7 @@ class _Published:
 def family_of(path: Path, told: str | None = None) -> str | None:
     """Return the family that a file's format tells or its name or folder names, or None."""
     text = f"{path.parent.name}/{path.name}".lower()
-    return told or next((family for family in ACTIVATIONS if family in text), None)
+    return told or next((family for family in ACTIVATIONS if re.search(f"(?<![a-z]){family}", text)), None)
 
 
 def activation_in(config: Mapping[str, Any]) -> str:
@@ -84,39 +84,31 @@ def activation_warning(activation: str, family: str | None) -> str | None:
 def choose(names: Iterable[str], family: str | None) -> Choice:
     """Choose among `names`, which the weights fit alike, and find the preprocessing that belongs to them."""
     zoo = {entry.architecture for entry in ZOO.values()}
-    names = sorted(names, key=lambda name: name not in zoo)
-    published = [entry for name in names for entry in _published(name)]
-    known = [entry for entry in published if family and _same_family(entry.family, family)]
-    quickgelu = [name for name in names if activation_in(open_clip.get_model_config(name)) == "quickgelu"]
+    activations = {name: activation_in(open_clip.get_model_config(name)) for name in names}
+    expected = ACTIVATIONS.get(family or "", "quickgelu")
+    # the family's activation first, then what the zoo names
+    architecture = min(activations, key=lambda name: (activations[name] != expected, name not in zoo))
     doubts = []
-    if known:
-        architecture = known[0].architecture
-    else:
-        architecture = (quickgelu or names)[0]
-        if quickgelu and len(quickgelu) < len(names):
-            doubts.append(
-                f"weights do not tell quickgelu from gelu: taken for {architecture}, as OpenAI, MetaCLIP and DFN"
-                " train; name the architecture if they are LAION's or DataComp's"
-            )
-    inputs = [entry for entry in known or published if entry.architecture == architecture]
-    if any(entry.preprocess != inputs[0].preprocess for entry in inputs):
+    if family is None and len(set(activations.values())) > 1:
         doubts.append(
-            f"weights of {architecture} are published with different preprocessing: taken as {inputs[0].family}'s;"
+            f"weights do not tell quickgelu from gelu: taken for {architecture}, as OpenAI, MetaCLIP and DFN train;"
+            " name the architecture if they are LAION's or DataComp's"
+        )
+    published = list(_published(architecture))
+    entries = [entry for entry in published if entry.family == TAGS.get(family or "", family)] or published
+    if any(entry.preprocess != entries[0].preprocess for entry in entries):
+        doubts.append(
+            f"weights of {architecture} come with differing preprocessing, and {entries[0].family}'s is taken:"
             " give a zoo name to say which"
         )
-    return Choice(architecture, inputs[0].preprocess if inputs else {}, tuple(doubts))
+    return Choice(architecture, entries[0].preprocess if entries else {}, tuple(doubts))
 
 
 def _published(architecture: str) -> Iterable[_Published]:
+    activation = activation_in(open_clip.get_model_config(architecture))
     for tag in open_clip.list_pretrained_tags_by_model(architecture):
         fields = open_clip.get_pretrained_cfg(architecture, tag)
-        if activation_in(fields) == activation_in(
-            open_clip.get_model_config(architecture)
-        ):  # open_clip lists OpenAI's weights under both activations
-            family = re.match(r"[a-z]+", tag)
+        if activation_in(fields) == activation:  # open_clip lists OpenAI's weights under both activations
+            word = re.match(r"[a-z]+", tag)
             preprocess = {key: fields[key] for key in ("mean", "std", "interpolation", "resize_mode")}
-            yield _Published(architecture, family[0] if family else tag, preprocess)
-
-
-def _same_family(tag: str, family: str) -> bool:
-    return tag == {"fullcc": "metaclip", "siglip": "webli"}.get(family, family)
+            yield _Published(word[0] if word else tag, preprocess)

@@ -57,10 +57,19 @@ def recognise(state: Mapping[str, Tensor]) -> tuple[str, ...]:
     return tuple(name for name, config in plain if _may_be(config, image) and image_shape_of(config) == image)
 
 
-def matching_name(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> str | None:
-    """Return open_clip's name for exactly the architecture `config`, whose weights are `state`, or None."""
-    own = _comparable(config)
-    return next((name for name in recognise(state) if _comparable(open_clip.get_model_config(name)) == own), None)
+def architecture_name(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> str:
+    """Return open_clip's name for exactly the architecture `config`, or a description where it has none.
+
+    Args:
+        config: open_clip's configuration; an empty `text_cfg` stands for an image tower alone.
+        state: the weights, in open_clip's keys.
+    """
+    own = _comparable(config, text=bool(config["text_cfg"]))
+    for name in recognise(state):
+        if _comparable(open_clip.get_model_config(name), text=bool(config["text_cfg"])) == own:
+            return name
+    shape = image_shape(state)
+    return f"ViT of {shape.layers} × {shape.width}, patches of {shape.patch} px" if shape else "unknown"
 
 
 def image_shape(state: Mapping[str, Tensor]) -> ImageShape | None:
@@ -100,9 +109,9 @@ def _trunk_shape(name: str) -> ImageShape:
     return shape
 
 
-def _comparable(config: Mapping[str, Any]) -> tuple[Any, ...]:
-    vision, text = CLIPVisionCfg(**config["vision_cfg"]), CLIPTextCfg(**config["text_cfg"])
-    return config["embed_dim"], bool(config.get("quick_gelu")), vision, text
+def _comparable(config: Mapping[str, Any], *, text: bool) -> tuple[Any, ...]:
+    image = (bool(config.get("quick_gelu")), CLIPVisionCfg(**config["vision_cfg"]))
+    return (*image, config["embed_dim"], CLIPTextCfg(**config["text_cfg"])) if text else image
 
 
 def _is_plain(config: Mapping[str, Any]) -> bool:

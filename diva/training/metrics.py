@@ -1,7 +1,6 @@
 """What a run says while it goes on: a line of JSON every few steps, a progress bar, and trackers."""
 
 import json
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +17,8 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+from diva.atomic import replacing
 
 
 class Metrics:
@@ -73,9 +74,8 @@ def _truncate(path: Path, start: int) -> None:
     if not path.is_file():
         return
     kept = [line for line in path.read_text().splitlines(keepends=True) if json.loads(line)["step"] <= start]
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text("".join(kept))
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        temporary.write_text("".join(kept))
 
 
 def _memory_gib(device: torch.device) -> float:

@@ -18,7 +18,8 @@ from diva.towers.formats.source import TowerSource, tokenizer_folder
 from diva.towers.recognise import recognise
 
 DIVA_PREFIXES = ("class_model.model.", "class_model.", "model.")
-OPENAI_ENTRIES = ("input_resolution", "context_length", "vocab_size")  # numbers beside the weights
+# constants beside the weights: OpenAI's three numbers, and the mask that a traced model keeps
+CONSTANTS = ("input_resolution", "context_length", "vocab_size", "attn_mask")
 UNKNOWN = "unknown"
 SHOWN = 3
 
@@ -64,7 +65,7 @@ def _tower_entries(state: Mapping[str, Tensor], prefix: str, path: Path) -> dict
     tower = {
         key.removeprefix(prefix): value
         for key, value in state.items()
-        if key.startswith(prefix) and key not in OPENAI_ENTRIES and not key.endswith("final_fc.weight")
+        if key.startswith(prefix) and key not in CONSTANTS and not key.endswith("final_fc.weight")
     }
     if any(key.startswith("visual.") for key in tower):
         return tower

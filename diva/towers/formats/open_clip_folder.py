@@ -8,7 +8,7 @@ from diva.errors import InputError
 from diva.towers.checkpoint import read_state_dict
 from diva.towers.family import activation_in, family_of
 from diva.towers.formats.source import TowerSource, tokenizer_folder
-from diva.towers.recognise import matching_name
+from diva.towers.recognise import architecture_name
 
 CONFIG = "open_clip_config.json"
 WEIGHTS = "open_clip_model.safetensors"
@@ -32,7 +32,7 @@ def read_open_clip_folder(folder: Path) -> TowerSource:
     if weights is None:
         raise InputError(f"{folder}: has no weights ({WEIGHTS}); fetch them into the folder")
     state = read_state_dict(weights)
-    architecture = matching_name(config, state) or folder.resolve().name
+    architecture = architecture_name(config, state)
     return TowerSource(
         format="open_clip folder",
         path=folder,

@@ -20,7 +20,7 @@ class TowerSource:
         path: the file or folder that was read.
         weights: the file that the tensors come from (of several shards, their index).
         state: the tensors, in open_clip's keys and in the file's own dtypes.
-        architecture: open_clip's name, or the folder's where open_clip has none.
+        architecture: open_clip's name, or a description where it has none.
         config: open_clip's model configuration; empty where the tensors fit no known architecture.
         preprocess: open_clip's preprocessing fields, as far as they are known.
         activation: "quickgelu", "gelu" or "gelu_tanh".

@@ -13,11 +13,11 @@ from torch import Tensor
 from transformers import CLIPConfig, CLIPVisionConfig, SiglipConfig, SiglipVisionConfig
 
 from diva.errors import InputError
-from diva.towers.checkpoint import read_state_dict
+from diva.towers.checkpoint import read_state_dict, shards
 from diva.towers.family import family_of
 from diva.towers.formats.source import TowerSource, tokenizer_folder
 from diva.towers.formats.transformers_keys import VISION, clip_keys, siglip_keys
-from diva.towers.recognise import matching_name, recognise
+from diva.towers.recognise import architecture_name, recognise
 
 CONFIGS: dict[Any, Any] = {
     "clip": CLIPConfig,
@@ -34,6 +34,7 @@ WEIGHT_FILES = (
 ACTIVATIONS = {"quick_gelu": "quickgelu", "gelu": "gelu", "gelu_pytorch_tanh": "gelu_tanh"}
 INTERPOLATIONS = {2: "bilinear", 3: "bicubic"}  # PIL's numbers
 PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
+CLIP_VOCABULARY = 49408  # of OpenAI, and of all who took its tokenizer
 TORCH_EPS = 1e-5  # of layer norms, and what open_clip builds where nothing is said
 
 
@@ -57,6 +58,10 @@ def read_transformers_folder(folder: Path) -> TowerSource:
     state = (siglip_keys if siglip else clip_keys)(theirs).to_ours(theirs, str(weights))
     if not any(key.endswith("token_embedding.weight") for key in state):
         text = None
+    if text and not siglip and text.vocab_size != CLIP_VOCABULARY:
+        raise InputError(
+            f"{folder}: has a vocabulary of {text.vocab_size}, and a CLIP text tower {CLIP_VOCABULARY}"
+        )
     activation = _activation(folder, vision, text)
     model = _siglip_config(folder, vision, state) if siglip else _clip_config(vision, text, state, activation)
     return TowerSource(
@@ -64,25 +69,13 @@ def read_transformers_folder(folder: Path) -> TowerSource:
         path=folder,
         weights=weights,
         state=state,
-        architecture=(matching_name(model, state) if text else None) or folder.resolve().name,
+        architecture=architecture_name(model, state),
         config=model,
         preprocess=_preprocess(folder, siglip=siglip),
         activation=activation,
         tokenizer=tokenizer_folder(folder),
         family=family_of(folder),
     )
-
-
-def shards(weights: Path) -> list[Path]:
-    """Return the files that `weights` stands for: itself, or those that an index names.
-
-    Raises:
-        InputError: the index is damaged.
-    """
-    if not weights.name.endswith(".index.json"):
-        return [weights]
-    names = _read_json(weights).get("weight_map", {}).values()
-    return [weights.parent / name for name in sorted(set(names))]
 
 
 def _read_shards(weights: Path) -> dict[str, Tensor]:

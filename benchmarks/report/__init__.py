@@ -1,0 +1,1 @@
+"""The report: every result file of the suite on one page, without torch."""

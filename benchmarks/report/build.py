@@ -1,0 +1,91 @@
+"""From what was found to what the report says."""
+
+import shlex
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from benchmarks.report.content import Content, Record, Row, Table
+from benchmarks.report.gather import Gathered, gather
+from benchmarks.report.measures import MMVP, ZERO_SHOT, Entry, Measure
+from benchmarks.report.patterns import patterns
+from benchmarks.report.published import published_towers
+from benchmarks.report.sources import Sources
+from benchmarks.report.split import splits
+from benchmarks.report.verdict import verdicts
+from benchmarks.report.zero_shot import zero_shot
+from diva import __version__
+
+
+def build(sources: Sources, *, published: bool) -> Content:
+    """Return the report's content; `published` adds the papers' figures."""
+    gathered = gather(sources.results)
+    towers, measures = gathered.towers, gathered.measures
+    of_sets = zero_shot(measures, towers)
+    summary = _summary(measures)
+    return Content(
+        diva_version=__version__,
+        created=datetime.now(UTC),
+        towers=towers,
+        baseline_note=gathered.baseline_note,
+        verdicts=verdicts(towers, summary, of_sets.kept if of_sets else []),
+        summary=summary,
+        patterns=patterns(measures, towers),
+        splits=splits(measures, towers),
+        zero_shot=of_sets,
+        tables=[_table(measure) for measure in measures if not _has_own_section(measure)],
+        training=sources.training,
+        records=_records(gathered),
+        recipes=sources.recipes,
+        published=published_towers(measures, towers) if published else [],
+        left_out=sources.left_out + gathered.left_out,
+    )
+
+
+def _summary(measures: Sequence[Measure]) -> list[Row]:
+    """Return the headline of each measure; the zero-shot sets stand aside where their average is there."""
+    averaged = any(measure.benchmark == ZERO_SHOT for measure in measures)
+    return [measure.headline_row() for measure in measures if not (averaged and measure.is_zero_shot_set)]
+
+
+def _has_own_section(measure: Measure) -> bool:
+    return measure.benchmark in (MMVP, ZERO_SHOT) or measure.is_zero_shot_set
+
+
+def _table(measure: Measure) -> Table:
+    return Table(
+        title=measure.title,
+        note=measure.setting,
+        rows=[measure.row(metric, metric) for metric in measure.metrics],
+    )
+
+
+def _records(gathered: Gathered) -> list[Record]:
+    return [
+        _record(entry, tower.label)
+        for measure in gathered.measures
+        for entry, tower in zip(measure.entries, gathered.towers, strict=True)
+        if entry
+    ]
+
+
+def _record(entry: Entry, tower: str) -> Record:
+    result = entry.result
+    return Record(
+        tower=tower,
+        benchmark=result.benchmark,
+        protocol=result.protocol,
+        file=str(entry.path),
+        sha256=result.subject.sha256,
+        recipe=result.subject.recipe,
+        data=result.data.name,
+        data_path=result.data.path,
+        fingerprint=result.data.fingerprint,
+        items=result.data.items,
+        command=shlex.join(result.run.command),
+        started=result.run.started.astimezone(UTC),
+        wall_seconds=result.run.wall_seconds,
+        peak_memory_bytes=result.run.peak_memory_bytes,
+        seeds=result.run.seeds,
+        device=result.run.device,
+        versions=result.run.versions,
+    )

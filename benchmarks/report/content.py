@@ -1,0 +1,271 @@
+"""What the report says, as data: `report.json` is these models, and the page and the Markdown show nothing else.
+
+A row's cells stand in the order of `Content.towers`, the baseline first; a cell is null where that tower was
+not measured. Differences are this tower minus the baseline, in the row's unit (percentage points for percent).
+"""
+
+from datetime import datetime
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from benchmarks.noninferiority import Preservation
+
+SCHEMA: Final = 1
+
+Interval = tuple[float, float]
+Judgement = Literal["better", "worse", "no change shown", "untested"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Difference(_Part):
+    """A tower minus the baseline; interval and test are null where nothing could be paired."""
+
+    value: float
+    interval: Interval | None = None
+    test: str | None = None
+    p_value: float | None = None
+    wins: int | None = None
+    losses: int | None = None
+    judgement: Judgement = "untested"
+
+
+class Cell(_Part):
+    """What one tower scored in one row."""
+
+    value: float
+    interval: Interval | None = None
+    spread: float | None = None
+    difference: Difference | None = None
+
+
+class Row(_Part):
+    """One measure across the towers."""
+
+    name: str
+    note: str = ""
+    unit: str
+    n: int
+    higher_is_better: bool = True
+    cells: list[Cell | None]
+
+
+class Table(_Part):
+    """Rows under a title."""
+
+    title: str
+    note: str = ""
+    rows: list[Row]
+
+
+class Tower(_Part):
+    """A column."""
+
+    label: str
+    role: Literal["baseline", "tower"]
+    architecture: str
+    source: str
+    sha256: str
+    recipe: str | None
+
+
+class Change(_Part):
+    """One line of a verdict."""
+
+    measure: str
+    unit: str
+    difference: Difference
+
+
+class Verdict(_Part):
+    """What changed in one tower, in plain words."""
+
+    tower: str
+    sentence: str
+    changes: list[Change]
+
+
+class Margin(_Part):
+    """A statement's similarity to its own image minus that to the other one; the pair is right if both exceed 0."""
+
+    statement: str
+    baseline: float
+    tower: float
+
+
+class ChangedPair(_Part):
+    """An MMVP-VLM pair that one of two towers gets right and the other wrong, more often than not."""
+
+    id: str
+    pattern: str
+    baseline: float
+    tower: float
+    margins: list[Margin]
+
+
+class ChangedPairs(_Part):
+    """The pairs that a tower and the baseline tell apart differently."""
+
+    tower: str
+    pairs: list[ChangedPair]
+
+
+class Patterns(_Part):
+    """MMVP-VLM by visual pattern, one protocol on one data set."""
+
+    protocol: str
+    data: str
+    chance: float
+    rows: list[Row]
+    changed: list[ChangedPairs]
+
+
+class Effects(_Part):
+    """A gain taken apart, in points of MMVP-VLM; `scores` are percentages.
+
+    Attributes:
+        scores: baseline and tower (rows) by the pooled and the published feature (columns).
+        tower_effect: tower minus baseline by the pooled, and by the published feature.
+        feature_effect: published minus pooled feature of the baseline, and of the tower.
+        mixed: the tower by the published feature minus the baseline by the pooled one, as papers quote it.
+    """
+
+    scores: tuple[tuple[float, float], tuple[float, float]]
+    tower_effect: tuple[Difference, Difference]
+    feature_effect: tuple[Difference, Difference]
+    mixed: Difference
+
+
+class Split(_Part):
+    """The tower effect and the feature effect of one tower; null while one of the four results is missing."""
+
+    tower: str
+    protocol: str | None
+    effects: Effects | None
+    missing: list[str]
+
+
+class Kept(_Part):
+    """Whether a tower kept the baseline's zero-shot average, to within a margin in points."""
+
+    tower: str
+    margin: float
+    difference: Difference
+    conclusion: Preservation
+
+
+class ZeroShot(_Part):
+    """Zero-shot: the sets, their averages, and the sets that are missing from these."""
+
+    sets: list[Row]
+    averages: list[Row]
+    kept: list[Kept]
+    absent: list[str]
+    failed: list[str]
+
+
+class Series(_Part):
+    """One curve."""
+
+    name: str
+    steps: list[int]
+    values: list[float]
+
+
+class Panel(_Part):
+    """Curves that share an axis."""
+
+    title: str
+    series: list[Series]
+
+
+class Training(_Part):
+    """What a training run said while it went on."""
+
+    name: str
+    path: str
+    steps: int
+    images: int | None
+    images_per_second: float | None
+    memory_gib: float | None
+    stages: dict[str, int]
+    panels: list[Panel]
+
+
+class Record(_Part):
+    """How one figure was measured."""
+
+    tower: str
+    benchmark: str
+    protocol: str
+    file: str
+    sha256: str
+    recipe: str | None
+    data: str
+    data_path: str
+    fingerprint: str
+    items: int
+    command: str
+    started: datetime
+    wall_seconds: float
+    peak_memory_bytes: int
+    seeds: list[int]
+    device: str
+    versions: dict[str, str]
+
+
+class RecipeFile(_Part):
+    """A recipe as it lay beside its run."""
+
+    name: str
+    path: str
+    sha256: str
+    text: str
+
+
+class MeasuredScore(_Part):
+    """An MMVP-VLM average that was measured here, in percent."""
+
+    tower: str
+    protocol: str
+    score: float
+    interval: Interval | None
+
+
+class PublishedTower(_Part):
+    """What papers report for one tower, by method and in percent, beside what was measured here."""
+
+    tower: str
+    scores: dict[str, float]
+    measured: list[MeasuredScore]
+
+
+class LeftOut(_Part):
+    """A file or a difference that the page does without, and why."""
+
+    what: str
+    reason: str
+
+
+class Content(_Part):
+    """The whole report."""
+
+    schema_version: Literal[1] = SCHEMA
+    diva_version: str
+    created: datetime
+    towers: list[Tower]
+    baseline_note: str
+    verdicts: list[Verdict]
+    summary: list[Row]
+    patterns: list[Patterns]
+    splits: list[Split]
+    zero_shot: ZeroShot | None
+    tables: list[Table]
+    training: list[Training]
+    records: list[Record]
+    recipes: list[RecipeFile]
+    published: list[PublishedTower]
+    left_out: list[LeftOut]

@@ -1,0 +1,61 @@
+"""The report's three files as text."""
+
+import re
+from collections.abc import Callable
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from benchmarks.report import wording
+from benchmarks.report.content import Content
+from benchmarks.report.plots import curves, intervals, radar
+
+FILTERS: dict[str, Callable[..., str]] = {
+    function.__name__: function
+    for function in (
+        wording.plain,
+        wording.figure,
+        wording.signed,
+        wording.points,
+        wording.chance,
+        wording.duration,
+        wording.sign,
+        wording.versions,
+    )
+}
+
+
+def render(content: Content) -> dict[str, str]:
+    """Return the text of `report.html`, `report.md` and `report.json`, by name."""
+    environment = Environment(
+        loader=PackageLoader("benchmarks.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(FILTERS, markdown=_markdown, breakable=_breakable)
+    drawings = {"radar": _drawn(radar), "intervals": _drawn(intervals), "curves": _drawn(curves)}
+    return {
+        "report.html": environment.get_template("report.html").render(content=content, **drawings),
+        "report.md": environment.get_template("report.md").render(content=content),
+        "report.json": content.model_dump_json(indent=1) + "\n",
+    }
+
+
+def _drawn(draw: Callable[..., str | None]) -> Callable[..., Markup]:
+    def drawn(*arguments: object) -> Markup:
+        return Markup(draw(*arguments) or "")  # made by matplotlib, which escapes
+
+    return drawn
+
+
+def _breakable(name: str) -> Markup:
+    """Let a long name break where its parts meet, rather than anywhere."""
+    return Markup(re.sub(r"([/_])", r"\1<wbr>", str(escape(name))))
+
+
+def _markdown(text: str) -> Markup:
+    """Escape `text` for a Markdown table's cell: neither markup nor a column's end."""
+    return Markup(re.sub(r"([\\`*_\[\]|#~$])", r"\\\1", str(escape(" ".join(text.split())))))

@@ -1,0 +1,92 @@
+"""Finding the files that a report is made of, and reading those that can be read."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from benchmarks.report.content import LeftOut, RecipeFile, Training
+from benchmarks.report.training import METRICS, read_training
+from diva.errors import InputError
+from diva.results import Result, read_result
+
+RECIPE = "recipe.yaml"
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Everything that was found, in the order in which it was given; what cannot be read is in `left_out`."""
+
+    results: list[tuple[Path, Result]] = field(default_factory=list)
+    training: list[Training] = field(default_factory=list)
+    recipes: list[RecipeFile] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+
+
+def read_sources(places: Iterable[Path]) -> Sources:
+    """Read result files, `metrics.jsonl` and `recipe.yaml`, each named as it is or somewhere below a folder.
+
+    A JSON file below a folder is taken for a result if it says so or cannot be parsed; others (a tower's
+    configuration, a manifest) are passed over. A file that is named by itself must be one of the three.
+
+    Raises:
+        InputError: a place does not exist or is no such file, or nothing at all was found.
+    """
+    sources = Sources()
+    for path in dict.fromkeys(path for place in places for path in _files(place)):
+        try:
+            if path.name == METRICS:
+                sources.training.append(read_training(path))
+            elif path.name == RECIPE:
+                sources.recipes.append(_read_recipe(path))
+            else:
+                sources.results.append((path, read_result(path)))
+        except InputError as error:
+            sources.left_out.append(LeftOut(what=str(path), reason=str(error).removeprefix(f"{path}: ")))
+    if not (sources.results or sources.training or sources.left_out):
+        raise InputError("RESULTS: no result file there; name files or folders that `diva bench` or `train` wrote")
+    return sources
+
+
+def _files(place: Path) -> Iterator[Path]:
+    if place.is_dir():
+        found = sorted(path for path in place.rglob("*") if path.is_file())
+        yield from (path for path in found if path.name in (METRICS, RECIPE) or _claims_to_be_result(path))
+    elif not place.is_file():
+        raise InputError(f"{place}: no such file or folder; name result files or folders that hold them")
+    elif place.suffix == ".json" or place.name in (METRICS, RECIPE):
+        yield place
+        if place.name == METRICS and place.with_name(RECIPE).is_file():
+            yield place.with_name(RECIPE)
+    else:
+        raise InputError(
+            f"{place}: is no result file (.json), {METRICS} or {RECIPE}; name one of these or a folder"
+        )
+
+
+def _claims_to_be_result(path: Path) -> bool:
+    if path.suffix != ".json":
+        return False
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return True  # reading it as a result says what is wrong with it
+    return isinstance(content, dict) and {"schema_version", "benchmark"} <= content.keys()
+
+
+def _read_recipe(path: Path) -> RecipeFile:
+    try:
+        content = path.read_bytes()
+        fields = yaml.safe_load(content)
+    except (OSError, yaml.YAMLError) as error:
+        raise InputError(f"{path}: cannot be read as YAML; copy the recipe from the run's folder again") from error
+    name = fields.get("name") if isinstance(fields, dict) else None
+    return RecipeFile(
+        name=str(name or path.parent.name),
+        path=str(path),
+        sha256=hashlib.sha256(content).hexdigest(),
+        text=content.decode(errors="replace"),
+    )

@@ -1,0 +1,61 @@
+"""How figures are written, on the page and in the Markdown alike."""
+
+from benchmarks.report.content import Judgement
+
+DIGITS = {"percent": 1, "ratio": 3, "count": 0, "images/s": 1, "seconds": 1, "bytes": 2, "score": 1}
+SUFFIXES = {
+    "percent": " %",
+    "ratio": "",
+    "count": "",
+    "images/s": " images/s",
+    "seconds": " s",
+    "bytes": " GiB",
+    "score": "",
+}
+SIGNS: dict[Judgement, str] = {"better": "▲", "worse": "▼", "no change shown": "≈", "untested": "·"}
+GIB = 2**30
+
+
+def plain(value: float, unit: str) -> str:
+    """Write `value` with the digits that its unit deserves, without the unit; bytes are written in GiB."""
+    scaled = value / GIB if unit == "bytes" else value
+    # the sum takes the minus off a rounded zero
+    return f"{round(scaled, DIGITS[unit]) + 0.0:.{DIGITS[unit]}f}".replace("-", "−")
+
+
+def figure(value: float, unit: str) -> str:
+    """Write `value` with its unit."""
+    return plain(value, unit) + SUFFIXES[unit]
+
+
+def signed(value: float, unit: str) -> str:
+    """Write a difference with its sign, without the unit."""
+    written = plain(value, unit)
+    return written if written.startswith("−") else f"+{written}"
+
+
+def points(unit: str) -> str:
+    """Return the unit that a difference is in: percentages differ by points."""
+    return " points" if unit == "percent" else SUFFIXES[unit]
+
+
+def chance(p_value: float) -> str:
+    """Write a p-value."""
+    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.2g}"
+
+
+def duration(seconds: float) -> str:
+    """Write a time in the unit that suits its length."""
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def sign(judgement: Judgement) -> str:
+    """Return the sign that stands before a judged difference, so that colour is never needed."""
+    return SIGNS[judgement]
+
+
+def versions(packages: dict[str, str]) -> str:
+    """Write the versions of packages in one line."""
+    return ", ".join(f"{package} {version}" for package, version in packages.items())

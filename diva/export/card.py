@@ -1,0 +1,62 @@
+"""The model card of an exported tower: what it is, how it was made, what it scored, and what to beware of."""
+
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from diva import __version__
+from diva.export.crops import CropCost
+from diva.export.provenance import Provenance
+from diva.results import Metric
+from diva.towers import Clip
+from diva.towers.family import activation_of
+
+
+def write_card(
+    folder: Path,
+    clip: Clip,
+    provenance: Provenance,
+    *,
+    kind: str,
+    alpha: float | None = None,
+    cost: CropCost | None = None,
+) -> None:
+    """Write `README.md` into `folder`.
+
+    Args:
+        clip: the tower; provenance: what is known of its making.
+        kind: "open_clip", "transformers", "llava", or "delta (float32)" and the like.
+        alpha: the trained tower's share, if it was averaged with its base; its measurements are then not this
+            tower's and are left out.
+        cost: what transformers' preparation of images costs, where the folder holds one.
+    """
+    environment = Environment(
+        loader=PackageLoader("diva.export", "."),
+        undefined=StrictUndefined,
+        autoescape=False,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"metric": _metric, "public": _public}
+    text = environment.get_template("card.md.jinja").render(
+        version=__version__,
+        clip=clip,
+        activation=activation_of(clip.model),
+        provenance=provenance,
+        kind=kind,
+        alpha=alpha,
+        cost=cost,
+    )
+    (folder / "README.md").write_text(text)
+
+
+def _public(name: str) -> str:
+    """Return a path's last part: where a private disk keeps its folders is nobody's business."""
+    return Path(name).name if Path(name).is_absolute() else name
+
+
+def _metric(metric: Metric) -> str:
+    unit = " %" if metric.unit == "percent" else f" {metric.unit}"
+    interval = f" ({metric.interval[0]:.1f} to {metric.interval[1]:.1f})" if metric.interval else ""
+    return f"{metric.value:.1f}{unit}{interval}"

@@ -1,0 +1,139 @@
+"""`diva export`: from a trained tower, or any other, to the folder that a program loads."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+from torch import Tensor
+
+from diva.errors import InputError, did_you_mean
+from diva.export.average import average as average_states
+from diva.export.card import write_card
+from diva.export.crops import measure_crop_cost
+from diva.export.delta import DTYPES, Delta, is_delta
+from diva.export.folder import check_replaceable, complete_folder
+from diva.export.hub import push_to_hub as push
+from diva.export.open_clip_format import fill_open_clip, preprocess_cfg
+from diva.export.provenance import Provenance, provenance_of
+from diva.export.transformers_format import fill_llava, fill_transformers
+from diva.towers import Clip, load_clip
+from diva.towers.build import fitted
+from diva.towers.clip import assemble
+from diva.towers.family import activation_of
+from diva.towers.formats import read_tower
+
+FORMATS: dict[str, Callable[[Clip, Path], None]] = {
+    "open_clip": fill_open_clip,
+    "transformers": fill_transformers,
+    "llava": fill_llava,
+}
+DELTA = "delta.safetensors"
+States = dict[str, Tensor]
+
+
+def export(
+    checkpoint: Path,
+    out: Path,
+    *,
+    to: str | None = None,
+    base: Path | None = None,
+    average: Sequence[float] = (),
+    delta: str | None = None,
+    push_to_hub: str | None = None,
+    allow_torchscript: bool = False,
+) -> list[Path]:
+    """Export the tower in `checkpoint` and return the folders that were written.
+
+    Args:
+        checkpoint: a run's folder, its `tower/`, a delta, or any tower that `load_clip` reads from a path.
+        out: the folder to write; with several averages, one folder for each is written in it.
+        to: "open_clip", "transformers" or "llava".
+        base: the weights that training started from, for averages and deltas; the recipe's unless given.
+        average: shares of the trained tower, each giving one average with the base (WiSE-FT).
+        delta: instead of a tower write its difference to the base, as "bf16" or "float32".
+        push_to_hub: repository to upload to.
+        allow_torchscript: also read TorchScript archives, which carry code.
+
+    Raises:
+        InputError: an option, the tower or the base cannot be used; nothing has been written then.
+        RunError: the upload failed; the folders are complete.
+    """
+    _check_options(to, average, delta, push_to_hub)
+    targets = _targets(out, average)
+    for folder in targets:
+        check_replaceable(folder)
+    clip = _load(checkpoint, base, allow_torchscript=allow_torchscript)
+    provenance = provenance_of(checkpoint, clip.sha256, base, allow_torchscript=allow_torchscript)
+    trained = {key: value.clone() if average else value for key, value in clip.model.state_dict().items()}
+    start = _base_state(clip, provenance, allow_torchscript=allow_torchscript) if average or delta else trained
+    console = Console(stderr=True)
+    for folder, alpha in targets.items():
+        state = trained if alpha is None else average_states(start, trained, alpha)
+        clip.model.load_state_dict(state)
+        with complete_folder(folder) as content:
+            if delta:
+                _fill_delta(clip, start, state, delta, content)
+                write_card(content, clip, provenance, kind=f"delta ({delta})", alpha=alpha)
+            else:
+                assert to is not None  # as checked above
+                FORMATS[to](clip, content)
+                cost = measure_crop_cost(clip, content) if to != "open_clip" else None
+                write_card(content, clip, provenance, kind=to, alpha=alpha, cost=cost)
+        console.print(f"wrote {folder}", soft_wrap=True)
+    if push_to_hub:
+        console.print(f"pushed to {push(out, push_to_hub)}", soft_wrap=True)
+    return list(targets)
+
+
+def _targets(out: Path, average: Sequence[float]) -> dict[Path, float | None]:
+    """Return the folders to write, each with the trained tower's share in it (None: not averaged)."""
+    if len(average) > 1:
+        return {out / f"alpha-{alpha:g}": alpha for alpha in average}
+    return {out: average[0] if average else None}
+
+
+def _check_options(to: str | None, average: Sequence[float], delta: str | None, push_to_hub: str | None) -> None:
+    if (to is None) == (delta is None):
+        raise InputError(f"--to: give either a format ({', '.join(FORMATS)}) or --delta")
+    if to is not None and to not in FORMATS:
+        raise InputError(f"--to: there is no format '{to}'; {did_you_mean(to, FORMATS)}")
+    if delta is not None and delta not in DTYPES:
+        raise InputError(f"--delta: there is no type '{delta}'; {did_you_mean(delta, DTYPES)}")
+    wrong = [alpha for alpha in average if not 0 <= alpha <= 1]
+    if wrong:
+        raise InputError(f"--average: {wrong[0]:g} is no share; give the trained tower's share between 0 and 1")
+    if push_to_hub and len(average) > 1:
+        raise InputError("--push-to-hub: takes one tower; give --average one number")
+
+
+def _load(checkpoint: Path, base: Path | None, *, allow_torchscript: bool) -> Clip:
+    file = checkpoint / DELTA if (checkpoint / DELTA).is_file() else checkpoint
+    if not file.is_file() or not is_delta(file):
+        return load_clip(f"local-dir:{checkpoint}", allow_torchscript=allow_torchscript)
+    if base is None:
+        raise InputError(f"--base: {file} is a delta, which needs the weights that it was taken from")
+    delta = Delta.load(file)
+    fields = json.loads(delta.fields["tower"])
+    clip = assemble(replace(read_tower(base, allow_torchscript=allow_torchscript), doubts=(), **fields), str(file))
+    clip.model.load_state_dict(delta.apply(clip.model.state_dict(), str(base)))
+    clip.weights = file
+    return clip
+
+
+def _base_state(clip: Clip, provenance: Provenance, *, allow_torchscript: bool) -> States:
+    if provenance.base is None:
+        raise InputError("--base: name the weights that training started from; no recipe beside the tower does")
+    source = read_tower(provenance.base, allow_torchscript=allow_torchscript)
+    return {key: value.float() for key, value in fitted(clip.model, source.state, provenance.base).items()}
+
+
+def _fill_delta(clip: Clip, base: States, trained: States, dtype: str, folder: Path) -> None:
+    tower = {
+        "architecture": clip.architecture,
+        "config": clip.config,
+        "preprocess": preprocess_cfg(clip.input),
+        "activation": activation_of(clip.model),
+    }
+    Delta.between(base, trained, dtype, {"tower": json.dumps(tower)}).save(folder / DELTA)

@@ -1,0 +1,110 @@
+"""A plain optimisation loop that goes on where it was killed, with the same result."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from rich.progress import Progress
+from torch import Tensor, nn
+
+from diva.errors import RunError
+from diva.miniworld.scene import generator
+
+
+class Plan(BaseModel):
+    """How long and how fast one network is trained.
+
+    Attributes:
+        steps: optimiser steps.
+        batch: pictures a step.
+        learning_rate: AdamW's, reached after the first twentieth of the steps, then falling to 0 on a cosine.
+        weight_decay: AdamW's, on matrices only.
+        save_every: steps between checkpoints.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    steps: int
+    batch: int
+    learning_rate: float
+    weight_decay: float = 0.01
+    save_every: int = 50
+
+    def rate(self, step: int) -> float:
+        """Return the learning rate of a step."""
+        warmup = max(1, self.steps // 20)
+        if step < warmup:
+            return self.learning_rate * (step + 1) / warmup
+        return self.learning_rate * (1 + math.cos(math.pi * (step - warmup) / (self.steps - warmup))) / 2
+
+
+def fit(
+    model: nn.Module,
+    loss: Callable[[torch.Generator], Tensor],
+    plan: Plan,
+    *,
+    key: tuple[int, ...],
+    checkpoint: Path,
+    progress: Progress,
+    title: str,
+) -> None:
+    """Train `model` in place, from the checkpoint on where there is one.
+
+    Args:
+        model: its parameters that require gradients are trained.
+        loss: returns a step's scalar loss; all its random choices come from the generator that it is given.
+        plan: steps, batch and learning rate.
+        key: with the step's number, seeds that generator, so a resumed step draws what it would have drawn.
+        checkpoint: file that holds weights, optimiser state and the number of steps done; left in place.
+        progress: shows the loss under `title`.
+
+    Raises:
+        RunError: the loss is no longer finite.
+    """
+    optimiser = _adamw(model, plan)
+    first = _resume(checkpoint, model, optimiser)
+    task = progress.add_task(title, total=plan.steps, completed=first)
+    for step in range(first, plan.steps):
+        for group in optimiser.param_groups:
+            group["lr"] = plan.rate(step)
+        value = loss(generator(*key, step))
+        if not torch.isfinite(value):
+            raise RunError(f"{title}: the loss is {value.item()} at step {step}; lower the learning rate")
+        value.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        if (step + 1) % plan.save_every == 0 or step + 1 == plan.steps:
+            _save(checkpoint, model, optimiser, step + 1)
+        progress.update(task, advance=1, description=f"{title}  loss {value.item():.4f}")
+
+
+def _adamw(model: nn.Module, plan: Plan) -> torch.optim.AdamW:
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    matrices = [parameter for parameter in trained if parameter.ndim > 1]
+    others = [parameter for parameter in trained if parameter.ndim <= 1]
+    groups: list[dict[str, Any]] = [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(
+        groups, lr=plan.learning_rate, betas=(0.9, 0.98), weight_decay=plan.weight_decay, fused=True
+    )
+
+
+def _resume(checkpoint: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> int:
+    if not checkpoint.is_file():
+        return 0
+    device = next(model.parameters()).device
+    state = torch.load(checkpoint, map_location=device, weights_only=True)
+    model.load_state_dict(state["model"])
+    optimiser.load_state_dict(state["optimiser"])
+    return int(state["step"])
+
+
+def _save(checkpoint: Path, model: nn.Module, optimiser: torch.optim.Optimizer, step: int) -> None:
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    temporary = checkpoint.with_name(f".{checkpoint.name}.tmp")
+    state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "step": step}
+    torch.save(state, temporary)
+    temporary.replace(checkpoint)

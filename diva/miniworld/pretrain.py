@@ -1,0 +1,106 @@
+"""Training a base from nothing: a miniature CLIP and a miniature teacher, with the recipe that made them."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from rich.progress import Progress
+
+from diva.errors import InputError
+from diva.miniworld.clip_training import save_clip, train_clip
+from diva.miniworld.fit import Plan
+from diva.miniworld.gates import CLIP_FOLDER, TEACHER_FOLDER, Gates, measure_gates
+from diva.miniworld.teacher_training import train_teacher
+from diva.results import Clock
+from diva.towers.checkpoint import file_sha256
+
+RECIPE = "recipe.json"
+WORK = ".pretraining"  # checkpoints, until the base is complete
+
+
+class Settings(BaseModel):
+    """How the three networks of a base are trained."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    clip: Plan = Plan(steps=1400, batch=96, learning_rate=1e-3, weight_decay=0.1)
+    vae: Plan = Plan(steps=300, batch=16, learning_rate=3e-3)
+    unet: Plan = Plan(steps=1000, batch=32, learning_rate=1.5e-3)
+
+
+def pretrain(out: Path, *, seed: int, settings: Settings, device: torch.device, progress: Progress) -> Gates:
+    """Train a base into `out`: `clip/` (open_clip), `teacher/` (diffusers), `recipe.json`; then measure its gates.
+
+    A killed run goes on from its last checkpoint and ends with the same weights. The recipe is written last: where
+    it lies, the base is complete. It holds settings, gates, the weights' hashes and a record of the run since it
+    was last resumed.
+
+    Raises:
+        InputError: `out` holds a complete base, or an unfinished one with another seed or other settings.
+        RunError: a loss is no longer finite.
+    """
+    clock = Clock([seed], str(device))
+    work = _begin(out, seed, settings)
+
+    def clip(folder: Path) -> None:
+        checkpoint = work / "clip.pt"
+        model = train_clip(settings.clip, seed=seed, device=device, checkpoint=checkpoint, progress=progress)
+        save_clip(model, folder)
+
+    def teacher(folder: Path) -> None:
+        train_teacher(settings.vae, settings.unet, seed=seed, device=device, folder=work, progress=progress).save(
+            folder
+        )
+
+    _once(out / CLIP_FOLDER, work, clip)
+    _once(out / TEACHER_FOLDER, work, teacher)
+    gates = measure_gates(out, device=device)
+    recipe = {
+        "seed": seed,
+        "settings": settings.model_dump(),
+        "run": clock.stop().model_dump(mode="json"),
+        "weights": {str(path.relative_to(out)): file_sha256(path) for path in sorted(out.rglob("*.safetensors"))},
+        "gates": gates.model_dump(mode="json"),
+    }
+    _write_json(out / RECIPE, recipe)
+    shutil.rmtree(work)
+    return gates
+
+
+def _begin(out: Path, seed: int, settings: Settings) -> Path:
+    """Return the folder of checkpoints, new or of the same unfinished run."""
+    if (out / RECIPE).is_file():
+        raise InputError(f"{out}: holds a complete base; name a new folder")
+    work = out / WORK
+    begun = work / "settings.json"
+    wanted = {"seed": seed, "settings": settings.model_dump()}
+    if not begun.is_file():
+        if out.exists() and (not out.is_dir() or any(path != work for path in out.iterdir())):
+            raise InputError(f"{out}: is not empty; name a new folder for the base")
+        work.mkdir(parents=True, exist_ok=True)
+        _write_json(begun, wanted)
+    elif json.loads(begun.read_text()) != wanted:
+        raise InputError(
+            f"{out}: holds an unfinished base of another seed or other settings; go on with those of {begun}, or"
+            " name a new folder"
+        )
+    return work
+
+
+def _once(folder: Path, work: Path, train: Callable[[Path], None]) -> None:
+    """Let `train` fill `folder`, unless an earlier run did; the folder appears complete or not at all."""
+    if folder.is_dir():
+        return
+    temporary = work / folder.name
+    shutil.rmtree(temporary, ignore_errors=True)  # left by a process that was killed
+    train(temporary)
+    temporary.rename(folder)
+
+
+def _write_json(path: Path, content: object) -> None:
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(json.dumps(content, indent=1) + "\n")
+    temporary.replace(path)

@@ -1,0 +1,79 @@
+"""Training the miniature teacher from nothing: first its VAE, then the UNet with the text encoder."""
+
+from pathlib import Path
+
+import torch
+from rich.progress import Progress
+from torch import Tensor, nn
+
+from diva.denoisers.miniature_teacher import MiniatureTeacher
+from diva.miniworld.captions import full_captions
+from diva.miniworld.fit import Plan, fit
+from diva.miniworld.render import SIZE, render
+from diva.miniworld.scene import Scenes, draw, generator
+from diva.miniworld.vocabulary import ATTRIBUTES, PLACES, SHAPES
+
+KL_WEIGHT = 1e-3
+EMPTY_SHARE = 0.1  # of the prompts, so that the empty prompt means "any picture"
+TIMESTEP_POWER = 0.7
+SCALE_PICTURES = 256  # over which the latents' deviation is measured
+VAE_KEY, UNET_KEY, SCALE_KEY = 11, 12, 13
+
+
+def train_teacher(
+    vae_plan: Plan, unet_plan: Plan, *, seed: int, device: torch.device, folder: Path, progress: Progress
+) -> MiniatureTeacher:
+    """Train a teacher on full captions; checkpoints go to `folder`, from which a killed run goes on."""
+    teacher = MiniatureTeacher.build(SIZE, vocabulary(), seed).to(device)
+    _train_vae(teacher, vae_plan, seed, folder / "vae.pt", progress)
+    teacher.vae.requires_grad_(False).eval()
+    scenes = draw(SCALE_PICTURES, generator(seed, SCALE_KEY)).to(device)
+    teacher.set_scale(render(scenes).rgb)
+    _train_unet(teacher, unet_plan, seed, folder / "unet.pt", progress)
+    return teacher.eval()
+
+
+def vocabulary() -> set[str]:
+    """Return every word of the captions, and those of "a photo of a"."""
+    phrases = [phrase for attribute in ATTRIBUTES for phrase in attribute.phrases]
+    return set(" ".join(["a photo of in", *SHAPES, *PLACES, *phrases]).split())
+
+
+def _train_vae(teacher: MiniatureTeacher, plan: Plan, seed: int, checkpoint: Path, progress: Progress) -> None:
+    device = next(teacher.parameters()).device
+
+    def loss(random: torch.Generator) -> Tensor:
+        rgb = render(draw(plan.batch, random).to(device)).rgb
+        noise = torch.randn(plan.batch, 4, SIZE // 4, SIZE // 4, generator=random).to(device)
+        error, divergence = teacher.reconstruction(rgb, noise)
+        return error + KL_WEIGHT * divergence
+
+    fit(teacher.vae, loss, plan, key=(seed, VAE_KEY), checkpoint=checkpoint, progress=progress, title="VAE")
+
+
+def _train_unet(teacher: MiniatureTeacher, plan: Plan, seed: int, checkpoint: Path, progress: Progress) -> None:
+    device = next(teacher.parameters()).device
+    steps = teacher.timesteps
+
+    def loss(random: torch.Generator) -> Tensor:
+        scenes = draw(plan.batch, random)
+        ids = prompts(teacher, scenes, random).to(device)
+        latents = teacher.latents(render(scenes.to(device)).rgb)
+        # one draw from each of `batch` strata, for a steadier gradient; the power favours the noisy timesteps,
+        # where the caption is all that the teacher has
+        place = (torch.arange(plan.batch) + torch.rand(plan.batch, generator=random)) / plan.batch
+        timesteps = (place**TIMESTEP_POWER * steps).long().clamp(max=steps - 1).to(device)
+        noise = torch.randn(latents.shape, generator=random).to(device)
+        return teacher.noise_error(latents, teacher.context(ids), timesteps, noise).mean()
+
+    trained = nn.ModuleList([teacher.unet, teacher.text_encoder])
+    fit(trained, loss, plan, key=(seed, UNET_KEY), checkpoint=checkpoint, progress=progress, title="UNet")
+
+
+def prompts(teacher: MiniatureTeacher, scenes: Scenes, random: torch.Generator) -> Tensor:
+    """Return the token ids of full captions, a tenth of them empty."""
+    empty = torch.rand(scenes.number, generator=random) < EMPTY_SHARE
+    captions = full_captions(scenes)
+    return teacher.tokenize(
+        ["" if gone else caption for gone, caption in zip(empty.tolist(), captions, strict=True)]
+    )

@@ -1,0 +1,73 @@
+"""The whole world on disk: every data set that the suite reads, from one seed."""
+
+import shutil
+from pathlib import Path
+from tempfile import mkdtemp
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from diva.errors import InputError
+from diva.miniworld import writers
+from diva.miniworld.captions import alt_texts, full_captions
+from diva.miniworld.clip_training import MENTIONED, PLACE_MENTIONED
+from diva.miniworld.scene import Scenes, draw, generator
+from diva.miniworld.vocabulary import NAMES
+
+PER_SHARD = 1000
+DATASETS = ("shards", "mmvp_vlm", "zero_shot", "retrieval", "ade20k", "pascal_context", "llava", "mmbench")
+WRITE_KEY = 200  # streams apart from those of training and of the gates
+
+
+class Counts(BaseModel):
+    """How much of each data set is written."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    images: int = Field(default=4000, ge=1, description="training images in the shards")
+    pairs: int = Field(default=100, ge=1, description="MMVP-VLM pairs of each pattern")
+    zero_shot: int = Field(default=1000, ge=1, description="images to classify")
+    retrieval: int = Field(default=200, ge=1, description="images with captions to retrieve")
+    segmentation: int = Field(default=400, ge=1, description="training masks; a quarter as many to validate")
+    conversations: int = Field(default=400, ge=1, description="LLaVA conversations of each stage")
+    questions: int = Field(default=200, ge=1, description="MMBench questions")
+
+
+def write_world(out: Path, *, seed: int, counts: Counts) -> None:
+    """Write every one of `DATASETS` to a folder of its name in `out`; equal seeds give equal bytes.
+
+    `out` appears complete or not at all.
+
+    Raises:
+        InputError: `out` exists and is not an empty folder.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out}: is not empty; name a new folder for the world")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(mkdtemp(prefix=f".{out.name}.", suffix=".tmp", dir=out.parent))
+    try:
+        for name in DATASETS:
+            (temporary / name).mkdir()
+        _fill(temporary, seed, counts)
+        temporary.chmod(0o755)
+        temporary.replace(out)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _fill(out: Path, seed: int, counts: Counts) -> None:
+    def scenes(number: int, count: int) -> Scenes:
+        return draw(count, generator(seed, WRITE_KEY, number))
+
+    trained = scenes(0, counts.images)
+    mentioned = [MENTIONED[name] for name in NAMES]
+    texts = alt_texts(trained, mentioned, PLACE_MENTIONED, generator(seed, WRITE_KEY, 1))
+    writers.write_shards(trained, texts, out / "shards", per_shard=PER_SHARD)
+    writers.write_mmvp_vlm(out / "mmvp_vlm", pairs=counts.pairs, key=(seed, WRITE_KEY, 2))
+    writers.write_zero_shot(scenes(3, counts.zero_shot), out / "zero_shot")
+    retrieved = scenes(4, counts.retrieval)
+    writers.write_retrieval(retrieved, [[caption] for caption in full_captions(retrieved)], out / "retrieval")
+    segmented = scenes(5, counts.segmentation), scenes(6, max(1, counts.segmentation // 4))
+    writers.write_ade20k(*segmented, out / "ade20k")
+    writers.write_pascal_context(*segmented, out / "pascal_context")
+    writers.write_llava(scenes(7, counts.conversations), scenes(8, counts.conversations), out / "llava")
+    writers.write_mmbench(scenes(9, counts.questions), out / "mmbench" / "mmbench.tsv", key=(seed, WRITE_KEY, 10))

@@ -1,0 +1,158 @@
+"""Result files written by hand, small enough to work out their figures on paper."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from diva.results import Comparison, DataSource, Item, Metric, Result, Run, Subject
+
+PATTERNS = ("Orientation", "Presence", "State", "Quantity", "Position", "Colour", "Structure", "Texts", "Viewpoint")
+BEFORE = Subject(label="before", source="openai-vit-l14-224", architecture="ViT-L-14", sha256="a" * 64)
+AFTER = Subject(
+    label="after", source="runs/x/tower", architecture="ViT-L-14", sha256="b" * 64, recipe="diva/openai-vit-l14-224"
+)
+OTHER = Subject(label="other", source="runs/y/tower", architecture="ViT-L-14", sha256="c" * 64)
+
+
+def run(hour: int = 12) -> Run:
+    return Run(
+        command=["diva", "bench", "mmvp", "--data", "my data"],
+        started=datetime(2026, 11, 20, hour, tzinfo=UTC),
+        wall_seconds=75.25,
+        peak_memory_bytes=3 * 2**30,
+        seeds=[],
+        versions={"diva": "0.1.0", "torch": "2.15.0"},
+        device="cpu",
+    )
+
+
+def result(
+    subject: Subject,
+    outcomes: Sequence[float],
+    benchmark: str = "llava/pope",
+    protocol: str = "greedy",
+    **changes: Any,
+) -> Result:
+    """Return a result whose only metric is the plain percentage of its outcomes."""
+    fields: dict[str, Any] = {
+        "benchmark": benchmark,
+        "protocol": protocol,
+        "subject": subject,
+        "data": DataSource(name="POPE", path="data/pope", fingerprint="1" * 64, items=len(outcomes)),
+        "metrics": {"accuracy": percent(100 * sum(outcomes) / len(outcomes), len(outcomes))},
+        "items": [Item(id=str(number), group="all", outcome=outcome) for number, outcome in enumerate(outcomes)],
+        "run": run(),
+    }
+    return Result(**(fields | changes))
+
+
+def percent(value: float, n: int, interval: tuple[float, float] | None = None, **fields: Any) -> Metric:
+    return Metric(value=value, unit="percent", n=n, interval=interval, **fields)
+
+
+def mmvp(
+    subject: Subject, right: Mapping[str, Sequence[float]], protocol: str = "pooled", **changes: Any
+) -> Result:
+    """Return an MMVP-VLM result from the outcomes of each pattern's pairs."""
+    items = [
+        Item(
+            id=f"{pattern} {number}",
+            group=pattern,
+            outcome=outcome,
+            details={
+                "statement1": "a dog on the left",
+                "statement2": "a dog on the right",
+                "statement1_image1": 0.25,
+                "statement1_image2": 0.20,
+                "statement2_image1": 0.21,
+                "statement2_image2": 0.21 + (0.02 if outcome else -0.01),
+            },
+        )
+        for pattern, outcomes in right.items()
+        for number, outcome in enumerate(outcomes)
+    ]
+    shares = {pattern: 100 * sum(outcomes) / len(outcomes) for pattern, outcomes in right.items()}
+    metrics = {"average": percent(sum(shares.values()) / len(shares), len(items), (5.5, 44.25))}
+    metrics |= {f"category/{name}": percent(share, len(right[name]), (0, 90.5)) for name, share in shares.items()}
+    fields: dict[str, Any] = {
+        "benchmark": "mmvp-vlm",
+        "protocol": protocol,
+        "subject": subject,
+        "data": DataSource(name="MMVP-VLM", path="data/mmvp", fingerprint="2" * 64, items=len(items)),
+        "metrics": metrics,
+        "items": items,
+        "run": run(),
+    }
+    return Result(**(fields | changes))
+
+
+def right_in_each(count: int, pairs: int = 4) -> dict[str, list[float]]:
+    """Return outcomes in which the first `count` of every pattern's `pairs` are right."""
+    return {pattern: [float(number < count) for number in range(pairs)] for pattern in PATTERNS}
+
+
+def zero_shot_set(subject: Subject, name: str, outcomes: Sequence[float], **changes: Any) -> Result:
+    source = DataSource(
+        name=name.upper(), path=f"data/{name}", fingerprint=f"{len(name):064x}", items=len(outcomes)
+    )
+    changes = {
+        "data": source,
+        "metrics": {"acc1": percent(100 * sum(outcomes) / len(outcomes), len(outcomes))},
+    } | changes
+    return result(subject, outcomes, f"zero_shot/{name}", "acc1", **changes)
+
+
+def zero_shot_summary(subject: Subject, value: float, **changes: Any) -> Result:
+    source = DataSource(name="2 sets", path="data", fingerprint="3" * 64, items=24)
+    items = [Item(id=name, group="all", outcome=value / 100) for name in ("mnist", "dtd")]
+    fields = {"data": source, "metrics": {"average": percent(value, 2, (value - 1, value + 1))}, "items": items}
+    return result(subject, [0], "zero_shot", "average", **(fields | changes))
+
+
+def compared(
+    metric: str,
+    difference: float,
+    interval: tuple[float, float] | None,
+    p_value: float,
+    wins: int = 9,
+    losses: int = 2,
+) -> Comparison:
+    return Comparison(
+        metric=metric,
+        difference=difference,
+        interval=interval,
+        test="exact McNemar",
+        p_value=p_value,
+        wins=wins,
+        losses=losses,
+    )
+
+
+def against(ours: Result, theirs: Result, *comparisons: Comparison) -> Result:
+    return ours.model_copy(update={"baseline": theirs, "comparisons": list(comparisons)})
+
+
+def write_metrics(path: Path, lines: int = 6) -> Path:
+    """Write what a training run of two stages writes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        for step in range(1, lines + 1):
+            line = {
+                "step": step,
+                "stage": "stage 1/2" if step <= lines // 2 else "stage 2/2",
+                "images": 4 * step,
+                "loss": 1 / step,
+                "loss_sample_1": 1.5 / step,
+                "lr": 1e-4 * step,
+                "grad_norm_tower": 0.5,
+                "grad_norm": 0.75,
+                "skipped": 0,
+                "images_per_second": 10.0 + step,
+                "memory_gib": 1.5,
+                "probe/colour": 0.25,
+                "probe/count": 0.5,
+            }
+            file.write(json.dumps(line) + "\n")
+    return path

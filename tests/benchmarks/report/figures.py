@@ -1,0 +1,81 @@
+"""The figures of `report.json` in the order in which the page shows them: the tests' own reading of the data."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+Json = dict[str, Any]
+
+
+def of_sections(content: Json) -> dict[str, list[float]]:
+    """Return the figures of each section of the page, by the section's id."""
+    zero_shot = content["zero_shot"]
+    found = {
+        "summary": [*of_rows(content["summary"])],
+        "patterns": [
+            content["patterns"][0]["chance"],
+            *(x for each in content["patterns"] for x in of_patterns(each)),
+        ],
+        "split": [x for each in content["splits"] for x in of_split(each["effects"])],
+        "published": [x for each in content["published"] for x in of_published(each)],
+        "zero-shot": [
+            *(x for each in zero_shot["kept"] for x in (each["margin"], *of_difference(each["difference"]))),
+            *of_rows(zero_shot["sets"] + zero_shot["averages"]),
+        ],
+        "training": [x for each in content["training"] for x in (each["images_per_second"], each["memory_gib"])],
+    }
+    tables = {f"table-{number}": [*of_rows(each["rows"])] for number, each in enumerate(content["tables"], start=1)}
+    return found | tables
+
+
+def of_rows(rows: list[Json]) -> Iterator[float]:
+    for row in rows:
+        yield row["n"]
+        for cell in filter(None, row["cells"]):
+            yield cell["value"]
+            yield from cell["interval"] or ()
+            if cell["spread"] is not None:
+                yield cell["spread"]
+            if cell["difference"]:
+                yield from of_difference(cell["difference"])
+
+
+def of_difference(difference: Json) -> Iterator[float]:
+    yield difference["value"]
+    yield from difference["interval"] or ()
+    yield from (difference[key] for key in ("p_value", "wins", "losses") if difference[key] is not None)
+
+
+def of_patterns(patterns: Json) -> Iterator[float]:
+    yield from of_rows(patterns["rows"])
+    for changed in patterns["changed"]:
+        for pair in changed["pairs"]:
+            yield from (pair["baseline"], pair["tower"])
+            for margin in pair["margins"]:
+                yield from (margin["baseline"], margin["tower"])
+
+
+def of_split(effects: Json | None) -> Iterator[float]:
+    if effects:
+        for scores, difference in zip(effects["scores"], effects["feature_effect"], strict=True):
+            yield from scores
+            yield from of_difference(difference)
+        for difference in (*effects["tower_effect"], effects["mixed"]):
+            yield from of_difference(difference)
+
+
+def of_published(tower: Json) -> Iterator[float]:
+    yield from tower["scores"].values()
+    for each in tower["measured"]:
+        yield each["score"]
+        yield from each["interval"] or ()
+
+
+def shows(text: str, value: float) -> bool:
+    """Return whether `text` is `value`, rounded to the digits that it has."""
+    if text.startswith("p < 0.001"):
+        return value < 0.001
+    digits = re.sub(r"[^\d.+-]", "", text.replace("−", "-"))
+    decimals = len(digits.partition(".")[2])
+    scaled = value / 2**30 if "GiB" in text else value
+    return abs(float(digits) - scaled) <= 0.5 * 10**-decimals + 1e-9

@@ -1,0 +1,105 @@
+"""The page as Debian's Chromium shows it."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal, get_args
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.benchmarks.report.figures import of_sections, shows
+
+Scheme = Literal["light", "dark"]
+QUIET = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync"]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    chromium = shutil.which("chromium")
+    assert chromium, "chromium is not installed; install Debian's package chromium"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=[*QUIET, "--disable-component-update"])
+        yield browser
+        browser.close()
+
+
+@pytest.mark.parametrize("scheme", get_args(Scheme))
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_page_fits_says_no_error_and_asks_for_nothing(
+    browser: Browser, full_report: Path, width: int, scheme: Scheme
+) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 844}, color_scheme=scheme)
+    troubles: list[str] = []
+    requests: list[str] = []
+    page.on("console", lambda message: troubles.append(message.text))
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    page.on("request", lambda request: requests.append(request.url))
+    address = (full_report / "report.html").as_uri()
+    page.goto(address)
+    page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    assert page.evaluate("innerWidth") == width
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert troubles == []
+    assert requests == [address]
+    page.close()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_figures_on_the_screen_are_those_of_the_json(browser: Browser, full_report: Path, width: int) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 844})
+    page.goto((full_report / "report.html").as_uri())
+    page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    for section, expected in of_sections(json.loads((full_report / "report.json").read_text())).items():
+        # innerText is what is rendered: a hidden figure has none
+        shown = page.evaluate(
+            "id => [...document.querySelectorAll(`#${id} data`)].map(each => each.innerText)", section
+        )
+        assert len(shown) == len(expected)
+        assert all(shows(text, value) for text, value in zip(shown, expected, strict=True)), section
+    page.close()
+
+
+def test_text_and_drawings_stand_out_from_their_ground_in_light_and_dark(
+    browser: Browser, full_report: Path
+) -> None:
+    grounds = {}
+    for scheme in get_args(Scheme):
+        page = browser.new_page(viewport={"width": 1280, "height": 844}, color_scheme=scheme)
+        page.goto((full_report / "report.html").as_uri())
+        ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        for colour in (
+            page.evaluate("getComputedStyle(document.body).color"),
+            page.evaluate("getComputedStyle(document.querySelector('#patterns svg text')).fill"),
+            *page.evaluate(
+                "[...document.querySelectorAll('.swatch')].map(e => getComputedStyle(e).borderTopColor)"
+            ),
+        ):
+            assert contrast(colour, ground) >= 3, (scheme, colour)
+        grounds[scheme] = ground
+        page.close()
+    assert grounds["light"] != grounds["dark"]
+
+
+def test_the_page_prints_on_paper_without_cutting_anything_off(browser: Browser, full_report: Path) -> None:
+    page = browser.new_page(viewport={"width": 673, "height": 1000}, color_scheme="dark")  # A4 less its margins
+    page.goto((full_report / "report.html").as_uri())
+    page.emulate_media(media="print")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert page.evaluate("getComputedStyle(document.querySelector('nav')).display") == "none"
+    assert page.evaluate("document.documentElement.scrollWidth") <= 673
+    assert page.pdf(format="A4").startswith(b"%PDF")
+    page.close()
+
+
+def contrast(first: str, second: str) -> float:
+    """Return the contrast of two `rgb(...)` colours as WCAG 2.2 defines it."""
+    light, dark = sorted((luminance(first), luminance(second)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def luminance(colour: str) -> float:
+    shares = [int(part) / 255 for part in colour.removeprefix("rgb(").removesuffix(")").split(",")]
+    linear = [share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

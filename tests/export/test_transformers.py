@@ -1,0 +1,167 @@
+"""open_clip and transformers compute the same from the same weights: every family, on real photographs."""
+
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import pytest
+import torch
+from open_clip.timm_model import TimmModel
+from PIL import Image
+from torch import Tensor
+from transformers import AutoImageProcessor, AutoModel, AutoProcessor, AutoTokenizer
+
+from diva.errors import InputError
+from diva.export.transformers_format import write_llava, write_transformers
+from diva.towers import Clip, load_clip
+from tests.fixtures.towers import FAMILIES, transformers_model
+
+FAMILY = pytest.mark.parametrize("family", FAMILIES)
+TEXTS = ["A photo of a Cat!", "two_people  stand, behind", "the leaves' colour is dark green"]
+CLOSE = {"atol": 1e-5, "rtol": 1e-5}
+
+
+@pytest.fixture
+def clip(tiny_towers: dict[str, Path], family: str) -> Clip:
+    return load_clip(str(tiny_towers[family]))
+
+
+@pytest.fixture
+def folder(clip: Clip, tmp_path: Path) -> Path:
+    write_transformers(clip, tmp_path / "out")
+    return tmp_path / "out"
+
+
+@pytest.fixture
+def pixels(clip: Clip, photographs: list[Image.Image]) -> Tensor:
+    return torch.stack([clip.input.image_transform()(photograph) for photograph in photographs])
+
+
+def our_hidden_states(clip: Clip, pixels: Tensor) -> list[Tensor]:
+    """Return what goes into the first block and comes out of every block, all tokens, seen by hooks."""
+    visual: Any = clip.model.visual
+    blocks = visual.transformer.resblocks if hasattr(visual, "transformer") else visual.trunk.blocks
+    seen: list[Tensor] = []
+    blocks[0].register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0]))
+    for block in blocks:
+        block.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
+    clip.tower(pixels)
+    return seen
+
+
+@FAMILY
+@pytest.mark.usefixtures("tiny_names")
+def test_the_round_trip_gives_back_every_weight_bit_by_bit(clip: Clip, folder: Path) -> None:
+    back = load_clip(str(folder))
+    expected = clip.model.state_dict()
+    assert back.model.state_dict().keys() == expected.keys()
+    assert all(torch.equal(value, expected[key]) for key, value in back.model.state_dict().items())
+    assert back.input == clip.input
+    assert back.has_text
+
+
+@FAMILY
+@torch.no_grad()
+def test_pooled_embedding_and_every_hidden_state_agree(clip: Clip, folder: Path, pixels: Tensor) -> None:
+    model = AutoModel.from_pretrained(folder)
+    output = model.vision_model(pixels, output_hidden_states=True)
+    ours = our_hidden_states(clip, pixels)
+    assert len(ours) > 3
+    for mine, theirs in zip(ours, output.hidden_states, strict=True):
+        torch.testing.assert_close(mine, theirs, **CLOSE)
+    torch.testing.assert_close(clip.tower(pixels).pooled, model.get_image_features(pixels).pooler_output, **CLOSE)
+    assert ours[-1].std() > 0.1  # nothing has collapsed to agree
+
+
+@FAMILY
+@torch.no_grad()
+def test_texts_become_the_same_numbers_and_the_same_embeddings(clip: Clip, folder: Path) -> None:
+    model, tokenizer = AutoModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    theirs = tokenizer(TEXTS, padding="max_length", truncation=True, return_tensors="pt").input_ids
+    ours = clip.tokenizer(TEXTS)
+    if isinstance(clip.tokenizer, open_clip.SimpleTokenizer):  # pads with 0, which nothing after the end reads
+        filled = torch.arange(ours.shape[1]) <= ours.argmax(-1, keepdim=True)
+        assert torch.equal(ours[filled], theirs[filled])
+    else:
+        assert torch.equal(ours, theirs)
+    torch.testing.assert_close(clip.encode_text(TEXTS), model.get_text_features(theirs).pooler_output, **CLOSE)
+
+
+@FAMILY
+@torch.no_grad()
+def test_the_logits_of_the_whole_models_agree(clip: Clip, folder: Path, pixels: Tensor) -> None:
+    model = AutoModel.from_pretrained(folder)
+    tokens = clip.tokenizer(TEXTS)
+    theirs = model(input_ids=tokens, pixel_values=pixels).logits_per_image
+    ours, _ = clip.model.get_logits(pixels, tokens)
+    torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-5)
+
+
+@FAMILY
+@torch.no_grad()
+def test_a_photograph_becomes_the_same_embedding_where_both_libraries_crop_alike(
+    clip: Clip, folder: Path, photographs: list[Image.Image]
+) -> None:
+    model = AutoModel.from_pretrained(folder)
+    processor = AutoProcessor.from_pretrained(folder, backend="pil")
+    side = clip.input.size[0]
+    # a margin of 10 px is even
+    for photograph in (
+        photographs[0],
+        photographs[1].resize((side + 10, side)),
+        photographs[2].resize((side, side + 2)),
+    ):
+        theirs = processor(images=photograph, return_tensors="pt").pixel_values
+        ours = clip.input.image_transform()(photograph)[None]
+        torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-6)
+        torch.testing.assert_close(clip.tower(ours).pooled, model.get_image_features(theirs).pooler_output, **CLOSE)
+
+
+@pytest.mark.parametrize("family", ["openai-like"])
+def test_an_odd_margin_moves_transformers_crop_by_one_pixel(
+    clip: Clip, folder: Path, photographs: list[Image.Image]
+) -> None:
+    processor = AutoImageProcessor.from_pretrained(folder, backend="pil")
+    photograph = photographs[0].resize((32 + 3, 32))
+    theirs = processor(photograph, return_tensors="pt").pixel_values[0]
+    ours = clip.input.image_transform()(photograph)
+    assert not torch.equal(ours, theirs)
+    torch.testing.assert_close(ours[:, :, :-1], theirs[:, :, 1:], atol=1e-6, rtol=1e-6)
+
+
+@FAMILY
+@torch.no_grad()
+def test_the_llava_tower_gives_the_patch_tokens_that_llava_selects(
+    clip: Clip, tmp_path: Path, pixels: Tensor
+) -> None:
+    write_llava(clip, tmp_path / "out")
+    tower = AutoModel.from_pretrained(tmp_path / "out")
+    processor = AutoImageProcessor.from_pretrained(tmp_path / "out", backend="pil")
+    siglip = isinstance(clip.model.visual, TimmModel)
+    assert type(tower).__name__ == ("SiglipVisionModel" if siglip else "CLIPVisionModel")
+    second_last = tower(pixels, output_hidden_states=True).hidden_states[-2]
+    torch.testing.assert_close(second_last, our_hidden_states(clip, pixels)[-2], **CLOSE)
+    assert second_last.shape[1] == clip.tower.patches + (0 if siglip else 1)
+    assert processor.image_mean == pytest.approx(clip.input.mean)
+
+
+def test_an_image_tower_alone_is_written_as_what_it_is(tmp_path: Path, tiny_names: dict[str, str]) -> None:
+    for name in ("CLIPVisionModelWithProjection", "CLIPVisionModel", "SiglipVisionModel"):
+        original = transformers_model(name)
+        original.save_pretrained(tmp_path / name)
+        clip = load_clip(str(tmp_path / name))
+        write_transformers(clip, tmp_path / f"{name}-back")
+        back = type(original).from_pretrained(tmp_path / f"{name}-back")
+        assert back.config.hidden_act == original.config.hidden_act
+        weights = back.state_dict()
+        assert weights.keys() == original.state_dict().keys()
+        assert all(torch.equal(value, weights[key]) for key, value in original.state_dict().items())
+        assert clip.architecture in tiny_names.values()
+
+
+def test_a_text_tower_that_transformers_has_not_is_refused(tiny_towers: dict[str, Path], tmp_path: Path) -> None:
+    clip = load_clip(str(tiny_towers["openai-like"]))
+    clip.model.text_pool_type = "last"
+    with pytest.raises(InputError, match=r"no model with this text tower \(it pools 'last'\)"):
+        write_transformers(clip, tmp_path / "out")
+    assert not list(tmp_path.iterdir())
