@@ -101,20 +101,15 @@ def export(
     allow_torchscript: Torchscript = False,
 ) -> None:
     """Write a tower as open_clip, transformers or LLaVA load it."""
+    from diva.export.average import read_shares
     from diva.export.command import export as run
 
-    try:
-        shares = [float(share) for share in average.split(",")] if average else []
-    except ValueError as error:
-        raise InputError(
-            f"--average: '{average}' is no number or comma list of numbers such as 0.25,0.5"
-        ) from error
     run(
         checkpoint,
         out,
         to=to,
         base=base,
-        average=shares,
+        average=read_shares(average) if average else (),
         delta=delta,
         push_to_hub=push_to_hub,
         allow_torchscript=allow_torchscript,

@@ -60,6 +60,8 @@ def train(recipe: Recipe, folder: Path, *, resume: bool = False) -> None:
         Path(recipe.tower.checkpoint) if recipe.tower.checkpoint else None,
         random_weights=recipe.tower.random_weights,
     )
+    if not clip.has_text:
+        raise InputError("tower.name: has no text tower, which the trained folder needs; give the whole model")
     trainer = build_trainer(recipe, accelerator, clip, folder)
     if accelerator.is_main_process and latest is None:
         (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
