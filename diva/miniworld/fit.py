@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from rich.progress import Progress
 from torch import Tensor, nn
 
+from diva.atomic import replacing
 from diva.errors import RunError
 from diva.miniworld.scene import generator
 
@@ -103,8 +104,6 @@ def _resume(checkpoint: Path, model: nn.Module, optimiser: torch.optim.Optimizer
 
 
 def _save(checkpoint: Path, model: nn.Module, optimiser: torch.optim.Optimizer, step: int) -> None:
-    checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    temporary = checkpoint.with_name(f".{checkpoint.name}.tmp")
     state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "step": step}
-    torch.save(state, temporary)
-    temporary.replace(checkpoint)
+    with replacing(checkpoint) as temporary:
+        torch.save(state, temporary)

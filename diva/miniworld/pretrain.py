@@ -9,6 +9,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from rich.progress import Progress
 
+from diva.atomic import replacing
 from diva.errors import InputError
 from diva.miniworld.clip_training import save_clip, train_clip
 from diva.miniworld.fit import Plan
@@ -101,6 +102,5 @@ def _once(folder: Path, work: Path, train: Callable[[Path], None]) -> None:
 
 
 def _write_json(path: Path, content: object) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(content, indent=1) + "\n")
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n")
