@@ -1,0 +1,48 @@
+"""The `diva` command: parses, calls, prints. A verb imports what it needs when it runs."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from diva import __version__
+from diva.cli import bench, core, miniworld, quickstart, report
+from diva.errors import InputError, RunError
+
+app = typer.Typer(
+    name="diva",
+    help="Post-train CLIP-style image towers with diffusion feedback, and measure what changed.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for verbs in (core, report, quickstart):
+    app.add_typer(verbs.app)
+for name, group in (("bench", bench), ("miniworld", miniworld)):
+    app.add_typer(group.app, name=name)
+
+
+def main() -> None:
+    """Run the command line; exit status 2 for input that cannot be used, 1 for a run that failed."""
+    try:
+        app()
+    except InputError as error:
+        _fail(str(error), 2)
+    except RunError as error:
+        _fail(str(error), 1)
+
+
+def _fail(sentence: str, status: int) -> None:
+    print(f"diva: {sentence}", file=sys.stderr)  # noqa: T201
+    sys.exit(status)
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    context: typer.Context, version: Annotated[bool, typer.Option("--version", help="print the version")] = False
+) -> None:
+    if version:
+        typer.echo(f"diva {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())

@@ -1,0 +1,5 @@
+"""`python -m diva.cli`, for launchers that want a module."""
+
+from diva.cli import main
+
+main()

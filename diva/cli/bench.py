@@ -1,0 +1,51 @@
+"""Measure a tower, alone or against a baseline."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from diva.cli.options import Against, AgainstCheckpoint, Batch, Checkpoint, Device, Tower
+
+app = typer.Typer(no_args_is_help=True, help="Measure a tower, alone or against a baseline.")
+
+
+@app.command()
+def mmvp(
+    tower: Tower,
+    data: Annotated[Path, typer.Option(help="the MMVP-VLM folder, with Questions.csv")],
+    against: Against = None,
+    checkpoint: Checkpoint = None,
+    against_checkpoint: AgainstCheckpoint = None,
+    out: Annotated[Path | None, typer.Option(help="result file to write")] = None,
+    protocol: Annotated[str, typer.Option(help="pooled, or one of DIVA's published ones")] = "pooled",
+    seeds: Annotated[int, typer.Option(help="draws of a random protocol")] = 5,
+    batch: Batch = 32,
+    device: Device = "cpu",
+) -> None:
+    """MMVP-VLM: nine visual patterns, scored by pairs."""
+    from benchmarks.mmvp_vlm.command import run
+
+    run(tower, against, checkpoint, against_checkpoint, data, out, protocol, seeds, batch, device)
+
+
+@app.command("zero-shot")
+def zero_shot(
+    tower: Tower,
+    data: Annotated[Path, typer.Option(help="folder that holds a folder for each set")],
+    against: Against = None,
+    checkpoint: Checkpoint = None,
+    against_checkpoint: AgainstCheckpoint = None,
+    sets: Annotated[str | None, typer.Option(help="comma-separated names; the 29 unless given")] = None,
+    out: Annotated[Path | None, typer.Option(help="folder for the result files, or the summary's file")] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="folder for embeddings; beside the results unless given")
+    ] = None,
+    batch: Batch = 64,
+    device: Device = "cpu",
+    margin: Annotated[float, typer.Option(help="loss in points that still counts as preserved")] = 1.0,
+) -> None:
+    """Zero-shot classification and retrieval: is the tower's ability preserved?"""
+    from benchmarks.zero_shot.command import run
+
+    run(tower, against, checkpoint, against_checkpoint, data, sets, out, cache, batch, device, margin)

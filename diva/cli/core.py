@@ -1,0 +1,87 @@
+"""Train a tower, look at what goes in, hand on what comes out."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from diva.cli.options import Overrides, Torchscript
+
+app = typer.Typer()
+data = typer.Typer(no_args_is_help=True, help="Look at training data.")
+towers = typer.Typer(no_args_is_help=True, help="Look at tower files.")
+app.add_typer(data, name="data")
+app.add_typer(towers, name="towers")
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Argument(help="packaged recipe such as diva/openai-vit-l14-224, or a YAML file")],
+    overrides: Overrides = None,
+    out: Annotated[Path | None, typer.Option(help="folder of the run; runs/NAME unless given")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="go on from the newest complete checkpoint")] = False,
+) -> None:
+    """Train a tower with diffusion feedback."""
+    from diva.recipes import load_recipe
+
+    resolved = load_recipe(recipe, overrides or ())
+    from diva.training import train as run
+
+    run(resolved, out or Path("runs") / resolved.name, resume=resume)
+
+
+@app.command()
+def zoo() -> None:
+    """List the published towers with their checkpoints and published scores."""
+    from diva.towers.show import print_zoo
+
+    print_zoo()
+
+
+@app.command()
+def export(
+    checkpoint: Annotated[
+        Path, typer.Argument(help="run folder, its tower/, a delta, or any tower file or folder")
+    ],
+    out: Annotated[Path, typer.Option(help="folder to write")],
+    to: Annotated[str | None, typer.Option(help="open_clip, transformers or llava")] = None,
+    average: Annotated[
+        str | None, typer.Option(help="share of the trained tower, or a comma list (WiSE-FT)")
+    ] = None,
+    base: Annotated[Path | None, typer.Option(help="weights that training started from")] = None,
+    delta: Annotated[str | None, typer.Option(help="write the difference to --base: bf16 or float32")] = None,
+    push_to_hub: Annotated[str | None, typer.Option(help="hub repository to upload to")] = None,
+    allow_torchscript: Torchscript = False,
+) -> None:
+    """Write a tower as open_clip, transformers or LLaVA load it."""
+    from diva.export.average import read_shares
+    from diva.export.command import export as run
+
+    run(
+        checkpoint,
+        out,
+        to=to,
+        base=base,
+        average=read_shares(average) if average else (),
+        delta=delta,
+        push_to_hub=push_to_hub,
+        allow_torchscript=allow_torchscript,
+    )
+
+
+@towers.command("inspect")
+def towers_inspect(
+    file: Annotated[Path, typer.Argument(help="tower file or folder")], allow_torchscript: Torchscript = False
+) -> None:
+    """Say what a tower file is: format, architecture, activation, hash."""
+    from diva.towers.inspect import inspect_tower, print_inspection
+
+    print_inspection(inspect_tower(file, allow_torchscript=allow_torchscript))
+
+
+@data.command("inspect")
+def data_inspect(source: Annotated[str, typer.Argument(help="folder, shard pattern or datasets folder")]) -> None:
+    """Say what a training source holds and whether its images can be read."""
+    from diva.data.show import print_inspection
+
+    print_inspection(source)

@@ -1,0 +1,48 @@
+"""The procedural world, its miniature models, and the whole suite on them."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from diva.cli.options import Device
+
+app = typer.Typer(no_args_is_help=True, help="The procedural world and its miniature models.")
+
+
+@app.command()
+def write(
+    out: Annotated[Path, typer.Option(help="new folder for the data sets")],
+    seed: Annotated[int, typer.Option(help="of the world")] = 0,
+) -> None:
+    """Write the world in every format that the suite reads."""
+    from rich.console import Console
+
+    from diva.miniworld.command import run_write
+    from diva.miniworld.write import Counts
+
+    run_write(out, seed=seed, counts=Counts(), console=Console(stderr=True))
+
+
+@app.command()
+def pretrain(
+    out: Annotated[Path, typer.Option(help="folder of the base")],
+    seed: Annotated[int, typer.Option(help="of both models")] = 0,
+    device: Device = "cpu",
+) -> None:
+    """Train a miniature CLIP and a miniature teacher from nothing, and measure their gates."""
+    from rich.console import Console
+
+    from diva.miniworld.command import run_pretrain
+
+    run_pretrain(out, seed=seed, device=device, console=Console())
+
+
+@app.command()
+def gates(base: Annotated[Path, typer.Argument(help="folder of a base")], device: Device = "cpu") -> None:
+    """Measure whether a base may ship."""
+    from rich.console import Console
+
+    from diva.miniworld.command import run_gates
+
+    run_gates(base, device=device, console=Console())
