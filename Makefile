@@ -27,5 +27,5 @@ check: $(READY)
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet uv
-	$(VENV)/bin/uv pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(VENV)/bin/uv pip install --quiet --compile-bytecode --constraint constraints.txt --editable '.[dev,llava,segmentation]'
 	touch $@
