@@ -1,31 +1,44 @@
-"""One feedback step: how well does a frozen denoiser denoise an image when the tower describes it?"""
+"""One feedback step: how well does a denoiser denoise an image when the tower describes it?"""
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 from torch import Tensor
 
-from diva.denoisers.base import Denoiser
-
-Objective = Callable[[Tensor, Tensor], Tensor]
+from diva.denoisers.base import Context, Denoiser
+from diva.objectives import Evidence, Objective
 
 
 class Draws(NamedTuple):
     """Everything random about one step on B images with S noise samples each.
 
     Attributes:
-        timesteps: [S, B] int64.
+        timesteps: [S, B], in the denoiser's unit.
         noise: [S, B, c, h, w] float32, standard normal.
-        choice: [S, B, K] int64, the patches that the condition reads.
+        condition: [S, B, K], what the condition drew.
+        views: [V, B] int64, the seeds of the further views that the objective asks for.
     """
 
     timesteps: Tensor
     noise: Tensor
-    choice: Tensor
+    condition: Tensor
+    views: Tensor
+
+
+class Reading(NamedTuple):
+    """What a student says about B images with S noise samples each.
+
+    Attributes:
+        context: of batch S * B, sample-major.
+        pooled: [B, D], the tower's image embeddings.
+    """
+
+    context: Context
+    pooled: Tensor
 
 
 def feedback(
-    student: Callable[[Tensor, Tensor], Tensor],
+    student: Callable[[Tensor, Tensor], Reading],
     denoiser: Denoiser,
     objective: Objective,
     *,
@@ -35,20 +48,33 @@ def feedback(
 ) -> Tensor:
     """Return the loss [S] of each noise sample (DIVA, section 3.2); a pure function of its tensors.
 
-    The tower runs once an image; its S noise samples pass the denoiser as one batch.
+    The tower runs once an image and view; the noise samples of an image pass the denoiser as one batch.
 
     Args:
-        student: pixels and choice → context [S * B, M, C], sample-major.
-        denoiser: the frozen teacher.
-        objective: prediction and target [S, B, c, h, w] → [S].
-        pixels: [B, 3, H, W], the tower's input.
+        student: pixels and the condition's draws → what it says about them.
+        denoiser: the teacher.
+        objective: what is asked of the denoiser, and how its answer becomes a loss.
+        pixels: [(1 + V) * B, 3, H, W], the tower's input: the images, then V further views of them all.
         latents: [B, c, h, w] of the same images.
-        draws: timesteps, noise and token choice.
+        draws: timesteps, noise and the condition's own draws; V of its seeds.
     """
     samples, batch = draws.timesteps.shape
+    views = 1 + len(draws.views)
+    reading = student(pixels, draws.condition.repeat(1, views, 1))
+    own, *further = reading.context.by_view(samples, views)
     clean = latents.repeat(samples, 1, 1, 1)
     noise, timesteps = draws.noise.flatten(0, 1), draws.timesteps.flatten()
-    context = student(pixels, draws.choice)
-    prediction = denoiser(denoiser.add_noise(clean, noise, timesteps), timesteps, context)
-    target = denoiser.target(clean, noise, timesteps)
-    return objective(prediction.unflatten(0, (samples, batch)), target.unflatten(0, (samples, batch)))
+    return objective(
+        denoiser,
+        Evidence(
+            samples=samples,
+            pixels=pixels[:batch],
+            pooled=reading.pooled[:batch],
+            latents=clean,
+            noise=noise,
+            noisy=denoiser.add_noise(clean, noise, timesteps),
+            timesteps=timesteps,
+            context=own,
+            views=tuple(further),
+        ),
+    )

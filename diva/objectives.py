@@ -1,15 +1,170 @@
-"""Losses: prediction and target of S noise samples of B images → one scalar a noise sample."""
+"""Losses: what is asked of the denoiser about S noise samples of B images, and how its answer becomes a number."""
 
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import torch
 from torch import Tensor
+from torch.nn.functional import cosine_similarity
+from torch.utils.checkpoint import checkpoint
+
+from diva.denoisers.base import Context, Denoiser
+from diva.errors import InputError
+from diva.recipes.objectives import AnyObjective, Contrastive, MeanAbsoluteError, MeanSquaredError
+from diva.towers.tower import TowerTokens
 
 
-def mean_squared_error(prediction: Tensor, target: Tensor) -> Tensor:
-    """The denoising loss (DDPM, equation 14; DIVA, equation 4) of each noise sample.
+class Evidence(NamedTuple):
+    """All that an objective may look at; batches of S * B are sample-major.
 
-    Args:
-        prediction, target: [S, B, C, H, W].
-
-    Returns:
-        [S], the mean over images, channels and positions.
+    Attributes:
+        samples: S.
+        pixels: [B, 3, H, W], the tower's input.
+        pooled: [B, D], the tower's embeddings of it.
+        latents, noise, noisy: [S * B, c, h, w], clean latents, noise, and their mixture at `timesteps`.
+        timesteps: [S * B].
+        context: of batch S * B, what the condition makes of each image.
+        views: the same of each further view that the objective asks for.
     """
-    return (prediction - target).square().flatten(1).mean(dim=1)
+
+    samples: int
+    pixels: Tensor
+    pooled: Tensor
+    latents: Tensor
+    noise: Tensor
+    noisy: Tensor
+    timesteps: Tensor
+    context: Context
+    views: tuple[Context, ...]
+
+
+class Objective(Protocol):
+    """A loss of each noise sample.
+
+    Attributes:
+        views: number of further, augmented views of each image that the tower shall read.
+    """
+
+    views: int
+
+    def __call__(self, denoiser: Denoiser, evidence: Evidence) -> Tensor:
+        """Ask the denoiser and return the losses [S]."""
+
+
+class Denoising:
+    """The mean error of the denoiser's prediction (DDPM, equation 14; DIVA, equation 4; GenHancer, equation 2)."""
+
+    views = 0
+
+    def __init__(self, error: Callable[[Tensor], Tensor]) -> None:
+        """Take the error of a difference, elementwise."""
+        self._error = error
+
+    def __call__(self, denoiser: Denoiser, evidence: Evidence) -> Tensor:
+        """Return the losses [S], means over images, channels and positions."""
+        prediction = denoiser(evidence.noisy, evidence.timesteps, evidence.context)
+        target = denoiser.target(evidence.latents, evidence.noise, evidence.timesteps)
+        return self._error(prediction - target).unflatten(0, (evidence.samples, -1)).flatten(1).mean(dim=1)
+
+
+class ContrastiveReconstruction:
+    """DCR's loss (arXiv 2603.04803): a prediction shall depend on the image that its condition describes.
+
+    For each image i the anchor is the prediction from its noisy latents under its own condition. Two positives, the
+    prediction under the condition of an augmented view and the ground truth, compete with the B - 1 predictions
+    under the other images' conditions. Similarities are cosines of flattened predictions, in float32 at least, and
+    both InfoNCE terms share one denominator.
+    """
+
+    views = 1
+
+    def __init__(self, section: Contrastive) -> None:
+        """Take temperature, chunk and ground truth from `section`."""
+        self._temperature, self._chunk = section.temperature, section.chunk
+        self._velocity = section.ground_truth == "velocity"
+
+    def __call__(self, denoiser: Denoiser, evidence: Evidence) -> Tensor:
+        """Return the losses [S], means over images.
+
+        Raises:
+            InputError: there is no other image in the batch.
+        """
+        batch = len(evidence.pooled)
+        if batch < 2:
+            raise InputError("training.micro_batch: 1 leaves no other image to contrast with; take 2 or more")
+        truth = self._truth(denoiser, evidence)
+        (view,) = evidence.views
+        losses = []
+        for rows in torch.arange(len(truth), device=truth.device).split(batch):
+            conditions = evidence.context.take(rows).join(view.take(rows))
+            losses.append(
+                self._loss(denoiser, evidence.noisy[rows], evidence.timesteps[rows], truth[rows], conditions)
+            )
+        return torch.stack(losses)
+
+    def _truth(self, denoiser: Denoiser, evidence: Evidence) -> Tensor:
+        if self._velocity:  # sqrt(ᾱ_t) · noise - sqrt(1 - ᾱ_t) · latents
+            return denoiser.add_noise(evidence.noise, -evidence.latents, evidence.timesteps)
+        return denoiser.target(evidence.latents, evidence.noise, evidence.timesteps)
+
+    def _loss(
+        self, denoiser: Denoiser, noisy: Tensor, timesteps: Tensor, truth: Tensor, conditions: Context
+    ) -> Tensor:
+        """Return the loss of one noise sample of B images; `conditions` are their own, then their views'."""
+
+        def predict(images: Tensor, told: Tensor) -> Tensor:
+            return _vectors(denoiser(noisy[images], timesteps[images], conditions.take(told)))
+
+        def compare(images: Tensor, told: Tensor) -> Tensor:
+            return cosine_similarity(anchors[images], predict(images, told), dim=1)
+
+        batch = len(noisy)
+        own = torch.arange(batch, device=noisy.device)
+        anchors = self._in_chunks(predict, own, own)
+        told = own.repeat(batch, 1)
+        told.diagonal().add_(batch)  # an image's own place is its view's
+        similarities = self._in_chunks(compare, own.repeat_interleave(batch), told.flatten()).view(batch, batch)
+        true = cosine_similarity(anchors, _vectors(truth), dim=1)
+        logits = torch.cat([similarities, true.unsqueeze(1)], dim=1) / self._temperature
+        positives = (similarities.diagonal() + true) / 2 / self._temperature
+        return (logits.logsumexp(dim=1) - positives).mean()
+
+    def _in_chunks(self, function: Callable[[Tensor, Tensor], Tensor], images: Tensor, told: Tensor) -> Tensor:
+        """Apply `function` to pairs of image and condition; of several chunks, none holds its activations."""
+        pieces = list(zip(images.split(self._chunk), told.split(self._chunk), strict=True))
+        if len(pieces) == 1:
+            return function(images, told)
+        return torch.cat(
+            [checkpoint(function, *piece, use_reentrant=False, preserve_rng_state=False) for piece in pieces]
+        )
+
+
+class Anchored:
+    """Another objective, and what holds the embeddings near those of the original tower: 1 - cosine, weighted."""
+
+    def __init__(self, objective: Objective, original: Callable[[Tensor], TowerTokens], weight: float) -> None:
+        """Add `weight` times the mean 1 - cosine to every loss of `objective`; `original` is frozen."""
+        self._objective, self._original, self._weight = objective, original, weight
+        self.views = objective.views
+
+    def __call__(self, denoiser: Denoiser, evidence: Evidence) -> Tensor:
+        """Return the losses [S]."""
+        with torch.no_grad():
+            wanted = self._original(evidence.pixels).pooled
+        drift = 1 - cosine_similarity(evidence.pooled, wanted.to(evidence.pooled.dtype), dim=-1)
+        return self._objective(denoiser, evidence) + self._weight * drift.mean()
+
+
+def build_objective(section: AnyObjective) -> Objective:
+    """Build the objective of a recipe."""
+    match section:
+        case MeanSquaredError():
+            return Denoising(torch.square)
+        case MeanAbsoluteError():
+            return Denoising(torch.abs)
+        case Contrastive():
+            return ContrastiveReconstruction(section)
+
+
+def _vectors(images: Tensor) -> Tensor:
+    return images.flatten(1).to(torch.promote_types(images.dtype, torch.float32))

@@ -21,7 +21,19 @@ from diva.atomic import replacing
 from diva.errors import InputError
 
 SCHEMA: Final = 1
-PACKAGES = ("diva", "torch", "torchvision", "open_clip_torch", "timm", "transformers", "diffusers", "numpy")
+PACKAGES = (
+    "diva",
+    "torch",
+    "torchvision",
+    "open_clip_torch",
+    "timm",
+    "transformers",
+    "diffusers",
+    "peft",
+    "lm_eval",
+    "mmsegmentation",
+    "numpy",
+)
 
 
 class _Strict(BaseModel):
@@ -37,6 +49,9 @@ class Subject(_Strict):
     architecture: str
     sha256: str = Field(description="SHA-256 of the checkpoint's weights file")
     recipe: str | None = Field(default=None, description="the recipe that trained it, where known")
+    share: float | None = Field(
+        default=None, ge=0, le=1, description="of the trained tower, where it was averaged with its base"
+    )
 
 
 class DataSource(_Strict):
@@ -52,7 +67,7 @@ class Metric(_Strict):
     """One number with its sample count and its 95 % interval; `interval` is null where none can be given."""
 
     value: float
-    unit: Literal["percent", "ratio", "count", "images/s", "seconds", "bytes", "score"]
+    unit: Literal["percent", "ratio", "count", "images/s", "seconds", "bytes", "score", "TFLOP", "TFLOP/s"]
     n: int = Field(ge=0, description="items that the value rests on")
     interval: tuple[float, float] | None = None
     spread: float | None = Field(default=None, description="sample standard deviation over the seeds")
@@ -151,7 +166,7 @@ class Clock:
             wall_seconds=time.perf_counter() - self._begin,
             peak_memory_bytes=_peak_memory_bytes(),
             seeds=self._seeds,
-            versions={"python": platform.python_version()} | dict(_installed()),
+            versions=installed_versions(),
             device=self._device,
         )
 
@@ -163,6 +178,11 @@ def _peak_memory_bytes() -> int:
         return int(fields["VmHWM"].split()[0]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if platform.system() == "Darwin" else peak * 1024
+
+
+def installed_versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that figures depend on, without importing any."""
+    return {"python": platform.python_version()} | dict(_installed())
 
 
 def _installed() -> Iterator[tuple[str, str]]:

@@ -13,6 +13,7 @@ from typer.exceptions import TyperException
 from diva.cli import app
 from diva.recipes import load_recipe, packaged_recipes
 from diva.towers import ZOO
+from downstream.llava.recipe import load_llava_recipe
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
@@ -87,7 +88,8 @@ def fields(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def test_every_command_line_parses_and_names_a_real_recipe(words: list[str]) -> None:
     parameters = parse(words)
     if "recipe" in parameters:
-        load_recipe(parameters["recipe"], parameters["overrides"] or ())
+        load = load_llava_recipe if "llava" in words else load_recipe
+        load(parameters["recipe"], parameters["overrides"] or ())
 
 
 @pytest.mark.parametrize("span", mentions())
@@ -144,12 +146,16 @@ def test_every_recipe_that_a_page_shows_is_valid(text: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("name", packaged_recipes())
-def test_the_table_of_checkpoints_has_the_files_of_every_recipe(name: str) -> None:
-    recipe = load_recipe(name)
-    (row,) = [row for row in table_rows(DATA) if f"`{name}`" in row[1].split(", ")]
-    assert f"`{recipe.tower.checkpoint or recipe.tower.name}`" in row[-1]
-    assert f"`{recipe.denoiser.path}`" in DATA.read_text()
-    assert recipe.tower.name not in ZOO or row[2] == f"`{ZOO[recipe.tower.name].hub}`"
+def test_the_tables_of_checkpoints_have_the_files_of_every_recipe(name: str) -> None:
+    recipe, (method, called) = load_recipe(name), name.split("/")
+    (tower,) = [row for row in table_rows(DATA) if f"{called}-".startswith(f"{row[1].strip('`')}-")]
+    assert f"`{recipe.tower.checkpoint or recipe.tower.name}`" in tower[-1]
+    assert recipe.tower.name not in ZOO or tower[2] == f"`{ZOO[recipe.tower.name].hub}`"
+    key = tower[1].strip("`")
+    kind = f"`{method}/<tower>{called.removeprefix(key)}`"
+    teachers = [row[-1] for row in table_rows(DATA) if kind in row[1]] or [tower[-1]]
+    places = [f"`{recipe.denoiser.path.replace(key, '<tower>')}`", f"`{recipe.denoiser.path}`"]
+    assert any(place in where for where in (*teachers, tower[-1]) for place in places)
 
 
 @pytest.mark.parametrize("name", ZOO)

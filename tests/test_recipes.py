@@ -1,8 +1,11 @@
+import ast
+import math
 from pathlib import Path
 
 import pytest
 import yaml
 
+import diva.recipes
 from diva.errors import InputError
 from diva.recipes import load_recipe, packaged_recipes, write_recipe
 from diva.towers import ZOO
@@ -42,6 +45,69 @@ def test_as_released_maps_openai_statistics_to_imagenet_ones_before_the_vae(name
             assert ours == pytest.approx(seen, abs=1e-8)
 
 
+LORA = {"type": "lora", "rank": 16, "alpha": 16, "dropout": 0.1, "bias": "lora_only"}
+
+
+@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("method", ["genhancer", "dcr"])
+def test_genhancer_and_dcr_have_their_published_schedules_for_every_tower(method: str, name: str) -> None:
+    recipe = load_recipe(f"{method}/{name}")
+    first, second = recipe.stages
+    assert recipe.tower.name == name
+    assert recipe.tower.adapt.model_dump(exclude={"targets"}) == LORA
+    assert recipe.training.global_batch == 16 * 8 * 2
+    assert recipe.data.image_size == {378: 384}.get(ZOO[name].size, ZOO[name].size)  # latents of whole numbers
+    assert recipe.denoiser.latents == "sample"
+    assert recipe.feedback.samples_per_image == 1
+    assert (first.steps, second.steps) == (100_000, {"genhancer": 10_000, "dcr": 4_600}[method])
+    for stage, lr in ((first, 1e-4), (second, 1e-5)):
+        optimizer = {"type": "adamw", "lr": lr, "betas": (0.9, 0.999), "weight_decay": 0.01}
+        assert stage.optimizer.model_dump() == optimizer
+        assert (stage.schedule, stage.clip_norm) == ("constant", 1.0)
+        assert math.ceil(stage.warmup * stage.steps) == {"genhancer": 0, "dcr": 10}[method]
+    assert first.train == {"genhancer": ("projection", "denoiser"), "dcr": ("projection",)}[method]
+    assert second.train == ("tower",)
+
+
+def test_genhancer_s_transformer_is_the_published_one() -> None:
+    denoiser = load_recipe("genhancer/openai-vit-l14-224").denoiser
+    made = denoiser.transformer
+    assert (made.double_blocks, made.single_blocks, made.heads, made.heads * sum(made.rotary)) == (2, 4, 24, 3072)
+    assert (made.token_width, made.vector_width) == (4096, 768)
+    assert (denoiser.timestep_std, denoiser.guidance) == (1.0, 4.0)
+
+
+@pytest.mark.parametrize("name", [name for name in ZOO if not name.startswith("dfn")])
+def test_dcr_as_released_differs_in_the_ground_truth_alone(name: str) -> None:
+    plain, released = (load_recipe(f"dcr/{name}{suffix}") for suffix in ("", "-as-released"))
+    assert (plain.objective.ground_truth, released.objective.ground_truth) == ("target", "velocity")
+    assert plain.objective.temperature == released.objective.temperature == 0.1
+    same = {"name", "description", "objective"}
+    assert plain.model_dump(exclude=same) == released.model_dump(exclude=same)
+
+
+@pytest.mark.parametrize("name", [*ZOO, "quickstart"])
+def test_un2clip_s_second_run_starts_from_what_its_first_leaves(name: str) -> None:
+    decoder, tower = load_recipe(f"un2clip/{name}-decoder"), load_recipe(f"un2clip/{name}")
+    assert tower.denoiser.path == f"runs/{decoder.name}/denoiser"
+    assert (decoder.denoiser.fit_images is None, tower.denoiser.fit_images) == (False, None)
+    assert decoder.tower == tower.tower
+    assert [stage.train for stage in (*decoder.stages, *tower.stages)] == [("denoiser",), ("tower",)]
+
+
+@pytest.mark.parametrize("name", [name for name in packaged_recipes() if "/dfn" in name and "diva/" not in name])
+def test_a_recipe_that_nobody_has_published_says_so(name: str) -> None:
+    assert "nobody has published" in packaged_recipes()[name].read_text()
+
+
+def test_no_code_outside_the_recipes_knows_a_method_by_name() -> None:
+    package = Path(diva.recipes.__file__).parents[1]
+    methods = {"dcr", "genhancer", "un2clip"}
+    for path in package.rglob("*.py"):
+        constants = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
+        assert not methods & {word.lower() for word in constants if isinstance(word, str)}, path
+
+
 def test_a_projection_warm_up_is_two_lines() -> None:
     warm = load_recipe(f"{BASE}-warm-projection")
     assert [stage.train for stage in warm.stages] == [("projection",), ("tower", "projection")]
@@ -51,11 +117,11 @@ def test_a_projection_warm_up_is_two_lines() -> None:
 
 def test_overrides_change_fields_by_dotted_name_and_by_list_index() -> None:
     recipe = load_recipe(
-        BASE, ["stages.0.steps=7", "data.source=a/{00..03}.tar", "tower.grad_checkpointing=true", "seed=3"]
+        BASE, ["stages.0.steps=7", "data.source=a/{00..03}.tar", "training.checkpoint_activations=both", "seed=3"]
     )
     assert recipe.stages[0].steps == 7
     assert recipe.data.source == "a/{00..03}.tar"
-    assert recipe.tower.grad_checkpointing
+    assert recipe.training.checkpoint_activations == "both"
     assert recipe.seed == 3
 
 

@@ -1,6 +1,30 @@
-"""Frozen generative models that judge what a condition says about an image."""
+"""Generative models that judge what a condition says about an image: one module each, named by the recipe."""
 
-from diva.denoisers.base import Denoiser
-from diva.denoisers.stable_diffusion import StableDiffusionDenoiser
+from importlib import import_module
 
-__all__ = ["Denoiser", "StableDiffusionDenoiser"]
+import torch
+
+from diva.denoisers.base import Context, Denoiser
+from diva.recipes.denoisers import AnyDenoiser
+
+__all__ = ["Context", "Denoiser", "load_denoiser"]
+
+
+def load_denoiser(
+    section: AnyDenoiser, *, dtype: torch.dtype, device: torch.device, trained: bool = False
+) -> Denoiser:
+    """Load the denoiser of a recipe through the module that its `type` names.
+
+    Args:
+        section: the recipe's `denoiser`.
+        dtype: of everything that stays frozen.
+        device: where it is wanted.
+        trained: whether some stage trains its network, which is then held in float32.
+
+    Raises:
+        InputError: a file is missing, cannot be read, or does not belong to the others.
+    """
+    denoiser: Denoiser = import_module(f"{__name__}.{section.type}").load(
+        section, dtype=dtype, device=device, trained=trained
+    )
+    return denoiser

@@ -1,111 +1,67 @@
-"""Stable Diffusion 1.x and 2.x from a diffusers folder, frozen."""
+"""Stable Diffusion 1.x and 2.x from a diffusers folder."""
 
-from pathlib import Path
+from typing import Any, ClassVar
 
 import torch
-from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
-from torch import Tensor, nn
+from diffusers import UNet2DConditionModel
+from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from diva.denoisers.base import Context
+from diva.denoisers.latent import DdpmDenoiser, read_part
 from diva.errors import InputError
-from diva.recipes.schema import StableDiffusion
-
-PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 
 
-class StableDiffusionDenoiser(nn.Module):
-    """The UNet and the VAE of a Stable Diffusion folder, in `eval()` and without gradients.
+class StableDiffusionDenoiser(DdpmDenoiser):
+    """The UNet and the VAE of a Stable Diffusion folder; `Context.tokens` are what the cross-attention reads."""
 
-    The noise schedule and the prediction type (epsilon or v) are those of the folder's scheduler.
-    """
+    kind = "Stable Diffusion"
+    network_part = "unet"
+    other_parts: ClassVar[tuple[str, ...]] = ("text_encoder", "tokenizer", "scheduler")
 
-    scale: Tensor
-    shift: Tensor
-
-    def __init__(self, section: StableDiffusion, *, dtype: torch.dtype, device: torch.device) -> None:
-        """Load the folder's networks in `dtype` onto `device`.
-
-        Raises:
-            InputError: the folder or one of its parts is missing or cannot be read, its prediction type is not
-                epsilon or v, or the timesteps are not within its schedule.
-        """
-        super().__init__()
-        self.path = Path(section.path)
-        missing = [part for part in PARTS if not (self.path / part).is_dir()]
-        if missing:
-            raise InputError(
-                f"denoiser.path: {self.path} has no {', '.join(missing)}; give a diffusers Stable Diffusion folder"
-            )
-        try:
-            self.unet = UNet2DConditionModel.from_pretrained(self.path, subfolder="unet", torch_dtype=dtype)
-            self.vae = AutoencoderKL.from_pretrained(self.path, subfolder="vae", torch_dtype=dtype)
-            self.scheduler = DDPMScheduler.from_pretrained(self.path, subfolder="scheduler")
-        except (OSError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(f"denoiser.path: {self.path} cannot be loaded ({reason}); fetch it again") from error
-        self.requires_grad_(False).eval().to(device)
-        self.timesteps = section.timesteps
-        self._check_schedule()
-        # a VAE expects -1..1
-        self.register_buffer("scale", _per_channel(section.image_scale or (2.0, 2.0, 2.0), device), False)
-        self.register_buffer("shift", _per_channel(section.image_shift or (-1.0, -1.0, -1.0), device), False)
-
-    def _check_schedule(self) -> None:
-        last = self.scheduler.config.num_train_timesteps
-        if not 0 <= self.timesteps[0] < self.timesteps[1] <= last:
-            raise InputError(
-                f"denoiser.timesteps: {list(self.timesteps)} is no range within 0..{last},"
-                f" the schedule of {self.path}"
-            )
-        if self.scheduler.config.prediction_type not in ("epsilon", "v_prediction"):
-            raise InputError(
-                f"denoiser.path: {self.path}/scheduler predicts '{self.scheduler.config.prediction_type}';"
-                " only epsilon and v_prediction are supported"
-            )
+    def _make_network(self, _section: Any, dtype: torch.dtype) -> Any:
+        unet = read_part(self.path, "unet", UNet2DConditionModel, torch_dtype=dtype)
+        self.token_width = unet.config.cross_attention_dim
+        return unet
 
     @torch.no_grad()
-    def encode_prompt(self, prompt: str) -> Tensor:
-        """Return the text encoder's last hidden state [1, L, C] float32 of `prompt`, padded to the full length.
-
-        The text encoder is loaded for this call alone: a run needs it once.
+    def encode_prompt(self, prompt: str) -> Context:
+        """Return the text encoder's last hidden state as tokens [1, L, C] float32, padded to the full length.
 
         Raises:
             InputError: the folder's text encoder and UNet do not belong together.
         """
-        tokenizer = CLIPTokenizer.from_pretrained(self.path, subfolder="tokenizer")
-        encoder = CLIPTextModel.from_pretrained(self.path, subfolder="text_encoder").eval().to(self.scale.device)
-        length = min(tokenizer.model_max_length, encoder.config.max_position_embeddings)
-        batch = tokenizer(prompt, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
-        hidden = encoder(batch.input_ids.to(self.scale.device)).last_hidden_state.float()
-        if hidden.shape[-1] != self.unet.config.cross_attention_dim:
-            raise InputError(
-                f"denoiser.path: {self.path} has a text encoder of width {hidden.shape[-1]} but a UNet that reads"
-                f" width {self.unet.config.cross_attention_dim}; they are from two models"
-            )
-        return hidden
+        encoded = self._encode_text(prompt, CLIPTextModel, "text_encoder", "tokenizer")
+        return self._context(encoded.last_hidden_state, None)
 
-    @torch.no_grad()
-    def encode(self, rgb: Tensor) -> Tensor:
-        """Return scaled latents [B, c, h, w] in `rgb`'s dtype: the mean of the VAE's posterior, not a sample."""
-        images = (rgb * self.scale + self.shift).to(self.vae.dtype)
-        return self.vae.encode(images).latent_dist.mean.to(rgb.dtype) * self.vae.config.scaling_factor
-
-    def add_noise(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        """Return sqrt(ᾱ_t) · latents + sqrt(1 − ᾱ_t) · noise (DDPM, equation 4)."""
-        return self.scheduler.add_noise(latents, noise, timesteps)
-
-    def target(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        """Return the noise, or the velocity for a v-prediction UNet (Salimans & Ho 2022, appendix D)."""
-        if self.scheduler.config.prediction_type == "epsilon":
-            return noise
-        return self.scheduler.get_velocity(latents, noise, timesteps)
-
-    def forward(self, noisy: Tensor, timesteps: Tensor, context: Tensor) -> Tensor:
-        """Predict from `noisy` [B, c, h, w], `timesteps` [B] and `context` [B, M, C]; `noisy`'s dtype."""
-        dtype = self.unet.dtype
-        prediction = self.unet(noisy.to(dtype), timesteps, context.to(dtype), return_dict=False)[0]
+    def forward(self, noisy: Tensor, timesteps: Tensor, context: Context) -> Tensor:
+        """Predict from `noisy` [B, c, h, w], `timesteps` [B] and `context`; in `noisy`'s dtype."""
+        assert context.tokens is not None
+        conditions = self._conditions(noisy, context)
+        prediction = self.network(
+            noisy.to(self.dtype), timesteps, context.tokens.to(self.dtype), return_dict=False, **conditions
+        )[0]
         return prediction.to(noisy.dtype)
 
+    def _conditions(self, _noisy: Tensor, _context: Context) -> dict[str, Any]:
+        """Return what the UNet is told besides timesteps and tokens."""
+        return {}
 
-def _per_channel(values: tuple[float, float, float], device: torch.device) -> Tensor:
-    return torch.tensor(values, device=device).view(1, 3, 1, 1)
+    def _encode_text(self, prompt: str, reader: Any, encoder_part: str, tokenizer_part: str) -> Any:
+        """Return what a text encoder makes of `prompt`; it is loaded for this call alone: a run needs it once."""
+        tokenizer = read_part(self.path, tokenizer_part, CLIPTokenizer)
+        encoder = read_part(self.path, encoder_part, reader, dtype=torch.float32).eval().to(self.scale.device)
+        length = min(tokenizer.model_max_length, encoder.config.max_position_embeddings)
+        batch = tokenizer(prompt, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
+        return encoder(batch.input_ids.to(self.scale.device), output_hidden_states=True)
+
+    def _context(self, tokens: Tensor, vector: Tensor | None) -> Context:
+        if tokens.shape[-1] != self.token_width:
+            raise InputError(
+                f"denoiser.path: {self.path} has a text encoder of width {tokens.shape[-1]} but a UNet that reads"
+                f" width {self.token_width}; they are from two models"
+            )
+        return Context(tokens, vector)
+
+
+load = StableDiffusionDenoiser

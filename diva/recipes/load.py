@@ -1,8 +1,8 @@
 """Finding a recipe, following what it extends, applying overrides, and saying what is wrong with it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
@@ -11,13 +11,19 @@ from pydantic import ValidationError
 
 from diva.errors import InputError, did_you_mean
 from diva.recipes.schema import Recipe
+from diva.recipes.section import Section
 
 FOLDER = Path(__file__).parent
+Schema = TypeVar("Schema", bound=Section)
 
 
-def packaged_recipes() -> dict[str, Path]:
-    """Return the recipes that ship with the package, by name such as `diva/openai-vit-l14-224`."""
-    return {path.relative_to(FOLDER).with_suffix("").as_posix(): path for path in sorted(FOLDER.rglob("*.yaml"))}
+def packaged_recipes(folder: Path = FOLDER) -> dict[str, Path]:
+    """Return the recipes that ship in `folder`, by name such as `diva/openai-vit-l14-224`.
+
+    A file whose name starts with an underscore is a part that recipes extend, and none itself.
+    """
+    paths = sorted(path for path in folder.rglob("*.yaml") if not path.name.startswith("_"))
+    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in paths}
 
 
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
@@ -29,25 +35,33 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     Raises:
         InputError: no such recipe, not YAML, an unknown field, a wrong type or a missing value.
     """
-    config = _read(name)
+    return load_section(name, overrides, Recipe, packaged_recipes())
+
+
+def load_section(name: str, overrides: Sequence[str], schema: type[Schema], packaged: Mapping[str, Path]) -> Schema:
+    """Load a file of the fields of `schema` as `load_recipe` does; `packaged` are those that go by a name.
+
+    Raises:
+        InputError: as for `load_recipe`.
+    """
+    config = _read(name, packaged)
     for override in overrides:
         _apply(config, override)
     try:
-        return Recipe.model_validate(OmegaConf.to_container(config, resolve=True))
+        return schema.model_validate(OmegaConf.to_container(config, resolve=True))
     except ValidationError as error:
         raise InputError(f"{name}: {_sentence(error)}") from error
     except OmegaConfBaseException as error:
         raise InputError(f"{name}: {str(error).splitlines()[0]}") from error
 
 
-def write_recipe(recipe: Recipe, path: Path) -> None:
+def write_recipe(recipe: Section, path: Path) -> None:
     """Write the resolved recipe, every field with its value, as YAML."""
     path.write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
 
 
-def _read(name: str) -> DictConfig:
-    packaged = packaged_recipes()
-    path = packaged.get(name) or Path(name)
+def _read(name: str, packaged: Mapping[str, Path]) -> DictConfig:
+    path = packaged.get(name) or (FOLDER / f"{name}.yaml" if name.startswith("_") else Path(name))
     if not path.is_file():
         raise InputError(f"{name}: no such recipe file or packaged recipe; {did_you_mean(name, packaged)}")
     try:
@@ -59,7 +73,7 @@ def _read(name: str) -> DictConfig:
     parent = config.pop("extends", None)
     if parent is None:
         return config
-    return OmegaConf.create(_merge(OmegaConf.to_container(_read(parent)), OmegaConf.to_container(config)))
+    return OmegaConf.create(_merge(OmegaConf.to_container(_read(parent, packaged)), OmegaConf.to_container(config)))
 
 
 def _merge(base: Any, change: Any) -> Any:
@@ -82,9 +96,18 @@ def _apply(config: DictConfig, override: str) -> None:
         raise InputError(f"'{override}': cannot be applied ({str(error).splitlines()[0]})") from error
 
 
+def _tags(section: type[Section]) -> Iterator[str]:
+    """Yield what `kind` and `type` may be in any part of a recipe."""
+    for name in ("kind", "type"):
+        if name in section.model_fields:
+            yield section.model_fields[name].default
+    for narrower in section.__subclasses__():
+        yield from _tags(narrower)
+
+
 def _sentence(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     # the location of a field in a union also holds the union member's tag; a recipe's author never wrote it
-    tags = {"random", "all", "windows", "pooled", "none", "sgd", "adamw"}
+    tags = set(_tags(Section))
     where = ".".join(str(part) for part in first["loc"] if part not in tags) or "the recipe"
     return f"{where}: {first['msg'][0].lower()}{first['msg'][1:]}"

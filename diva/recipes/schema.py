@@ -4,30 +4,17 @@ A method is a recipe: it names a tower, a condition, a denoiser and an objective
 them (docs/method.md). Nothing here imports torch, so a mistake in a recipe is told at once.
 """
 
-from typing import Annotated, Any, Literal, Self
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from diva.errors import did_you_mean
-
-Triple = tuple[float, float, float]
-Share = Annotated[float, Field(gt=0, le=1)]
-
-
-class Section(BaseModel):
-    """A part of a recipe; unknown fields are refused with the nearest valid name."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _know_every_field(cls, value: Any) -> Any:
-        if isinstance(value, dict):
-            for key in value.keys() - cls.model_fields.keys():
-                hint = did_you_mean(str(key), cls.model_fields)
-                raise PydanticCustomError("unknown", "unknown field '{key}'; {hint}", {"key": key, "hint": hint})
-        return value
+from diva.recipes.conditions import AnyCondition
+from diva.recipes.denoisers import AnyDenoiser
+from diva.recipes.objectives import AnyObjective, MeanSquaredError
+from diva.recipes.pipeline import PipelineSection
+from diva.recipes.section import Section, Share, Triple
+from diva.recipes.stages import AnyAdapt, Stage, WholeTower
 
 
 class InputChange(Section):
@@ -45,78 +32,16 @@ class TowerSection(Section):
     name: str = Field(description="zoo name, open_clip architecture, open_clip folder or hf-hub:owner/repository")
     checkpoint: str | None = Field(default=None, description="weights file, for a zoo name or an architecture")
     random_weights: bool = Field(default=False, description="start from random weights (timing, tests)")
-    grad_checkpointing: bool = Field(default=False, description="recompute activations in the backward pass")
+    adapt: AnyAdapt = Field(default=WholeTower(), description="what of it a stage that trains the tower changes")
     input: InputChange = InputChange()
 
 
-class AllTokens(Section):
-    """The pooled token and every patch token."""
+class PreservationSection(Section):
+    """What holds the tower near the original one, for users who must not lose zero-shot accuracy."""
 
-    kind: Literal["all"] = "all"
-
-
-class RandomTokens(Section):
-    """The pooled token and some patch tokens, drawn anew for every noise sample."""
-
-    kind: Literal["random"] = "random"
-    count: int | None = Field(default=None, gt=0, description="patches drawn")
-    share: Share | None = Field(default=None, description="share of the patches, rounded down")
-    replacement: bool = False
-
-    @model_validator(mode="after")
-    def _one_size(self) -> Self:
-        if (self.count is None) == (self.share is None):
-            raise PydanticCustomError("one_of", "give either 'count' or 'share'")
-        return self
-
-
-class WindowTokens(Section):
-    """The pooled token and the means of consecutive runs of patch tokens; an incomplete last run is dropped."""
-
-    kind: Literal["windows"] = "windows"
-    window: int = Field(gt=0, description="patch tokens a window, in raster order")
-
-
-class PooledToken(Section):
-    """The pooled token alone."""
-
-    kind: Literal["pooled"] = "pooled"
-
-
-class NoTokens(Section):
-    """No visual token: the text alone (the paper's ablation; nothing reaches the tower)."""
-
-    kind: Literal["none"] = "none"
-
-
-Tokens = Annotated[AllTokens | RandomTokens | WindowTokens | PooledToken | NoTokens, Field(discriminator="kind")]
-
-
-class DenseRecap(Section):
-    """DIVA's condition: the prompt's text embedding and linearly projected visual tokens."""
-
-    type: Literal["dense_recap"] = "dense_recap"
-    prompt: str = Field(default="", description="the paper's is empty; the released code has 'a photo of a .'")
-    tokens: Tokens
-    combine: Literal["token_by_token", "mean_text"] = Field(
-        description="add text and visual tokens one by one, or the mean text token to every visual token"
+    anchor: float = Field(
+        default=0.0, ge=0, description="weight of 1 - cosine between the pooled embeddings of now and of the start"
     )
-
-
-class StableDiffusion(Section):
-    """A frozen diffusers Stable Diffusion folder."""
-
-    type: Literal["stable_diffusion"] = "stable_diffusion"
-    path: str
-    timesteps: tuple[int, int] = Field(default=(0, 1000), description="drawn uniformly from [first, last)")
-    image_scale: Triple | None = Field(default=None, description="the VAE sees scale * x + shift, x in 0..1")
-    image_shift: Triple | None = None
-
-
-class MeanSquaredError(Section):
-    """The plain denoising loss, averaged over channels and positions."""
-
-    type: Literal["mse"] = "mse"
 
 
 class FeedbackSection(Section):
@@ -152,43 +77,9 @@ class DataSection(Section):
     shuffle_buffer: int = Field(default=2000, gt=0, description="encoded images held for shuffling")
     min_side: int = Field(default=32, gt=0, description="smaller images are skipped")
     max_bad_share: float = Field(default=0.01, ge=0, le=1, description="more skipped images stop the run")
-
-
-class Sgd(Section):
-    """Stochastic gradient descent with momentum (published)."""
-
-    type: Literal["sgd"] = "sgd"
-    lr: float = Field(default=1e-4, gt=0)
-    momentum: float = Field(default=0.9, ge=0, lt=1)
-    weight_decay: float = Field(default=0.0, ge=0)
-
-
-class AdamW(Section):
-    """AdamW."""
-
-    type: Literal["adamw"] = "adamw"
-    lr: float = Field(default=1e-5, gt=0)
-    betas: tuple[float, float] = (0.9, 0.999)
-    weight_decay: float = Field(default=0.01, ge=0)
-
-
-class Stage(Section):
-    """What is trained, how long and with which optimiser."""
-
-    train: tuple[Literal["tower", "projection"], ...] = Field(default=("tower", "projection"), min_length=1)
-    steps: int | None = Field(default=None, gt=0, description="optimiser updates")
-    epochs: float | None = Field(default=None, gt=0)
-    images: int | None = Field(default=None, gt=0)
-    optimizer: Annotated[Sgd | AdamW, Field(discriminator="type")] = Sgd()
-    warmup: float = Field(default=0.005, ge=0, lt=1, description="share of the updates, linear from 0")
-    schedule: Literal["cosine", "constant"] = "cosine"
-    clip_norm: float | None = Field(default=1.0, gt=0, description="largest L2 norm of the whole gradient")
-
-    @model_validator(mode="after")
-    def _one_length(self) -> Self:
-        if sum(length is not None for length in (self.steps, self.epochs, self.images)) != 1:
-            raise PydanticCustomError("one_of", "give exactly one of 'steps', 'epochs' and 'images'")
-        return self
+    latents: str | None = Field(
+        default=None, description="folder of 'diva data cache-latents', read in place of the images"
+    )
 
 
 class TrainingSection(Section):
@@ -198,6 +89,13 @@ class TrainingSection(Section):
     micro_batch: int = Field(default=16, gt=0, description="images a forward pass and process")
     precision: Literal["bf16", "fp32"] = Field(default="bf16", description="autocast of tower and projection")
     frozen_dtype: Literal["bfloat16", "float32"] = Field(default="bfloat16", description="of the frozen networks")
+    compile: Literal["none", "regional"] = Field(
+        default="none", description="compile the blocks that a network repeats"
+    )
+    checkpoint_activations: Literal["none", "unet", "both"] = Field(
+        default="none",
+        description="recompute activations in the backward pass: of the denoiser, of the tower as well",
+    )
     ema_decay: float | None = Field(default=None, gt=0, lt=1, description="also keep a moving average")
     log_every: int = Field(default=10, gt=0, description="updates between two lines of metrics")
     checkpoint_every: int = Field(default=500, gt=0, description="updates between two checkpoints")
@@ -220,11 +118,13 @@ class Recipe(Section):
     description: str = ""
     seed: int = 42
     tower: TowerSection
-    condition: Annotated[DenseRecap, Field()]
-    denoiser: Annotated[StableDiffusion, Field()]
-    objective: Annotated[MeanSquaredError, Field()] = MeanSquaredError()
+    condition: AnyCondition
+    denoiser: AnyDenoiser
+    objective: AnyObjective = MeanSquaredError()
+    preservation: PreservationSection = PreservationSection()
     feedback: FeedbackSection = FeedbackSection()
     data: DataSection
     training: TrainingSection = TrainingSection()
     diagnostics: DiagnosticsSection = DiagnosticsSection()
     stages: tuple[Stage, ...] = Field(min_length=1)
+    pipeline: PipelineSection | None = Field(default=None, description="the stages of `diva run`")

@@ -36,7 +36,9 @@ class ImageOnly(nn.Module):
 
 
 def build_model(config: Mapping[str, Any], preprocess: Mapping[str, Any]) -> CLIP | CustomTextCLIP:
-    """Build open_clip's model of `config` with random weights on the CPU in `eval()`.
+    """Build open_clip's model of `config` with random weights in `eval()`, on torch's default device.
+
+    Within `torch.device("meta")` that is a model of shapes alone.
 
     Args:
         config: open_clip's `model_cfg`.
@@ -46,7 +48,9 @@ def build_model(config: Mapping[str, Any], preprocess: Mapping[str, Any]) -> CLI
     with TemporaryDirectory() as folder, quiet(None):
         document = {"model_cfg": dict(config), "preprocess_cfg": dict(preprocess)}
         (Path(folder) / CONFIG).write_text(json.dumps(document))
-        model = open_clip.create_model(f"local-dir:{folder}", load_weights=False, pretrained_text=False)
+        model = open_clip.create_model(
+            f"local-dir:{folder}", device=torch.get_default_device(), load_weights=False, pretrained_text=False
+        )
     return model.eval()
 
 

@@ -65,8 +65,13 @@ class TowerInput:
 
         On a square image "shortest" and "squash" agree, so the mode plays no part here.
         """
+        # torchvision would make tensors of the statistics, for which a GPU's host waits at every call
+        channels = zip(self.resize(rgb).unbind(1), self.mean, self.std, strict=True)
+        return torch.stack([(channel - mean) / std for channel, mean, std in channels], dim=1)
+
+    def resize(self, rgb: Tensor) -> Tensor:
+        """Resize square `rgb` [B, 3, S, S] in 0..1 to the tower's size; what has that size already is kept."""
         mode = InterpolationMode(self.interpolation)
         resized = F.resize(rgb, list(self.size), interpolation=mode, antialias=self.antialias)
-        if self.interpolation == "bicubic":
-            resized = resized.clamp(0, 1)  # bicubic overshoots at edges; PIL clips there too
-        return F.normalize(resized, list(self.mean), list(self.std))
+        # bicubic overshoots at edges; PIL clips there too
+        return resized.clamp(0, 1) if self.interpolation == "bicubic" else resized

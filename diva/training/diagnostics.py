@@ -5,16 +5,18 @@ of the image; drift and similarity say how far the tower moved and whether its e
 """
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity, normalize
 
-from diva.denoisers import Denoiser
+from diva.denoisers import Context, Denoiser
 from diva.feedback import Draws
 from diva.towers import TowerTokens
-from diva.training.student import Student, shuffled
+from diva.training.student import Student
 
 COLLAPSED = 0.5  # share of the original spread of embeddings below which a tower is said to collapse
 
@@ -55,7 +57,7 @@ class Diagnostics:
         """
         self._student, self._denoiser = student, denoiser
         self._pixels, self._latents, self._draws = pixels, latents, draws
-        with torch.no_grad():
+        with torch.no_grad(), _evaluating(student):
             self._original = student.tower(pixels).pooled.float()
 
     @property
@@ -66,12 +68,13 @@ class Diagnostics:
     @torch.no_grad()
     def measure(self) -> Measurement:
         """Measure the student as it is now; its mode and its gradients are left as they are."""
-        tokens = TowerTokens(*(part.float() for part in self._student.tower(self._pixels)))
-        context = self._student.condition(tokens, self._draws.choice)
-        samples = len(self._draws.choice)
+        with _evaluating(self._student):
+            tokens = TowerTokens(*(part.float() for part in self._student.tower(self._pixels)))
+            context = self._student.condition(tokens, self._draws.condition)
+        samples, batch = self._draws.timesteps.shape
         right = self._losses(context)
-        wrong = self._losses(shuffled(context, samples))
-        empty = self._losses(self._student.condition.text.expand(len(context), -1, -1))
+        wrong = self._losses(context.shuffled(samples))
+        empty = self._losses(self._student.condition.empty.repeat(samples * batch))
         gap = (wrong - right).mean(dim=0)
         return Measurement(
             loss_right=right.mean().item(),
@@ -83,17 +86,30 @@ class Diagnostics:
             similarity=_similarity(tokens.pooled),
         )
 
-    def _losses(self, context: Tensor) -> Tensor:
+    def _losses(self, context: Context) -> Tensor:
         """Return the loss [S, B] of every noise sample and image under `context`, one noise sample at a time."""
         losses = []
+        places = torch.arange(self._draws.timesteps.numel(), device=self._pixels.device)
         for timesteps, noise, own in zip(
-            self._draws.timesteps, self._draws.noise, context.unflatten(0, self._draws.timesteps.shape), strict=True
+            self._draws.timesteps, self._draws.noise, places.split(len(self._pixels)), strict=True
         ):
             noisy = self._denoiser.add_noise(self._latents, noise, timesteps)
             target = self._denoiser.target(self._latents, noise, timesteps)
-            error = self._denoiser(noisy, timesteps, own) - target
+            error = self._denoiser(noisy, timesteps, context.take(own)) - target
             losses.append(error.square().flatten(1).mean(dim=1))
         return torch.stack(losses)
+
+
+@contextmanager
+def _evaluating(module: nn.Module) -> Iterator[None]:
+    """Switch dropout off for a while; every part goes back to the mode it was in."""
+    modes = {part: part.training for part in module.modules()}
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes.items():
+            part.training = mode
 
 
 def warnings(now: Measurement, original_similarity: float) -> list[str]:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import get_constant_schedule_with_warmup, get_cosine_schedule_with_warmup
 
-from diva.recipes.schema import AdamW, Sgd, Stage
+from diva.recipes.stages import AdamW, Sgd, Stage
 
 
 def build_optimizer(section: Sgd | AdamW, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:

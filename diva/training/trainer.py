@@ -2,29 +2,66 @@
 
 import logging
 import math
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from diva.data import Batch, Loader, merge_states, to_unit_range
 from diva.denoisers import Denoiser
 from diva.errors import RunError
-from diva.feedback import Objective, feedback
-from diva.recipes.schema import Recipe, Stage
+from diva.feedback import Draws, feedback
+from diva.objectives import Objective
+from diva.recipes import Recipe
+from diva.recipes.stages import Stage
 from diva.towers.preprocess import TowerInput
 from diva.training.checkpoints import checkpoints, read_position, save_checkpoint
 from diva.training.diagnostics import Diagnostics, warnings
-from diva.training.draws import draw
+from diva.training.draws import LATENTS, draw, generators
+from diva.training.feed import Feed, Portion
 from diva.training.metrics import Metrics
-from diva.training.optimisation import build_optimizer, build_schedule, gradient_norm
+from diva.training.optimisation import build_optimizer, build_schedule
+from diva.training.parts import Parts
 from diva.training.student import Student
+from diva.views import augmented
 
 logger = logging.getLogger("diva.training")
+
+
+class Ready(NamedTuple):
+    """A stage that can make its updates.
+
+    Attributes:
+        stage: of the recipe.
+        modules: what accelerate has made of the parts, the student first.
+        optimizer, schedule: of its parameters.
+    """
+
+    stage: Stage
+    modules: list[nn.Module]
+    optimizer: torch.optim.Optimizer
+    schedule: LRScheduler
+
+
+class Update(NamedTuple):
+    """What an update leaves on the device.
+
+    Attributes:
+        losses: [S], of each noise sample.
+        norms: of the gradients before clipping, by their names in the metrics.
+        keys: of the images.
+    """
+
+    losses: Tensor
+    norms: dict[str, Tensor]
+    keys: list[str]
 
 
 class Trainer:
@@ -56,11 +93,18 @@ class Trainer:
             diagnostics: measures the student now and then, on the main process alone.
             stage_steps: updates of each stage.
             folder: the run's folder; checkpoints and metrics go there.
+
+        Raises:
+            InputError: a stage has nothing to train.
         """
         self.recipe, self.accelerator, self.folder = recipe, accelerator, folder
         self.student, self.denoiser, self.objective = student, denoiser, objective
         self.tower_input, self.loader = tower_input, loader
         self.diagnostics, self.stage_steps = diagnostics, stage_steps
+        trained = {part for stage in recipe.stages for part in stage.train}
+        self.parts = Parts(student, denoiser if "denoiser" in trained else None)
+        for stage in recipe.stages:
+            self.parts.select(stage.train)
         training = recipe.training
         self.accumulation = training.global_batch // (training.micro_batch * accelerator.num_processes)
         self.ema = (
@@ -73,6 +117,10 @@ class Trainer:
         weights = recipe.feedback.sample_weights
         samples = recipe.feedback.samples_per_image
         self.weights = torch.tensor(weights or [1 / samples] * samples, device=accelerator.device)
+        self.feed = Feed(loader, self._draw, accelerator.device, ahead=accelerator.device.type == "cuda")
+        side = recipe.data.image_size
+        blank = torch.zeros(1, 3, side, side, device=accelerator.device)
+        self._latent_shape = denoiser.encode(blank, [torch.Generator()]).shape[1:]
         self.step = 0
         self.stop_requested = False
         self._pending: list[tuple[Tensor, list[str]]] = []
@@ -82,7 +130,7 @@ class Trainer:
         position = read_position(resume) if resume else None
         self.step = position["step"] if position else 0
         if position:
-            self.loader.load_state_dict(position["data"])
+            self.feed.load_state_dict(position["data"])
         first = position["stage"] if position else 0
         path, total = self.folder / "metrics.jsonl", sum(self.stage_steps)
         with Metrics(self.accelerator, path, total=total, start=self.step) as metrics:
@@ -95,17 +143,13 @@ class Trainer:
         stage, training = self.recipe.stages[number], self.recipe.training
         end = sum(self.stage_steps[: number + 1])
         name = f"stage {number + 1}/{len(self.stage_steps)}"
-        self.student.select(stage.train)
-        trained = [parameter for parameter in self.student.parameters() if parameter.requires_grad]
-        optimizer = build_optimizer(stage.optimizer, trained)
-        schedule = build_schedule(stage, optimizer, self.stage_steps[number])
-        student, optimizer, schedule = self.accelerator.prepare(self.student, optimizer, schedule)
+        ready = self.prepare(number)
         if resume:
             self.accelerator.load_state(str(resume))
         while self.step < end and not self._must_stop():
-            rate = schedule.get_last_lr()[0]
-            norms = self._update(student, optimizer, stage)
-            schedule.step()
+            rate = float(ready.schedule.get_last_lr()[0])
+            losses, norms, keys = self.update(ready, self.feed)
+            self._pending.append((losses, keys))
             if self.ema and "tower" in stage.train:
                 self.ema.update_parameters(self.student.tower)
             self.step += 1
@@ -117,47 +161,81 @@ class Trainer:
         if self.step < end:
             self._check_losses()
             self._save(number)
-        self.accelerator.unwrap_model(student, keep_fp32_wrapper=False)
+        modules = [self.accelerator.unwrap_model(module, keep_fp32_wrapper=False) for module in ready.modules]
+        self.parts.use(modules)
         self.accelerator.free_memory()
         return self.step >= end
 
-    def _update(self, student: nn.Module, optimizer: torch.optim.Optimizer, stage: Stage) -> dict[str, Tensor]:
-        """Make one update over the global batch; return gradient norms before clipping, still on the device."""
-        optimizer.zero_grad()
+    def prepare(self, number: int) -> Ready:
+        """Let gradients reach what a stage trains, and build its optimiser; `number` counts from 0."""
+        stage = self.recipe.stages[number]
+        optimizer = build_optimizer(stage.optimizer, self.parts.select(stage.train))
+        schedule = build_schedule(stage, optimizer, self.stage_steps[number])
+        # what learns nothing now is not distributed, but it is in the checkpoints and under autocast as well
+        learning = [module for module in self.parts.modules if any(p.requires_grad for p in module.parameters())]
+        *wrapped, optimizer, schedule = self.accelerator.prepare(*learning, optimizer, schedule)
+        made = dict(zip(learning, wrapped, strict=True))
+        modules = [
+            made[module] if module in made else self.accelerator.prepare_model(module, evaluation_mode=True)
+            for module in self.parts.modules
+        ]
+        self.parts.use(modules)
+        return Ready(stage, modules, optimizer, schedule)
+
+    def update(self, ready: Ready, feed: Iterator[Portion]) -> Update:
+        """Make one update over the global batch, from what `feed` gives; nothing in it waits for the device."""
+        ready.optimizer.zero_grad()
         losses, keys = torch.zeros_like(self.weights), []
         for micro in range(self.accumulation):
-            batch = next(self.loader)
-            keys += batch.keys
-            last = micro == self.accumulation - 1
-            with nullcontext() if last else self.accelerator.no_sync(student):
-                loss = self._losses(student, batch) / self.accumulation
+            portion = next(feed)
+            keys += portion.batch.keys
+            with ExitStack() as unsynchronised:
+                for module in ready.modules if micro < self.accumulation - 1 else ():
+                    unsynchronised.enter_context(self.accelerator.no_sync(module))
+                loss = self._losses(ready.modules[0], portion) / self.accumulation
                 self.accelerator.backward((loss * self.weights).sum())
             losses += loss.detach()
-        self._pending.append((losses, keys))
-        norms = {f"grad_norm_{name}": gradient_norm(part) for name, part in self.student.parts().items()}
-        limit = stage.clip_norm if stage.clip_norm is not None else math.inf
-        norms["grad_norm"] = self.accelerator.clip_grad_norm_(student.parameters(), limit)
-        optimizer.step()
-        return norms
+        norms = self.parts.gradient_norms()
+        limit = ready.stage.clip_norm if ready.stage.clip_norm is not None else math.inf
+        parameters = [parameter for module in ready.modules for parameter in module.parameters()]
+        norms["grad_norm"] = self.accelerator.clip_grad_norm_(parameters, limit)
+        ready.optimizer.step()
+        ready.schedule.step()
+        return Update(losses, norms, keys)
 
-    def _losses(self, student: nn.Module, batch: Batch) -> Tensor:
+    def look_at(self, portion: Portion) -> tuple[Tensor, Tensor]:
+        """Return the tower's input [(1 + V) * B, 3, H, W] and the latents [B, c, h, w] of a micro-batch."""
+        batch, draws = portion
+        rgb = to_unit_range(batch.pixels)
+        if batch.latents is None:
+            latents = self.denoiser.encode(rgb, generators(self.recipe.seed, self._places(batch), LATENTS))
+        else:
+            latents = batch.latents.to(rgb.dtype)
+        views = [augmented(rgb, seeds) for seeds in draws.views]
+        return self.tower_input.from_rgb(torch.cat([rgb, *views])), latents
+
+    def _losses(self, student: nn.Module, portion: Portion) -> Tensor:
         """Return the loss [S] of each noise sample of a micro-batch."""
-        device = self.accelerator.device
-        rgb = to_unit_range(batch.pixels.to(device, non_blocking=True))
-        latents = self.denoiser.encode(rgb)
+        pixels, latents = self.look_at(portion)
+        return feedback(student, self.denoiser, self.objective, pixels=pixels, latents=latents, draws=portion.draws)
+
+    def _draw(self, batch: Batch) -> Draws:
+        return draw(
+            self.recipe.seed,
+            self._places(batch),
+            samples=len(self.weights),
+            latent_shape=self._latent_shape,
+            denoiser=self.denoiser,
+            condition=self.student.condition,
+            objective=self.objective,
+            device=torch.device("cpu"),
+        )
+
+    def _places(self, batch: Batch) -> list[int]:
+        """Return what seeds each image's draws: its place in the run, or in its process's share."""
         shared = self.recipe.feedback.same_draws_on_every_process
         processes = self.accelerator.num_processes
-        draws = draw(
-            self.recipe.seed,
-            [index // processes if shared else index for index in batch.indices.tolist()],
-            samples=len(self.weights),
-            timesteps=self.denoiser.timesteps,
-            latent_shape=latents.shape[1:],
-            condition=self.student.condition,
-            device=device,
-        )
-        pixels = self.tower_input.from_rgb(rgb)
-        return feedback(student, self.denoiser, self.objective, pixels=pixels, latents=latents, draws=draws)
+        return [index // processes if shared else index for index in batch.indices.tolist()]
 
     def _report(self, metrics: Metrics, stage: str, rate: float, norms: dict[str, Tensor]) -> None:
         losses = self._check_losses()
@@ -166,7 +244,7 @@ class Trainer:
             **{f"loss_sample_{number + 1}": loss for number, loss in enumerate(losses.mean(dim=0).tolist())},
             "lr": rate,
             **{key: float(norm) for key, norm in norms.items()},
-            "skipped": self.loader.skipped,
+            "skipped": self.feed.skipped,
             **self._look(),
         }
         metrics.write(self.step, stage, self.step * self.recipe.training.global_batch, values)
@@ -210,7 +288,7 @@ class Trainer:
         return losses
 
     def _save(self, stage: int) -> None:
-        parts = gather_object([self.loader.state_dict()])
+        parts = gather_object([self.feed.state_dict()])
         position = {"step": self.step, "stage": stage, "data": merge_states(parts)}
         folder, keep = self.folder / "checkpoints", self.recipe.training.keep_checkpoints
         save_checkpoint(self.accelerator, folder, self.step, position, keep=keep)

@@ -8,9 +8,10 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from diva.denoisers import Context
 from diva.recipes import Recipe
 from diva.towers import load_clip
-from diva.training.run import build_accelerator, build_trainer
+from diva.training.build import build_accelerator, build_trainer
 from diva.training.trainer import Trainer
 
 Tiny = Callable[..., Recipe]
@@ -36,20 +37,20 @@ def test_a_step_computes_its_parts_and_nothing_else(trainer: Trainer) -> None:
     assert isinstance(denoiser, nn.Module)
     images, samples = 4, 3
     rgb = torch.rand(images, 3, 32, 32)
-    pixels, latents = trainer.tower_input.from_rgb(rgb), denoiser.encode(rgb)
+    pixels, latents = trainer.tower_input.from_rgb(rgb), denoiser.encode(rgb, [])
     choice = torch.zeros(samples, images, 16, dtype=torch.int64)
-    context = student(pixels, choice).detach()
+    context = student(pixels, choice).context.tokens.detach()
     noisy, timesteps = latents.repeat(samples, 1, 1, 1), torch.zeros(samples * images, dtype=torch.int64)
 
     def judge() -> None:
         reads = context.clone().requires_grad_()
-        denoiser(noisy, timesteps, reads).square().mean().backward()
+        denoiser(noisy, timesteps, Context(reads, None)).square().mean().backward()
 
-    encode = flops(lambda: denoiser.encode(rgb))
+    encode = flops(lambda: denoiser.encode(rgb, []))
     tower = flops(lambda: student.tower(pixels))
     tower_both_ways = flops(lambda: sum(t.square().mean() for t in student.tower(pixels)).backward())
     project = 2 * samples * images * 17 * student.condition.projection.weight.numel()
-    unet = flops(lambda: denoiser(noisy, timesteps, context))
+    unet = flops(lambda: denoiser(noisy, timesteps, Context(context, None)))
     unet_both_ways = flops(judge)
     student.zero_grad()
     parts = encode + tower_both_ways + 3 * project + unet_both_ways
@@ -95,12 +96,12 @@ def test_nothing_frozen_ever_has_a_gradient_or_optimiser_state(
 
 def test_gradient_checkpointing_changes_no_number(tiny: Tiny, tmp_path: Path) -> None:
     norms = []
-    for switch in ("false", "true"):
-        recipe = tiny(f"tower.grad_checkpointing={switch}", "stages.0.steps=1")
-        folder = tmp_path / switch
+    for level in ("none", "unet", "both"):
+        recipe = tiny(f"training.checkpoint_activations={level}", "stages.0.steps=1")
+        folder = tmp_path / level
         (folder / "checkpoints").mkdir(parents=True)
         torch.manual_seed(0)  # the projection's start
         trainer = build_trainer(recipe, build_accelerator(recipe, folder), load_clip(recipe.tower.name), folder)
         trainer.run(None)
         norms.append((folder / "metrics.jsonl").read_text().split('"images_per_second"')[0])
-    assert norms[0] == norms[1]
+    assert norms[0] == norms[1] == norms[2]

@@ -1,15 +1,16 @@
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from diva.condition import DenseRecapCondition
+from diva.condition import build_condition
+from diva.denoisers import Context
 from diva.feedback import Draws
 from diva.recipes import Recipe
-from diva.recipes.schema import DenseRecap, PooledToken
+from diva.recipes.conditions import DenseRecap, PooledToken
 from diva.towers import load_clip
 from diva.training import train
 from diva.training.diagnostics import Diagnostics, Measurement, warnings
@@ -21,12 +22,18 @@ BATCH, SAMPLES = 6, 3
 class Telepath:
     """A teacher whose target is a number of the image and whose prediction is the first number of the context."""
 
-    timesteps = (0, 1000)
+    network = nn.Module()
+    token_width, vector_width = 1, None
 
-    def encode_prompt(self, prompt: str) -> Tensor:
-        raise NotImplementedError(prompt)
+    def encode_prompt(self, prompt: str) -> Context:
+        assert not prompt
+        return Context(torch.full((1, 4, 1), 0.5), None)
 
-    def encode(self, rgb: Tensor) -> Tensor:
+    def draw_timesteps(self, samples: int, generator: torch.Generator) -> Tensor:
+        return torch.randint(1000, (samples,), generator=generator)
+
+    def encode(self, rgb: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+        assert len(rgb) == len(generators)
         return rgb[:, :1]
 
     def add_noise(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
@@ -35,16 +42,20 @@ class Telepath:
     def target(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         return latents + 0 * noise + 0 * timesteps.view(-1, 1, 1, 1)
 
-    def __call__(self, noisy: Tensor, timesteps: Tensor, context: Tensor) -> Tensor:
-        return context[:, :1, :1].unsqueeze(-1).expand_as(noisy) + 0 * timesteps.view(-1, 1, 1, 1)
+    def __call__(self, noisy: Tensor, timesteps: Tensor, context: Context) -> Tensor:
+        assert context.tokens is not None
+        return context.tokens[:, :1, :1].unsqueeze(-1).expand_as(noisy) + 0 * timesteps.view(-1, 1, 1, 1)
+
+    def save(self, folder: Path) -> None:
+        raise NotImplementedError(folder)
 
 
 @pytest.fixture
 def student(tower_folder: Path) -> Student:
     torch.manual_seed(0)
     section = DenseRecap(tokens=PooledToken(), combine="mean_text")
-    condition = DenseRecapCondition(section, tower_width=32, patches=16, text=torch.full((1, 4, 1), 0.5))
-    return Student(load_clip(str(tower_folder)).tower, condition)
+    tower = load_clip(str(tower_folder)).tower
+    return Student(tower, build_condition(section, tower, Telepath()))
 
 
 def diagnostics(student: Student, latents: Tensor, pixels: Tensor) -> Diagnostics:
@@ -52,6 +63,7 @@ def diagnostics(student: Student, latents: Tensor, pixels: Tensor) -> Diagnostic
         torch.zeros(SAMPLES, BATCH, dtype=torch.int64),
         torch.zeros(SAMPLES, *latents.shape),
         torch.zeros(SAMPLES, BATCH, 0, dtype=torch.int64),
+        torch.zeros(0, BATCH, dtype=torch.int64),
     )
     return Diagnostics(student, Telepath(), pixels=pixels, latents=latents, draws=draws)
 
@@ -127,9 +139,9 @@ def test_the_shuffled_control_reads_another_image(tiny: Callable[..., Recipe], s
     pixels = torch.rand(3, 3, 32, 32)
     choice = torch.zeros(2, 3, 0, dtype=torch.int64)
     with torch.no_grad():
-        own = student(pixels, choice)
+        own = student(pixels, choice).context.tokens
         student.shuffle = True
-        other = student(pixels, choice)
+        other = student(pixels, choice).context.tokens
     order = [2, 0, 1]
     torch.testing.assert_close(other, own[[*order, *(3 + i for i in order)]])
     assert tiny("feedback.shuffle_condition=true").feedback.shuffle_condition

@@ -7,10 +7,10 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor, nn
 
-from diva.condition import DenseRecapCondition
-from diva.denoisers import StableDiffusionDenoiser
+from diva.condition import build_condition
+from diva.denoisers import load_denoiser
 from diva.feedback import Draws, feedback
-from diva.objectives import mean_squared_error
+from diva.objectives import build_objective
 from diva.recipes import Recipe, load_recipe
 from diva.towers import Clip, load_clip
 from diva.training.student import Student
@@ -42,7 +42,7 @@ def random_step(seed: int) -> tuple[Tensor, Draws]:
     timesteps = torch.randint(0, 1000, (2, BATCH), generator=generator)
     noise = torch.randn(2, BATCH, 4, SIDE // 4, SIDE // 4, generator=generator, dtype=torch.float64)
     choice = torch.randint(0, 16, (2, BATCH, POSITIONS - 1), generator=generator)
-    return image, Draws(timesteps, noise, choice)
+    return image, Draws(timesteps, noise, choice, views=torch.zeros(0, BATCH))
 
 
 def gradients(module: nn.Module) -> dict[str, Tensor]:
@@ -52,11 +52,9 @@ def gradients(module: nn.Module) -> dict[str, Tensor]:
 def test_loss_and_gradients_equal_the_released_procedure(recipe: Recipe, clip: Clip) -> None:
     steps = [random_step(seed) for seed in range(MICRO_BATCHES)]
 
-    denoiser = StableDiffusionDenoiser(recipe.denoiser, dtype=torch.float64, device=torch.device("cpu"))
-    text = denoiser.encode_prompt(recipe.condition.prompt).double()
-    condition = DenseRecapCondition(recipe.condition, tower_width=32, patches=16, text=text).double()
+    denoiser = load_denoiser(recipe.denoiser, dtype=torch.float64, device=torch.device("cpu"))
+    condition = build_condition(recipe.condition, clip.tower, denoiser).double()
     student = Student(clip.tower, condition)
-    student.select(("tower", "projection"))
     tower_input = clip.input.replace(**recipe.tower.input.model_dump(exclude_none=True))
     weights = torch.tensor(recipe.feedback.sample_weights, dtype=torch.float64)
     losses = []
@@ -64,9 +62,9 @@ def test_loss_and_gradients_equal_the_released_procedure(recipe: Recipe, clip: C
         loss = feedback(
             student,
             denoiser,
-            mean_squared_error,
+            build_objective(recipe.objective),
             pixels=tower_input.from_rgb(image),
-            latents=denoiser.encode(image),
+            latents=denoiser.encode(image, []),
             draws=draws,
         )
         (loss * weights).sum().div(MICRO_BATCHES).backward()
@@ -79,10 +77,10 @@ def test_loss_and_gradients_equal_the_released_procedure(recipe: Recipe, clip: C
         projection=condition.projection,
         unet=UNet2DConditionModel.from_pretrained(recipe.denoiser.path, subfolder="unet").double(),
         vae=AutoencoderKL.from_pretrained(recipe.denoiser.path, subfolder="vae").double(),
-        text=text,
+        text=condition.empty.tokens,
     )
     logged = published.accumulate(
-        [(image, [(d.timesteps[s], d.noise[s], d.choice[s]) for s in range(2)]) for image, d in steps]
+        [(image, [(d.timesteps[s], d.noise[s], d.condition[s]) for s in range(2)]) for image, d in steps]
     )
     theirs = gradients(student)
 

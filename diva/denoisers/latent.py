@@ -1,0 +1,201 @@
+"""What denoisers of latents share: a diffusers folder, its VAE, and DDPM's schedule of noise."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from diffusers import AutoencoderKL, DDPMScheduler
+from torch import Tensor, nn
+
+from diva.errors import InputError
+from diva.recipes.denoisers import DdpmSection, LatentSection
+
+INDEX = "model_index.json"
+
+
+class LatentDenoiser(nn.Module):
+    """A network that denoises the latents of a VAE, both from one diffusers folder.
+
+    Attributes:
+        kind: what the folder is called.
+        network_part: the folder's part that predicts; other_parts: what is copied besides it and the VAE.
+        path: the folder.
+        vae: frozen for good.
+        network: what predicts; frozen, until somebody trains it.
+        token_width: C of the context's tokens; vector_width: V of its vector; None where the network reads none.
+    """
+
+    kind: ClassVar[str]
+    network_part: ClassVar[str]
+    other_parts: ClassVar[tuple[str, ...]] = ()
+    network: nn.Module
+    token_width: int | None = None
+    vector_width: int | None = None
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(
+        self, section: LatentSection, *, dtype: torch.dtype, device: torch.device, trained: bool = False
+    ) -> None:
+        """Load the folder's VAE and network onto `device`.
+
+        Args:
+            section: of the recipe.
+            dtype: of everything that is frozen.
+            device: where the denoiser works.
+            trained: a stage will train the network, so that it is in float32.
+
+        Raises:
+            InputError: a part is missing or cannot be read.
+        """
+        super().__init__()
+        self.path = Path(section.path)
+        missing = [part for part in self._parts_read(section) if not (self.path / part).is_dir()]
+        if missing:
+            raise InputError(
+                f"denoiser.path: {self.path} has no {', '.join(missing)}; give a diffusers {self.kind} folder"
+            )
+        self.vae = read_part(self.path, "vae", AutoencoderKL, torch_dtype=dtype)
+        self.network = self._make_network(section, torch.float32 if trained else dtype)
+        self.sampled = section.latents == "sample"
+        # a VAE expects -1..1
+        self.register_buffer("scale", _per_channel(section.image_scale or (2.0, 2.0, 2.0)), persistent=False)
+        self.register_buffer("shift", _per_channel(section.image_shift or (-1.0, -1.0, -1.0)), persistent=False)
+        self.requires_grad_(False).eval().to(device)
+
+    def _parts_read(self, section: Any) -> tuple[str, ...]:  # noqa: ARG002
+        return (self.network_part, "vae", *self.other_parts)
+
+    def _make_network(self, section: Any, dtype: torch.dtype) -> Any:
+        raise NotImplementedError
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the network computes in, where nothing casts for it."""
+        return next(self.network.parameters()).dtype
+
+    @torch.no_grad()
+    def encode(self, rgb: Tensor, generators: Sequence[torch.Generator] | None = None) -> Tensor:
+        """Return the shifted and scaled latents [B, c, h, w] of images [B, 3, H, W] in 0..1, in their dtype.
+
+        Args:
+            rgb: the images.
+            generators: one an image, on the CPU; drawn from where the recipe wants samples of the VAE's posterior
+                in place of its mean.
+
+        Raises:
+            InputError: the recipe wants samples, and there is nothing to draw them from.
+        """
+        posterior = self.vae.encode((rgb * self.scale + self.shift).to(self.vae.dtype)).latent_dist
+        if not self.sampled:
+            latents = posterior.mean
+        elif generators is None:
+            raise InputError(
+                "denoiser.latents: 'sample' differs at every look, so nothing can hold it; set it to mean"
+            )
+        else:
+            latents = posterior.sample(list(generators))
+        return (latents.to(rgb.dtype) - (self.vae.config.shift_factor or 0.0)) * self.vae.config.scaling_factor
+
+    @cached_property
+    def encoder_sha256(self) -> str:
+        """SHA-256 over all that `encode` depends on: weights, dtype, shift, scale, the range that the VAE sees."""
+        config = self.vae.config
+        numbers = [*self.scale.flatten().tolist(), *self.shift.flatten().tolist()]
+        digest = hashlib.sha256(
+            json.dumps([str(self.vae.dtype), config.scaling_factor, config.shift_factor, *numbers]).encode()
+        )
+        for name, value in sorted(self.vae.state_dict().items()):
+            if not name.startswith(("decoder.", "post_quant_conv.")):
+                digest.update(name.encode() + value.cpu().flatten().view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+    def save(self, folder: Path) -> None:
+        """Write a folder that `path` can name: the network as it is now, the other parts as they were.
+
+        What a step never needs, a safety checker say, is left out, and null in the index.
+        """
+        self._save_network(folder / self.network_part)
+        for part in ("vae", *self.other_parts):
+            shutil.copytree(self.path / part, folder / part)
+        if (self.path / INDEX).is_file():
+            index = json.loads((self.path / INDEX).read_text()) | self._index_changes()
+            for name, entry in index.items():
+                if isinstance(entry, list) and not (folder / name).is_dir():
+                    index[name] = [None, None]
+            (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n")
+
+    def _index_changes(self) -> dict[str, object]:
+        return {}
+
+    def _save_network(self, folder: Path) -> None:
+        network: Any = self.network
+        network.save_pretrained(folder)
+
+
+class DdpmDenoiser(LatentDenoiser):
+    """A denoiser of DDPM's forward process, with the schedule and the prediction type of its folder.
+
+    Attributes:
+        timesteps: first and one past the last that are drawn.
+    """
+
+    def __init__(
+        self, section: DdpmSection, *, dtype: torch.dtype, device: torch.device, trained: bool = False
+    ) -> None:
+        """Load VAE, network and schedule as `LatentDenoiser` does.
+
+        Raises:
+            InputError: also where the prediction type is neither epsilon nor v, or the timesteps are not within the
+                schedule.
+        """
+        super().__init__(section, dtype=dtype, device=device, trained=trained)
+        self.scheduler = read_part(self.path, "scheduler", DDPMScheduler)
+        self.timesteps = section.timesteps
+        last = self.scheduler.config.num_train_timesteps
+        if not 0 <= self.timesteps[0] < self.timesteps[1] <= last:
+            raise InputError(
+                f"denoiser.timesteps: {list(self.timesteps)} is no range within 0..{last},"
+                f" the schedule of {self.path}"
+            )
+        if self.scheduler.config.prediction_type not in ("epsilon", "v_prediction"):
+            raise InputError(
+                f"denoiser.path: {self.path}/scheduler predicts '{self.scheduler.config.prediction_type}';"
+                " only epsilon and v_prediction are supported"
+            )
+
+    def draw_timesteps(self, samples: int, generator: torch.Generator) -> Tensor:
+        """Draw timesteps [samples] int64, uniform over the recipe's range."""
+        return torch.randint(*self.timesteps, (samples,), generator=generator)
+
+    def add_noise(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """Return sqrt(ᾱ_t) · latents + sqrt(1 − ᾱ_t) · noise (DDPM, equation 4)."""
+        return self.scheduler.add_noise(latents, noise, timesteps)
+
+    def target(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """Return the noise, or the velocity for a v-prediction network (Salimans & Ho 2022, appendix D)."""
+        if self.scheduler.config.prediction_type == "epsilon":
+            return noise
+        return self.scheduler.get_velocity(latents, noise, timesteps)
+
+
+def read_part(folder: Path, part: str, reader: Any, **options: Any) -> Any:
+    """Return what `reader.from_pretrained` makes of one part of a diffusers folder.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        return reader.from_pretrained(folder, subfolder=part, **options)
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"denoiser.path: {folder} cannot be loaded ({reason}); fetch it again") from error
+
+
+def _per_channel(values: tuple[float, float, float]) -> Tensor:
+    return torch.tensor(values).view(1, 3, 1, 1)

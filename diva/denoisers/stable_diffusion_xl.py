@@ -1,0 +1,56 @@
+"""Stable Diffusion XL from a diffusers folder: two text encoders, and a UNet that is told the image's size."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import CLIPTextModel, CLIPTextModelWithProjection
+
+from diva.denoisers.base import Context
+from diva.denoisers.stable_diffusion import StableDiffusionDenoiser
+
+SIZES = 6  # numbers that say how large an image was and is, and how it was cropped
+
+
+class StableDiffusionXlDenoiser(StableDiffusionDenoiser):
+    """The UNet and the VAE of an SDXL folder; `Context.vector` stands where the pooled text does."""
+
+    kind = "Stable Diffusion XL"
+    other_parts = (*StableDiffusionDenoiser.other_parts, "text_encoder_2", "tokenizer_2")
+
+    def _make_network(self, section: Any, dtype: torch.dtype) -> Any:
+        unet = super()._make_network(section, dtype)
+        sizes = SIZES * unet.config.addition_time_embed_dim
+        self.vector_width = unet.config.projection_class_embeddings_input_dim - sizes
+        return unet
+
+    @torch.no_grad()
+    def encode_prompt(self, prompt: str) -> Context:
+        """Return both encoders' last but one hidden states side by side, and the second one's pooled text.
+
+        Returns:
+            Tokens [1, L, C1 + C2] and vector [1, P], float32 (arXiv 2307.01952, section 2.1).
+
+        Raises:
+            InputError: the folder's text encoders and UNet do not belong together.
+        """
+        first = self._encode_text(prompt, CLIPTextModel, "text_encoder", "tokenizer")
+        second = self._encode_text(prompt, CLIPTextModelWithProjection, "text_encoder_2", "tokenizer_2")
+        tokens = torch.cat([first.hidden_states[-2], second.hidden_states[-2]], dim=-1)
+        return self._context(tokens, second.text_embeds)
+
+    def _conditions(self, noisy: Tensor, context: Context) -> dict[str, Any]:
+        assert context.vector is not None
+        shrinks = 2 ** (len(self.vae.config.block_out_channels) - 1)
+        height, width = (shrinks * side for side in noisy.shape[-2:])
+        # as it was, its upper left corner, as it is: an image that nobody cropped
+        size = torch.tensor([height, width, 0, 0, height, width], device=noisy.device, dtype=self.dtype)
+        return {
+            "added_cond_kwargs": {
+                "text_embeds": context.vector.to(self.dtype),
+                "time_ids": size.expand(len(noisy), -1),
+            }
+        }
+
+
+load = StableDiffusionXlDenoiser

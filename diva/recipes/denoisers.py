@@ -1,0 +1,90 @@
+"""What a recipe may say about the denoiser; `type` is the name of its module in `diva/denoisers/`.
+
+Nothing here imports torch.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from diva.recipes.section import Section, Triple
+
+Even = Annotated[int, Field(gt=0, multiple_of=2)]
+
+
+class LatentSection(Section):
+    """What every denoiser of a VAE's latents has."""
+
+    path: str = Field(description="diffusers folder")
+    latents: Literal["mean", "sample"] = Field(default="mean", description="of the VAE's posterior")
+    image_scale: Triple | None = Field(default=None, description="the VAE sees scale * x + shift, x in 0..1")
+    image_shift: Triple | None = None
+
+
+class DdpmSection(LatentSection):
+    """What every denoiser with a schedule of timesteps has."""
+
+    timesteps: tuple[int, int] = Field(default=(0, 1000), description="drawn uniformly from [first, last)")
+
+
+class StableDiffusion(DdpmSection):
+    """A diffusers Stable Diffusion folder, 1.x or 2.x."""
+
+    type: Literal["stable_diffusion"] = "stable_diffusion"
+
+
+class StableDiffusionXl(DdpmSection):
+    """A diffusers Stable Diffusion XL folder."""
+
+    type: Literal["stable_diffusion_xl"] = "stable_diffusion_xl"
+
+
+class Unclip(DdpmSection):
+    """A diffusers Stable unCLIP folder, whose UNet reads a noised image embedding (un²CLIP)."""
+
+    type: Literal["unclip"] = "unclip"
+    fit_images: int | None = Field(
+        default=None,
+        gt=1,
+        description="make a new decoder for the tower from a Stable Diffusion folder, its normaliser fitted to so"
+        " many images; null reads a complete Stable unCLIP folder",
+    )
+    noise_levels: int = Field(
+        default=1000, gt=0, description="of the image embedding, drawn uniformly from 0 up to this"
+    )
+
+
+class Dit(DdpmSection):
+    """A diffusers DiT folder, whose class embedding the condition replaces."""
+
+    type: Literal["dit"] = "dit"
+
+
+class FlowTransformer(Section):
+    """Sizes of a FLUX-style transformer; the defaults are GenHancer's."""
+
+    double_blocks: int = Field(default=2, gt=0, description="blocks with weights of their own for text and image")
+    single_blocks: int = Field(default=4, ge=0)
+    heads: int = Field(default=24, gt=0)
+    rotary: tuple[Even, Even, Even] = Field(
+        default=(16, 56, 56),
+        description="how much of a head's width tells index, row and column; its sum is the width",
+    )
+    token_width: int = Field(default=4096, gt=0, description="of the text tokens that it reads")
+    vector_width: int = Field(default=768, gt=0)
+
+
+class RectifiedFlow(LatentSection):
+    """A small FLUX-style transformer in the latents of a FLUX folder's VAE (GenHancer)."""
+
+    type: Literal["rectified_flow"] = "rectified_flow"
+    transformer: FlowTransformer | None = Field(
+        default=None, description="make one of these sizes with random weights; null reads the folder's"
+    )
+    timestep_std: float = Field(default=1.0, gt=0, description="t = sigmoid(std * normal)")
+    guidance: float = Field(default=4.0, description="guidance scale that the transformer is told")
+
+
+AnyDenoiser = Annotated[
+    StableDiffusion | StableDiffusionXl | Unclip | Dit | RectifiedFlow, Field(discriminator="type")
+]

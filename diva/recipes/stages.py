@@ -1,0 +1,81 @@
+"""What a recipe may say about training: which part of the tower, which stages, which optimiser.
+
+Nothing here imports torch.
+"""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from diva.recipes.section import Section
+
+
+class WholeTower(Section):
+    """Every parameter of the tower."""
+
+    type: Literal["whole"] = "whole"
+
+
+class Lora(Section):
+    """Low-rank updates of the tower's linear layers (arXiv 2106.09685), merged when the tower is written."""
+
+    type: Literal["lora"] = "lora"
+    rank: int = Field(default=16, gt=0)
+    alpha: int = Field(default=16, gt=0)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    bias: Literal["none", "lora_only"] = Field(
+        default="lora_only", description="also train the biases of the layers that are updated"
+    )
+    targets: Literal["all-linear"] | tuple[str, ...] = Field(
+        default="all-linear", description="all linear layers, or the last parts of their names"
+    )
+
+
+class LastBlocks(Section):
+    """The tower's last transformer blocks and what follows them."""
+
+    type: Literal["last_blocks"] = "last_blocks"
+    blocks: int = Field(gt=0)
+
+
+AnyAdapt = Annotated[WholeTower | Lora | LastBlocks, Field(discriminator="type")]
+
+
+class Sgd(Section):
+    """Stochastic gradient descent with momentum (published)."""
+
+    type: Literal["sgd"] = "sgd"
+    lr: float = Field(default=1e-4, gt=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    weight_decay: float = Field(default=0.0, ge=0)
+
+
+class AdamW(Section):
+    """AdamW."""
+
+    type: Literal["adamw"] = "adamw"
+    lr: float = Field(default=1e-5, gt=0)
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = Field(default=0.01, ge=0)
+
+
+class Stage(Section):
+    """What is trained, how long and with which optimiser."""
+
+    train: tuple[Literal["tower", "projection", "denoiser"], ...] = Field(
+        default=("tower", "projection"), min_length=1
+    )
+    steps: int | None = Field(default=None, gt=0, description="optimiser updates")
+    epochs: float | None = Field(default=None, gt=0)
+    images: int | None = Field(default=None, gt=0)
+    optimizer: Annotated[Sgd | AdamW, Field(discriminator="type")] = Sgd()
+    warmup: float = Field(default=0.005, ge=0, lt=1, description="share of the updates, linear from 0")
+    schedule: Literal["cosine", "constant"] = "cosine"
+    clip_norm: float | None = Field(default=1.0, gt=0, description="largest L2 norm of the whole gradient")
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        if sum(length is not None for length in (self.steps, self.epochs, self.images)) != 1:
+            raise PydanticCustomError("one_of", "give exactly one of 'steps', 'epochs' and 'images'")
+        return self

@@ -1,0 +1,98 @@
+"""What a run leaves besides its tower, for later runs: the trained projection and the trained denoiser.
+
+Both belong to one tower, so both carry a digest of its weights, and the recipe that made them.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+
+from diva.atomic import replacing
+from diva.condition import Condition
+from diva.denoisers import Denoiser
+from diva.errors import InputError
+from diva.recipes import Recipe
+from diva.towers.misfit import misfit
+from diva.towers.tower import Tower
+
+PROJECTION, DENOISER = "projection.safetensors", "denoiser"
+ORIGIN = "diva.json"  # beside the parts of a denoiser
+TOWER, RECIPE = "tower_sha256", "recipe"
+
+
+def tower_digest(tower: Tower) -> str:
+    """Return the SHA-256 of a tower's tensors and their names, whatever file they came from."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tower.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def write_projection(condition: Condition, folder: Path, recipe: Recipe, digest: str) -> None:
+    """Write what is trained between tower and denoiser, if there is such a thing."""
+    state = {key: value.cpu() for key, value in condition.state_dict().items()}
+    if state:
+        with replacing(folder / PROJECTION) as temporary:
+            save_file(state, temporary, metadata=_origin(recipe, digest))
+
+
+def read_projection(path: Path, condition: Condition, tower: Tower) -> None:
+    """Fill `condition` with what `write_projection` wrote.
+
+    Raises:
+        InputError: the file cannot be read, belongs to another tower, or does not fit.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            origin = file.metadata() or {}
+        state = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise InputError(
+            f"condition.weights: {path} cannot be read ({error}); give the projection.safetensors of a run"
+        ) from error
+    _refuse_another_tower(origin, tower, f"condition.weights: {path}")
+    own = condition.state_dict()
+    misshapen = [key for key in own.keys() & state.keys() if own[key].shape != state[key].shape]
+    problem = misfit(own.keys() - state.keys(), state.keys() - own.keys(), misshapen)
+    if problem:
+        raise InputError(f"condition.weights: {path} is of another condition ({problem}); give one of this type")
+    condition.load_state_dict(state)
+
+
+def write_denoiser(denoiser: Denoiser, folder: Path, recipe: Recipe, digest: str) -> None:
+    """Write the trained denoiser as a folder that another run's `denoiser.path` can name."""
+    final = folder / DENOISER
+    temporary = final.with_name(f".{DENOISER}.tmp")
+    for earlier in (temporary, final):  # of a run that was killed before its tower was written
+        shutil.rmtree(earlier, ignore_errors=True)
+    denoiser.save(temporary)
+    (temporary / ORIGIN).write_text(json.dumps(_origin(recipe, digest), indent=1) + "\n")
+    temporary.rename(final)
+
+
+def check_denoiser(folder: Path, tower: Tower) -> None:
+    """Check that a denoiser which some run trained was trained for `tower`; any other folder may serve every tower.
+
+    Raises:
+        InputError: it was trained for another tower.
+    """
+    if (folder / ORIGIN).is_file():
+        _refuse_another_tower(json.loads((folder / ORIGIN).read_text()), tower, f"denoiser.path: {folder}")
+
+
+def _origin(recipe: Recipe, digest: str) -> dict[str, str]:
+    return {TOWER: digest, RECIPE: json.dumps(recipe.model_dump(mode="json"))}
+
+
+def _refuse_another_tower(origin: Mapping[str, str], tower: Tower, field: str) -> None:
+    if origin.get(TOWER) != tower_digest(tower):
+        name = json.loads(origin[RECIPE])["name"] if RECIPE in origin else "an unknown recipe"
+        raise InputError(
+            f"{field} was trained with another tower (by {name}); train one with this tower, or name that tower"
+        )

@@ -1,0 +1,213 @@
+"""From a recipe to the parts of a run: the one place where their types become objects."""
+
+import copy
+import math
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator, PartialState
+from accelerate.utils import (
+    DataLoaderConfiguration,
+    DistributedDataParallelKwargs,
+    ProjectConfiguration,
+    parse_flag_from_env,
+)
+from torch import Tensor
+
+from diva.condition import build_condition
+from diva.data import ImageStreams, Loader, Source, count_images, to_unit_range
+from diva.denoisers import Denoiser, load_denoiser
+from diva.denoisers.base import ReadsImageEmbeddings
+from diva.errors import InputError
+from diva.objectives import Anchored, Objective, build_objective
+from diva.recipes import Recipe
+from diva.recipes.conditions import Projected
+from diva.towers import Clip, Tower, TowerInput, TowerTokens, load_clip
+from diva.training.adapt import adapt
+from diva.training.artefacts import check_denoiser, read_projection
+from diva.training.diagnostics import Diagnostics
+from diva.training.draws import LATENTS, draw, generators
+from diva.training.sources import source_of
+from diva.training.speed import speed_up
+from diva.training.student import Student
+from diva.training.trainer import Trainer
+
+
+def build_trainer(recipe: Recipe, accelerator: Accelerator, clip: Clip, folder: Path) -> Trainer:
+    """Build every part that `recipe` names around `clip`, on the accelerator's device.
+
+    Raises:
+        InputError: a part is missing, or the parts do not fit together.
+    """
+    training, device = recipe.training, accelerator.device
+    share = training.micro_batch * accelerator.num_processes
+    if training.global_batch % share:
+        raise InputError(
+            f"training.global_batch: {training.global_batch} is no multiple of micro_batch × processes"
+            f" ({training.micro_batch} × {accelerator.num_processes}); change one of them"
+        )
+    dtype = getattr(torch, training.frozen_dtype)
+    trained = any("denoiser" in stage.train for stage in recipe.stages)
+    check_denoiser(Path(recipe.denoiser.path), clip.tower)
+    denoiser = load_denoiser(recipe.denoiser, dtype=dtype, device=device, trained=trained)
+    objective = build_objective(recipe.objective)
+    if recipe.preservation.anchor:
+        objective = Anchored(objective, _original(clip.tower, dtype, device), recipe.preservation.anchor)
+    tower_input = clip.input.replace(**recipe.tower.input.model_dump(exclude_none=True))
+    source = source_of(recipe, denoiser, objective, tower_input)
+    if isinstance(denoiser, ReadsImageEmbeddings) and denoiser.images_to_fit:
+        embeddings = _embeddings(recipe, source, clip.tower.to(device), tower_input, denoiser.images_to_fit)
+        denoiser.fit(embeddings)
+    condition = build_condition(recipe.condition, clip.tower, denoiser)
+    if isinstance(recipe.condition, Projected) and recipe.condition.weights:
+        read_projection(Path(recipe.condition.weights), condition, clip.tower)
+    tower = adapt(clip.tower, recipe.tower.adapt)
+    student = Student(tower, condition, shuffle=recipe.feedback.shuffle_condition).to(device)
+    speed_up(recipe, tower, denoiser, device)
+    return Trainer(
+        recipe,
+        accelerator,
+        student=student,
+        denoiser=denoiser,
+        objective=objective,
+        tower_input=tower_input,
+        loader=build_loader(recipe, accelerator, source),
+        diagnostics=_diagnostics(recipe, accelerator, source, student, denoiser, objective, tower_input),
+        stage_steps=_stage_steps(recipe, source),
+        folder=folder,
+    )
+
+
+def load_tower(recipe: Recipe) -> Clip:
+    """Load the model whose tower `recipe` trains.
+
+    Raises:
+        InputError: it is missing, cannot be read, or has no text tower.
+    """
+    checkpoint = Path(recipe.tower.checkpoint) if recipe.tower.checkpoint else None
+    clip = load_clip(recipe.tower.name, checkpoint, random_weights=recipe.tower.random_weights)
+    if not clip.has_text:
+        raise InputError("tower.name: has no text tower, which the trained folder needs; give the whole model")
+    return clip
+
+
+def build_accelerator(recipe: Recipe, folder: Path) -> Accelerator:
+    """Return the accelerator that the recipe asks for; trackers write into `folder`.
+
+    Raises:
+        InputError: a tracker is not installed, or the launcher wants the trained weights sharded.
+    """
+    for variable in ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED"):
+        if parse_flag_from_env(variable):
+            raise InputError(
+                f"{variable}: a tower is small enough for every process to hold it whole, and none is sharded;"
+                " start the run with torchrun, or with 'accelerate launch --multi_gpu'"
+            )
+    for tracker in recipe.training.trackers:
+        if find_spec(tracker) is None:
+            raise InputError(f"training.trackers: {tracker} is not installed; run pip install {tracker}")
+    return Accelerator(
+        mixed_precision="bf16" if recipe.training.precision == "bf16" else "no",
+        log_with=list(recipe.training.trackers) or None,
+        project_config=ProjectConfiguration(project_dir=str(folder), logging_dir=str(folder)),
+        # the schedule counts updates, not updates times processes
+        dataloader_config=DataLoaderConfiguration(split_batches=True),
+        # every buffer is a constant; sending them would let the main process wait for the others when it measures
+        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
+    )
+
+
+def build_loader(recipe: Recipe, place: Accelerator | PartialState, source: Source) -> Loader:
+    """Return the batches of one process; `place` says which one, and on which device."""
+    return Loader(
+        streams(recipe, source, recipe.seed, place.process_index, place.num_processes),
+        batch_size=recipe.training.micro_batch,
+        workers=recipe.data.workers,
+        max_bad_share=recipe.data.max_bad_share,
+        pin_memory=place.device.type == "cuda",
+    )
+
+
+def streams(recipe: Recipe, source: Source, seed: int, rank: int, world_size: int) -> ImageStreams:
+    """Return the images of one of `world_size` processes, in an order of `seed`."""
+    data = recipe.data
+    return ImageStreams(
+        source,
+        seed=seed,
+        streams=data.streams,
+        rank=rank,
+        world_size=world_size,
+        image_size=data.image_size,
+        crop_scale=data.crop_scale,
+        shuffle_buffer=data.shuffle_buffer,
+        min_side=data.min_side,
+    )
+
+
+def _diagnostics(
+    recipe: Recipe,
+    accelerator: Accelerator,
+    source: Source,
+    student: Student,
+    denoiser: Denoiser,
+    objective: Objective,
+    tower_input: TowerInput,
+) -> Diagnostics | None:
+    """Return the measurements on a grid that is drawn from another seed than the training; the same in any run."""
+    wanted = recipe.diagnostics
+    if wanted.every is None or not accelerator.is_main_process:
+        return None
+    seed = recipe.seed + 1
+    with Loader(streams(recipe, source, seed, 0, 1), batch_size=wanted.images) as loader:
+        batch = next(loader)
+    rgb = to_unit_range(batch.pixels.to(accelerator.device))
+    indices = batch.indices.tolist()
+    if batch.latents is None:
+        latents = denoiser.encode(rgb, generators(seed, indices, LATENTS))
+    else:
+        latents = batch.latents.to(accelerator.device).to(rgb.dtype)
+    draws = draw(
+        seed,
+        indices,
+        samples=wanted.samples,
+        latent_shape=latents.shape[1:],
+        denoiser=denoiser,
+        condition=student.condition,
+        objective=objective,
+        device=accelerator.device,
+    )
+    return Diagnostics(student, denoiser, pixels=tower_input.from_rgb(rgb), latents=latents, draws=draws)
+
+
+@torch.no_grad()
+def _embeddings(recipe: Recipe, source: Source, tower: Tower, tower_input: TowerInput, images: int) -> Tensor:
+    """Return the tower's embeddings [N, D] of so many images, drawn with another seed than the training's."""
+    batch = min(recipe.training.micro_batch, images)
+    device = next(tower.parameters()).device
+    pooled = []
+    with Loader(streams(recipe, source, recipe.seed + 1, 0, 1), batch_size=batch) as loader:
+        for _ in range(math.ceil(images / batch)):
+            rgb = to_unit_range(next(loader).pixels.to(device))
+            pooled.append(tower(tower_input.from_rgb(rgb)).pooled)
+    return torch.cat(pooled)[:images]
+
+
+def _stage_steps(recipe: Recipe, source: Source) -> list[int]:
+    batch = recipe.training.global_batch
+    steps = []
+    for stage in recipe.stages:
+        if stage.steps is not None:
+            steps.append(stage.steps)
+        elif stage.images is not None:
+            steps.append(math.ceil(stage.images / batch))
+        else:
+            assert stage.epochs is not None
+            steps.append(math.ceil(stage.epochs * count_images(source) / batch))
+    return steps
+
+
+def _original(tower: Tower, dtype: torch.dtype, device: torch.device) -> Callable[[Tensor], TowerTokens]:
+    frozen = copy.deepcopy(tower).requires_grad_(False).eval().to(device, dtype)
+    return lambda pixels: frozen(pixels.to(dtype))

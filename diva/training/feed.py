@@ -1,0 +1,92 @@
+"""Micro-batches on the device, with everything random about them, copied while the device still works."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from diva.data import Batch, Loader
+from diva.feedback import Draws
+
+
+class Portion(NamedTuple):
+    """What a micro-batch brings to a step.
+
+    Attributes:
+        batch: its pixels, and latents where they are cached, on the device.
+        draws: timesteps, noise and the condition's draws on the device; the views' seeds on the CPU.
+    """
+
+    batch: Batch
+    draws: Draws
+
+
+class Feed(Iterator[Portion]):
+    """Endless portions of one process; one is prepared ahead where the device works while the host goes on.
+
+    A GPU's copies have a stream of their own.
+    Its state is that of the last portion that was handed out, whatever has been prepared since.
+    """
+
+    def __init__(
+        self, loader: Loader, draw: Callable[[Batch], Draws], device: torch.device, *, ahead: bool
+    ) -> None:
+        """Feed `device` from `loader`; `draw` draws what is random about a batch, on the CPU."""
+        self._loader, self._draw, self._device, self._looks_ahead = loader, draw, device, ahead
+        self._copies = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self._ahead: Portion | None = None
+        self._behind: tuple[dict[str, Any], int] | None = None  # state and skipped images, where one is ahead
+
+    def __next__(self) -> Portion:
+        """Return the next portion; the device's current stream may use it at once.
+
+        Raises:
+            RunError: as the loader does; one portion early, where one is prepared ahead.
+        """
+        portion = self._ahead or self._prepare()
+        if self._copies is not None:
+            stream = torch.cuda.current_stream(self._device)
+            stream.wait_stream(self._copies)
+            for tensor in (*portion.draws, portion.batch.pixels, portion.batch.latents):
+                if tensor is not None and tensor.is_cuda:
+                    tensor.record_stream(stream)  # or its memory would be given to the next copy too early
+        if not self._looks_ahead:
+            return portion
+        self._behind = self._loader.state_dict(), self._loader.skipped
+        self._ahead = self._prepare()
+        return portion
+
+    @property
+    def skipped(self) -> int:
+        """Unusable images before the end of the last portion."""
+        return self._behind[1] if self._behind else self._loader.skipped
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the loader's position behind the last portion."""
+        return self._behind[0] if self._behind else self._loader.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state`.
+
+        Raises:
+            InputError: the state belongs to another order of the images.
+        """
+        self._ahead = self._behind = None
+        self._loader.load_state_dict(state)
+
+    def _prepare(self) -> Portion:
+        batch = next(self._loader)
+        drawn = self._draw(batch)
+        with torch.cuda.stream(self._copies):
+            latents = None if batch.latents is None else self._copied(batch.latents)
+            batch = batch._replace(pixels=self._copied(batch.pixels), latents=latents)
+            timesteps, noise, condition = map(self._copied, drawn[:3])
+        return Portion(batch, Draws(timesteps, noise, condition, drawn.views))
+
+    def _copied(self, tensor: Tensor) -> Tensor:
+        if self._copies is None:
+            return tensor.to(self._device)
+        # from pageable memory even a copy that does not block waits for what the device was given before
+        pinned = tensor if tensor.is_pinned() else tensor.pin_memory()
+        return pinned.to(self._device, non_blocking=True)

@@ -1,0 +1,159 @@
+"""Single updates for who measures them: the trainer's own, and a plain rendering of the published schedule.
+
+The published code runs the tower and the text encoder anew for each noise sample, backpropagates each sample by
+itself, and holds the frozen networks in float32 under autocast. Given the same images and draws, both have the same
+losses.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import torch
+from accelerate.state import AcceleratorState
+from torch import Tensor, nn
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from diva.feedback import Draws, feedback
+from diva.recipes import Recipe
+from diva.towers import Clip
+from diva.training.build import build_accelerator, build_trainer
+from diva.training.feed import Portion
+
+Mark = Callable[[str], None]
+DATA, OTHER, TEXT = "data", "other", "text"
+
+
+class OwnStep:
+    """The trainer's update.
+
+    Attributes:
+        images: of an update, over all processes.
+        device: that the networks are on.
+        clip: the model whose tower is trained.
+        networks: modules whose forward pass is of interest, by name.
+        optimizer: of the first stage.
+        gradient_bytes: of the gradients that processes exchange in an update.
+    """
+
+    def __init__(self, recipe: Recipe, clip: Clip) -> None:
+        """Make the first stage of `recipe` ready to train `clip`.
+
+        Raises:
+            InputError: the recipe names something that is missing or does not fit.
+        """
+        self.clip = clip
+        # nothing is written: a step makes no checkpoint and no metrics
+        self._accelerator = build_accelerator(recipe, Path())
+        self._trainer = build_trainer(recipe, self._accelerator, clip, Path())
+        self._ready = self._trainer.prepare(0)
+        self.images = recipe.training.global_batch
+        self.device = self._accelerator.device
+        self.optimizer: torch.optim.Optimizer = getattr(self._ready.optimizer, "optimizer", self._ready.optimizer)
+        parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        self.gradient_bytes = sum(parameter.numel() * parameter.element_size() for parameter in parameters)
+
+    @property
+    def networks(self) -> Mapping[str, nn.Module]:
+        """Modules whose forward pass is of interest, by name."""
+        denoiser = self._trainer.denoiser
+        vae = getattr(denoiser, "vae", None)
+        parts = {"tower": self._trainer.student.tower, "UNet forward": denoiser.network}
+        return parts if vae is None else parts | {"VAE": vae.encoder}
+
+    def update(self, mark: Mark | None = None) -> Tensor:
+        """Wait for the data, make one update and return its loss, still on the device.
+
+        Args:
+            mark: called with the name of what comes next, around what is in none of `networks`.
+        """
+        feed = self._trainer.feed
+        return self._update(feed if mark is None else _Marked(feed, mark)).mean()
+
+    def close(self) -> None:
+        """End the workers and free the memory."""
+        self._trainer.loader.close()
+        self._accelerator.free_memory()
+        AcceleratorState._reset_state()  # the next step may be of another precision
+
+    def _update(self, feed: Iterator[Portion]) -> Tensor:
+        """Return the losses [S]."""
+        return self._trainer.update(self._ready, feed).losses
+
+
+class PublishedStep(OwnStep):
+    """The published schedule, with the trainer's parts and draws; its recipe holds frozen networks in float32."""
+
+    def __init__(self, recipe: Recipe, clip: Clip) -> None:
+        """Make the first stage ready, and load the text encoder for good; the recipe's condition reads text.
+
+        Raises:
+            InputError: the recipe names something that is missing or does not fit.
+        """
+        super().__init__(recipe, clip)
+        folder = Path(recipe.denoiser.path)
+        prompt = getattr(recipe.condition, "prompt", "")
+        tokenizer = CLIPTokenizer.from_pretrained(folder, subfolder="tokenizer")
+        encoder = CLIPTextModel.from_pretrained(folder, subfolder="text_encoder", dtype=torch.float32)
+        self._text = encoder.requires_grad_(False).eval().to(self.device)
+        length = min(tokenizer.model_max_length, self._text.config.max_position_embeddings)
+        batch = tokenizer(prompt, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
+        self._ids = batch.input_ids.to(self.device)
+
+    @property
+    def networks(self) -> Mapping[str, nn.Module]:
+        """Modules whose forward pass is of interest, by name."""
+        return {**super().networks, TEXT: self._text}
+
+    def _update(self, feed: Iterator[Portion]) -> Tensor:
+        trainer, ready = self._trainer, self._ready
+        ready.optimizer.zero_grad()
+        portion = next(feed)
+        losses = []
+        with self._accelerator.autocast():
+            pixels, latents = trainer.look_at(portion)
+        for number, weight in enumerate(trainer.weights.tolist()):
+            draws = _sample(portion.draws, number)
+            with self._accelerator.autocast():
+                self._encode_text()
+                (loss,) = feedback(
+                    ready.modules[0],
+                    trainer.denoiser,
+                    trainer.objective,
+                    pixels=pixels,
+                    latents=latents,
+                    draws=draws,
+                )
+            self._accelerator.backward(loss * weight)
+            losses.append(loss.detach())
+        limit = ready.stage.clip_norm
+        if limit is not None:
+            self._accelerator.clip_grad_norm_(ready.modules[0].parameters(), limit)
+        ready.optimizer.step()
+        ready.schedule.step()
+        return torch.stack(losses)
+
+    @torch.no_grad()
+    def _encode_text(self) -> None:
+        tokens = self._text(self._ids).last_hidden_state.float()
+        held = self._trainer.student.condition.empty_tokens
+        assert held is not None
+        held.copy_(tokens if held.shape == tokens.shape else tokens.mean(dim=1, keepdim=True))
+
+
+class _Marked(Iterator[Portion]):
+    """A feed that says when it is waited for."""
+
+    def __init__(self, feed: Iterator[Portion], mark: Mark) -> None:
+        self._feed, self._mark = feed, mark
+
+    def __next__(self) -> Portion:
+        self._mark(DATA)
+        portion = next(self._feed)
+        self._mark(OTHER)
+        return portion
+
+
+def _sample(draws: Draws, number: int) -> Draws:
+    """Return the draws of one noise sample."""
+    one = slice(number, number + 1)
+    return Draws(draws.timesteps[one], draws.noise[one], draws.condition[one], draws.views)
