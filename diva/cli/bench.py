@@ -29,6 +29,37 @@ def mmvp(
     run(tower, against, checkpoint, against_checkpoint, data, out, protocol, seeds, batch, device)
 
 
+@app.command("throughput")
+def throughput(
+    recipes: Annotated[
+        list[str], typer.Argument(metavar="RECIPE... [KEY=VALUE]...", help="recipes, and their fields")
+    ],
+    batch: Annotated[str, typer.Option(help="comma list: images an update and process")] = "16",
+    options: Annotated[
+        str, typer.Option(help="comma list of plain, cached, compiled, checkpoint-unet, checkpoint-both; + joins")
+    ] = "plain",
+    baseline: Annotated[bool, typer.Option("--baseline", help="also the published schedule, plainly")] = False,
+    random_weights: Annotated[
+        bool, typer.Option("--random-weights", help="build tower and teacher from their configurations")
+    ] = False,
+    shards: Annotated[int | None, typer.Option(help="generate so many shards of pictures as the data")] = None,
+    updates: Annotated[int, typer.Option(help="updates (or, of the data, batches) that are timed")] = 10,
+    warmup: Annotated[int, typer.Option(help="updates before them")] = 3,
+    processes: Annotated[str | None, typer.Option(help="comma list, for the scaling sheet")] = None,
+    stage: Annotated[str, typer.Option(help="all, or data for the loader alone")] = "all",
+    out: Annotated[Path | None, typer.Option(help="folder for the result files")] = None,
+) -> None:
+    """Speed of a training step: images/s, share of the device's peak, memory, and where the time goes."""
+    from benchmarks.throughput.bench import Setting
+    from benchmarks.throughput.command import run
+    from diva.training.measured import Measured
+
+    overrides = [word for word in recipes if "=" in word]
+    setting = Setting(overrides, random_weights, shards, updates, warmup, out)
+    names = [word for word in recipes if "=" not in word]
+    run(names, setting, Measured(), batch, options, baseline, processes, stage)
+
+
 @app.command("zero-shot")
 def zero_shot(
     tower: Tower,

@@ -8,7 +8,7 @@ import typer
 from diva.cli.options import Overrides, Torchscript
 
 app = typer.Typer()
-data = typer.Typer(no_args_is_help=True, help="Look at training data.")
+data = typer.Typer(no_args_is_help=True, help="Look at training data, or prepare them.")
 towers = typer.Typer(no_args_is_help=True, help="Look at tower files.")
 app.add_typer(data, name="data")
 app.add_typer(towers, name="towers")
@@ -77,6 +77,28 @@ def towers_inspect(
     from diva.towers.inspect import inspect_tower, print_inspection
 
     print_inspection(inspect_tower(file, allow_torchscript=allow_torchscript))
+
+
+@data.command("cache-latents")
+def data_cache_latents(
+    recipe: Annotated[str, typer.Argument(help="recipe whose teacher, tower and images the cache is for")],
+    out: Annotated[Path, typer.Option(help="folder of the cache; a part of it is gone on with")],
+    overrides: Overrides = None,
+    crops: Annotated[int, typer.Option(help="of each image; pass e of a run reads crop e, and starts over")] = 1,
+    pixels: Annotated[
+        str, typer.Option(help="the tower's input as uint8, or as jpeg at a fifth of the space")
+    ] = "uint8",
+    batch: Annotated[int, typer.Option(help="images encoded at once")] = 16,
+) -> None:
+    """Compute the VAE's latents and the tower's input once, for runs with data.latents."""
+    from rich.console import Console
+
+    from diva.recipes import load_recipe
+
+    resolved = load_recipe(recipe, overrides or ())
+    from diva.training.caching import cache_latents
+
+    cache_latents(resolved, out, crops=crops, pixels=pixels, batch=batch, console=Console(stderr=True))
 
 
 @data.command("inspect")

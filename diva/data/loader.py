@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from diva.data.source import Source
 from diva.data.streams import BadImage, Barren, Cursor, ImageStreams, Sample
 from diva.errors import InputError, RunError
 
@@ -28,11 +29,13 @@ class Batch(NamedTuple):
         pixels: [B, 3, S, S] uint8.
         keys: the images' names within the source.
         indices: [B] int64, the items' numbers in the whole run, over all processes.
+        latents: [B, c, h, w] float16, where the source is a cache; the pixels then have the tower's size.
     """
 
     pixels: Tensor
     keys: list[str]
     indices: Tensor
+    latents: Tensor | None = None
 
 
 class Progress(NamedTuple):
@@ -84,6 +87,11 @@ class Loader:
         self._samples: Iterator[Sample | Barren] | None = None
 
     @property
+    def source(self) -> Source:
+        """The images."""
+        return self._dataset.source
+
+    @property
     def cursors(self) -> dict[int, Cursor]:
         """The place in each stream that was entered."""
         return {stream: progress.cursor for stream, progress in self._progress.items()}
@@ -115,11 +123,11 @@ class Loader:
             self._progress[stream] = before.after(sample)
         self._items += len(samples)
         self._judge()
-        shape = (len(samples), *samples[0].pixels.shape)
-        pixels = torch.empty(shape, dtype=torch.uint8, pin_memory=self._pin_memory)
-        torch.stack([sample.pixels for sample in samples], out=pixels)
         keys = [sample.key for sample in samples]
-        return Batch(pixels, keys, torch.tensor([sample.index for sample in samples]))
+        indices = torch.tensor([sample.index for sample in samples])
+        latents = [sample.latents for sample in samples if sample.latents is not None]
+        pixels = self._stack([sample.pixels for sample in samples])
+        return Batch(pixels, keys, indices, self._stack(latents) if latents else None)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the position behind the last batch, in plain JSON values.
@@ -212,6 +220,11 @@ class Loader:
                 f" pass{_named(sample.bad[:SHOWN])}; repair {self._dataset.source.spec} or lower data.streams"
             )
         return sample
+
+    def _stack(self, tensors: list[Tensor]) -> Tensor:
+        first = tensors[0]
+        shape = (len(tensors), *first.shape)
+        return torch.stack(tensors, out=torch.empty(shape, dtype=first.dtype, pin_memory=self._pin_memory))
 
     def _judge(self) -> None:
         seen, skipped = self.seen, self.skipped

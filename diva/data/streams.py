@@ -16,9 +16,11 @@ from typing import NamedTuple, Self
 
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
+from torchvision.transforms import v2
 from webdataset import filters
 
 from diva.data.decode import decode, random_crop, seeded_crop, to_rgb
+from diva.data.latents import CachedImage
 from diva.data.raw import RawImage, UnusableError
 from diva.data.source import Source, require_images
 from diva.errors import InputError
@@ -49,11 +51,12 @@ class Sample:
     """One image, cropped.
 
     Attributes:
-        pixels: [3, S, S] uint8.
+        pixels: [3, S, S] uint8; of a cache, at the tower's size.
         key: the image's name within the source.
         index: the item's number in the whole run, over all processes.
         cursor: the place in its stream right behind it.
         bad: the images of its stream that were skipped since the sample before it.
+        latents: [c, h, w] float16, where the source is a cache.
     """
 
     pixels: Tensor
@@ -61,6 +64,7 @@ class Sample:
     index: int
     cursor: Cursor
     bad: tuple[BadImage, ...]
+    latents: Tensor | None = None
 
 
 class Barren(NamedTuple):
@@ -151,20 +155,28 @@ class ImageStreams(IterableDataset[Sample | Barren]):
         for epoch in count(first_epoch):
             found = start > 0  # a cursor stands behind a usable image
             for position, raw in enumerate(islice(self._shuffled(stream, epoch), start, None), start):
+                seed = self._random(stream, epoch, position).getrandbits(64)
                 try:
-                    rgb = to_rgb(decode(raw, self.min_side))
+                    pixels, latents = self._read(raw, crop, seed, epoch)
                 except UnusableError as error:
                     bad.append(BadImage(raw.key, str(error)))
                     continue
-                pixels = seeded_crop(crop, rgb, self._random(stream, epoch, position).getrandbits(64))
                 cursor = Cursor(stream, epoch, position + 1)
-                yield Sample(pixels, raw.key, next(indices), cursor, tuple(bad))
+                yield Sample(pixels, raw.key, next(indices), cursor, tuple(bad), latents)
                 bad.clear()
                 found = True
             if not found:
                 yield Barren(stream, tuple(bad))
                 return
             start = 0
+
+    def _read(
+        self, raw: RawImage, crop: v2.RandomResizedCrop, seed: int, epoch: int
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return the pixels of one image, and its latents where they are cached."""
+        if isinstance(raw, CachedImage):
+            return raw.crop(epoch)
+        return seeded_crop(crop, to_rgb(decode(raw, self.min_side)), seed), None
 
     def _shuffled(self, stream: int, epoch: int) -> Iterator[RawImage]:
         """Yield the images of one pass: units in random order, then a shuffle buffer."""

@@ -1,0 +1,1 @@
+"""How fast a training step is, what it uses of the device, and where its time goes."""

@@ -1,0 +1,190 @@
+"""Measuring cases one after another, with the files that they need."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from rich.console import Console
+
+from benchmarks.subject import subject_of
+from benchmarks.throughput.cases import BASELINE, CACHED, Case
+from benchmarks.throughput.data_stage import measure_data
+from benchmarks.throughput.launch import launched
+from benchmarks.throughput.measure import flops, measure
+from benchmarks.throughput.outcome import Outcome, as_result
+from benchmarks.throughput.peak import matmul_peak
+from benchmarks.throughput.pictures import write_pictures
+from benchmarks.throughput.step import Step
+from diva.data import Loader
+from diva.recipes import Recipe, load_recipe
+from diva.results import Clock, Result, write_result
+
+IMAGES_PER_SHARD = 16
+RECIPES = Path(__file__).parent / "recipes"
+
+
+class Training(Protocol):
+    """What is measured; the trainer hands it over, since no benchmark imports the trainer."""
+
+    def ours(self, recipe: Recipe) -> Step:
+        """Return the trainer's own step."""
+
+    def published(self, recipe: Recipe) -> Step:
+        """Return a plain rendering of the published schedule."""
+
+    def loader(self, recipe: Recipe) -> Loader:
+        """Return the data of a run."""
+
+    def write_cache(self, recipe: Recipe, folder: Path) -> None:
+        """Write the recipe's latents into `folder`."""
+
+    def write_teacher(self, recipe: Recipe, folder: Path) -> None:
+        """Write a teacher of the shape that the recipe's denoiser names, with random weights, into `folder`."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What holds for every case.
+
+    Attributes:
+        overrides: recipe fields, for every recipe.
+        random_weights: whether towers and teachers are built from their configurations alone.
+        shards: of generated pictures; None takes the recipe's own images.
+        updates, warmup: that are timed, and that come before.
+        out: folder for the result files.
+    """
+
+    overrides: Sequence[str] = ()
+    random_weights: bool = False
+    shards: int | None = None
+    updates: int = 10
+    warmup: int = 3
+    out: Path | None = None
+
+
+class Bench:
+    """Measures cases; what it generates for them lies in a folder and is used again."""
+
+    def __init__(self, setting: Setting, training: Training, folder: Path, progress: Console) -> None:
+        """Prepare to measure `training`; `folder` takes generated files, `progress` a line for each case."""
+        self._setting, self._training, self._folder, self._progress = setting, training, folder, progress
+        self._processes = int(os.environ.get("WORLD_SIZE", "1"))
+        self._baselines: dict[tuple[str, int], Result] = {}
+        self._peaks: dict[torch.dtype, float] = {}
+        self._launches = count()
+
+    def outcome(self, case: Case) -> Outcome:
+        """Measure `case`, and write its result file."""
+        self._progress.print(f"{case.recipe}, batch {case.batch}: {case.label}", markup=False)
+        recipe = self._recipe(case)
+        once, twice = (self._flops(Case(case.recipe, batch, _eager(case))) for batch in (1, 2))
+        with self._open(case, recipe) as step:
+            clock = Clock([recipe.seed], _name(step.device))
+            measurement = measure(step, warmup=self._setting.warmup, updates=self._setting.updates)
+            outcome = Outcome(
+                case=case,
+                measurement=measurement,
+                processes=self._processes,
+                # the text encoder runs once a batch: what is not in proportion to the images is shared by them
+                flops=(twice - once) + (2 * once - twice) / case.batch,
+                peak=self._peak(step.device, recipe),
+                gradient_bytes=step.gradient_bytes,
+            )
+            subject = subject_of(step.clip)
+        baseline = self._baselines.get((case.recipe, case.batch))
+        result = as_result(outcome, subject, recipe.data.source, clock.stop(), baseline)
+        if case.is_baseline:
+            self._baselines[case.recipe, case.batch] = result
+        if self._setting.out is not None and os.environ.get("RANK", "0") == "0":
+            name = f"{case.recipe.replace('/', '-')}-batch{case.batch}-{case.label}"
+            several = f"-{self._processes}-processes" if self._processes > 1 else ""
+            write_result(result, self._setting.out / f"{name}{several}.json")
+        return outcome
+
+    def data(self, name: str, batch: int) -> tuple[str, int, float, int]:
+        """Measure the loader of a recipe alone; return the recipe, its files, images/s and the bytes held."""
+        with self._training.loader(self._recipe(Case(name, batch, ()))) as loader:
+            rate = measure_data(loader, warmup=self._setting.warmup, batches=self._setting.updates)
+            return name, len(loader.source.names), rate.images_per_second, rate.memory
+
+    def rate(self, outcome: Outcome, processes: int) -> float:
+        """Return the images/s of `processes` processes on this machine, measured now unless it has been."""
+        if processes == self._processes:
+            return outcome.measurement.images_per_second
+        case, setting = outcome.case, self._setting
+        overrides = [*setting.overrides, *self._files(case), f"--batch={case.batch}", f"--options={case.label}"]
+        counts = [f"--updates={setting.updates}", f"--warmup={setting.warmup}"]
+        self._progress.print(f"{case.recipe}: {case.label}, {processes} processes", markup=False)
+        folder = self._folder / f"launched-{next(self._launches)}"
+        return launched(processes, [case.recipe, *overrides, *counts], folder)
+
+    def _flops(self, case: Case) -> float:
+        with self._open(case, self._recipe(case)) as step:
+            return flops(step)
+
+    @contextmanager
+    def _open(self, case: Case, recipe: Recipe) -> Iterator[Step]:
+        step = self._training.published(recipe) if case.is_baseline else self._training.ours(recipe)
+        try:
+            yield step
+        finally:
+            step.close()
+
+    def _recipe(self, case: Case) -> Recipe:
+        fields = [
+            f"training.micro_batch={case.batch}",
+            f"training.global_batch={case.batch * self._processes}",
+            "diagnostics.every=null",
+        ]
+        overrides = [*self._setting.overrides, *self._files(case), *case.overrides(), *fields]
+        return load_recipe(_recipe_file(case.recipe), overrides)
+
+    def _files(self, case: Case) -> list[str]:
+        """Return the recipe fields that name generated files; what is not there yet is written."""
+        recipe = load_recipe(_recipe_file(case.recipe), self._setting.overrides)
+        fields = []
+        if self._setting.random_weights:
+            teacher = self._folder / f"teacher-{Path(recipe.denoiser.path).name}"
+            if not teacher.exists():
+                self._training.write_teacher(recipe, teacher)
+            fields += ["tower.checkpoint=null", "tower.random_weights=true", f"denoiser.path={teacher}"]
+        if self._setting.shards is not None:
+            pictures = self._folder / f"pictures-{recipe.data.image_size}"
+            if not pictures.exists():
+                write_pictures(
+                    pictures, shards=self._setting.shards, images=IMAGES_PER_SHARD, size=recipe.data.image_size
+                )
+            fields.append(f"data.source={pictures}")
+        if case.is_cached:
+            latents = self._folder / f"latents-{case.recipe.replace('/', '-')}"
+            if not latents.exists():
+                uncached = load_recipe(_recipe_file(case.recipe), [*self._setting.overrides, *fields])
+                self._training.write_cache(uncached, latents)
+            fields.append(f"data.latents={latents}")
+        return fields
+
+    def _peak(self, device: torch.device, recipe: Recipe) -> float:
+        dtype = torch.bfloat16 if recipe.training.precision == "bf16" else torch.float32
+        if dtype not in self._peaks:
+            self._peaks[dtype] = matmul_peak(device, dtype)
+        return self._peaks[dtype]
+
+
+def _eager(case: Case) -> tuple[str, ...]:
+    """Return the options of `case` without those that hide or repeat operations."""
+    return tuple(option for option in case.options if option in (BASELINE, CACHED))
+
+
+def _recipe_file(name: str) -> str:
+    """Return the file of this benchmark's own recipes, and any other recipe's name as it is."""
+    own = RECIPES / f"{name}.yaml"
+    return str(own) if own.is_file() else name
+
+
+def _name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"

@@ -1,0 +1,76 @@
+"""Timing the updates of one step."""
+
+import time
+from dataclasses import dataclass
+from itertools import pairwise
+
+import psutil
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.throughput.step import Step, synchronise
+from benchmarks.throughput.stopwatch import OTHER, watching
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What some updates cost.
+
+    Attributes:
+        images: of an update, over all processes.
+        seconds: of each update.
+        split: seconds of an update by part, measured on further updates.
+        memory: bytes: on a GPU the most that was allocated, on a CPU the process's resident memory.
+        losses: of the timed updates.
+    """
+
+    images: int
+    seconds: tuple[float, ...]
+    split: dict[str, float]
+    memory: int
+    losses: tuple[float, ...]
+
+    @property
+    def images_per_second(self) -> float:
+        """Images over all updates' time."""
+        return self.images * len(self.seconds) / sum(self.seconds)
+
+
+def measure(step: Step, *, warmup: int, updates: int) -> Measurement:
+    """Time `updates` updates after `warmup` ones, then split the time of as many more."""
+    for _ in range(warmup):
+        step.update()
+    synchronise(step.device)
+    if step.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(step.device)
+    losses, ends = [], [time.perf_counter()]
+    for _ in range(updates):
+        losses.append(step.update())
+        # one wait an update, outside of it: a step that never waits inside loses next to nothing
+        synchronise(step.device)
+        ends.append(time.perf_counter())
+    memory = _memory(step.device)
+    with watching(step) as watch:
+        for _ in range(updates):
+            step.update(watch.mark)
+        watch.mark(OTHER)
+    return Measurement(
+        images=step.images,
+        seconds=tuple(end - start for start, end in pairwise(ends)),
+        split={name: seconds / updates for name, seconds in watch.seconds().items()},
+        memory=memory,
+        losses=tuple(float(loss) for loss in losses),
+    )
+
+
+def flops(step: Step) -> int:
+    """Count the floating-point operations of one update, by torch's counter; compiled code hides from it."""
+    with FlopCounterMode(display=False) as counter:
+        step.update()
+    return counter.get_total_flops()
+
+
+def _memory(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return psutil.Process().memory_info().rss

@@ -1,0 +1,190 @@
+"""Computing a cache: every image is cropped, encoded by the VAE and resized for the tower, once.
+
+A cache has one shard for each of the source's tars (or for a number of images where the source has none), so a run
+on it meets the images in the order of a run without it. A shard that is there is complete; a killed run goes on
+with the first that is not. Several processes share the shards by their number.
+"""
+
+import io
+import json
+import logging
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from webdataset import TarWriter
+
+from diva.atomic import replacing
+from diva.data.decode import decode, random_crop, seeded_crop, to_rgb, to_unit_range
+from diva.data.latents.index import CacheIndex, Encoder
+from diva.data.latents.source import LATENTS, PIXELS
+from diva.data.raw import RawImage, UnusableError
+from diva.data.shards import ShardSource
+from diva.data.source import Source
+from diva.errors import RunError
+from diva.towers.preprocess import TowerInput
+
+logger = logging.getLogger("diva.data")
+
+IMAGES_PER_SHARD = 1000  # where the source has no shards of its own
+JPEG_QUALITY = 95
+
+
+class Written(NamedTuple):
+    """A shard of the cache that is complete; of one that was there before, `images` is None."""
+
+    name: str
+    images: int | None
+    skipped: int
+
+
+@dataclass(frozen=True)
+class _Crops(Dataset[tuple[str, Tensor | None]]):
+    """The crops [K, 3, S, S] uint8 of each image under its key, or None where it is unusable."""
+
+    raws: Sequence[RawImage]
+    index: CacheIndex
+    min_side: int
+
+    def __len__(self) -> int:
+        return len(self.raws)
+
+    def __getitem__(self, number: int) -> tuple[str, Tensor | None]:
+        raw, made = self.raws[number], self.index.made
+        try:
+            rgb = to_rgb(decode(raw, self.min_side))
+        except UnusableError as error:
+            logger.warning("skipped %s: %s", raw.key, error)
+            return raw.key, None
+        crop = random_crop(made.image_size, made.crop_scale)
+        seeds = [
+            random.Random(f"{self.index.crop_seed} {raw.key} {place}").getrandbits(64)
+            for place in range(self.index.crops)
+        ]
+        return raw.key, torch.stack([seeded_crop(crop, rgb, seed) for seed in seeds])
+
+
+def shard_names(source: Source) -> list[str]:
+    """Return the names of the shards that a cache of `source` has."""
+    return [name for name, _ in _shards(source)]
+
+
+def write_latents(
+    folder: Path,
+    index: CacheIndex,
+    source: Source,
+    encoder: Encoder,
+    tower: TowerInput,
+    *,
+    device: torch.device,
+    batch: int,
+    workers: int = 0,
+    min_side: int = 32,
+    max_bad_share: float = 0.01,
+    rank: int = 0,
+    world_size: int = 1,
+) -> Iterator[Written]:
+    """Write the shards of a cache into `folder` that are not there yet, and yield each as it is complete.
+
+    Args:
+        index: what the cache is; `folder` must hold no other.
+        source: the images.
+        encoder: makes the latents, [B, c, h, w]; they are stored as float16.
+        tower: brings the crops to the tower's size; its normalisation is left to the run.
+        device: where the encoder is.
+        batch: images encoded at once.
+        workers: processes that decode; 0 decodes in this one.
+        min_side: images with a shorter side of fewer pixels are skipped.
+        max_bad_share: a larger share of skipped images in a shard stops the work.
+        rank, world_size: this process writes every `world_size`-th shard from number `rank` on.
+
+    Raises:
+        InputError: `folder` holds another cache.
+        RunError: too many images are unusable, latents are not finite, or the place cannot be written to.
+    """
+    index.write(folder)
+    for name, raws in islice(_shards(source), rank, None, world_size):
+        path = folder / name
+        if path.is_file():
+            yield Written(name, None, 0)
+            continue
+        for left in path.parent.glob(f".{path.name}.*.tmp"):  # by a process that was killed
+            left.unlink()
+        crops = _Crops(list(raws), index, min_side)
+        loader = DataLoader(crops, batch_size=batch, num_workers=workers, collate_fn=list)
+        images = 0
+        with replacing(path) as temporary, temporary.open("wb") as file, TarWriter(file, mtime=0) as tar:
+            for found in loader:
+                usable = [(key, pixels) for key, pixels in found if pixels is not None]
+                if usable:
+                    for sample in _encode(usable, index, encoder, tower, device):
+                        tar.write({"__key__": f"{images:09d}", **sample})
+                        images += 1
+            skipped = len(crops) - images
+            if skipped > max_bad_share * len(crops):
+                raise RunError(
+                    f"data: {skipped} of the {len(crops)} images of {source.spec} for {name} are unusable, more"
+                    f" than data.max_bad_share = {max_bad_share:.1%}; repair the source or raise the limit"
+                )
+            # img2dataset's count, which spares a later run the walk; before the shard, which says that it is done
+            with replacing(path.with_name(f"{path.stem}_stats.json")) as statistics:
+                statistics.write_text(json.dumps({"successes": images, "skipped": skipped}))
+        yield Written(name, images, skipped)
+
+
+@torch.no_grad()
+def _encode(
+    usable: Sequence[tuple[str, Tensor]],
+    index: CacheIndex,
+    encoder: Encoder,
+    tower: TowerInput,
+    device: torch.device,
+) -> Iterator[dict[str, bytes]]:
+    """Yield the members of each image, by their extension."""
+    rgb = to_unit_range(torch.cat([pixels for _, pixels in usable]).to(device))
+    latents = encoder.encode(rgb).half().cpu()
+    small = tower.resize(rgb).mul(255).round().to(torch.uint8).cpu()
+    for number, (key, _) in enumerate(usable):
+        sample = {"key.txt": key.encode(errors="surrogateescape")}
+        for crop in range(index.crops):
+            place = number * index.crops + crop
+            if not latents[place].isfinite().all():
+                raise RunError(f"data: the latents of {key} are not finite; look at this image and at the teacher")
+            sample[f"{crop}.{LATENTS}"] = _npy(latents[place])
+            pixels = small[place]
+            sample[f"{crop}.{PIXELS[index.pixels]}"] = _jpeg(pixels) if index.pixels == "jpeg" else _npy(pixels)
+        yield sample
+
+
+def _shards(source: Source) -> Iterator[tuple[str, Iterable[RawImage]]]:
+    """Yield name and images of each shard of the cache."""
+    units = source.units(0, 1)
+    if isinstance(source, ShardSource):
+        yield from zip(source.names, units, strict=True)
+        return
+    for number in range(0, len(units), IMAGES_PER_SHARD):
+        yield (
+            f"{number // IMAGES_PER_SHARD:05d}.tar",
+            chain.from_iterable(units[number : number + IMAGES_PER_SHARD]),
+        )
+
+
+def _npy(tensor: Tensor) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, tensor.numpy(), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _jpeg(pixels: Tensor) -> bytes:
+    buffer = io.BytesIO()
+    # full colour resolution: halving it would blur what the tower sees
+    Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+    return buffer.getvalue()
