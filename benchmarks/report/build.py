@@ -6,11 +6,14 @@ from datetime import UTC, datetime
 
 from benchmarks.report.content import Content, Record, Row, Table
 from benchmarks.report.gather import Gathered, gather
+from benchmarks.report.llava import is_llava, llava
 from benchmarks.report.measures import MMVP, ZERO_SHOT, Entry, Measure
 from benchmarks.report.patterns import patterns
 from benchmarks.report.published import published_towers
+from benchmarks.report.segmentation import is_segmentation, segmentation
 from benchmarks.report.sources import Sources
 from benchmarks.report.split import splits
+from benchmarks.report.tradeoff import trade_offs
 from benchmarks.report.verdict import verdicts
 from benchmarks.report.zero_shot import zero_shot
 from diva import __version__
@@ -32,7 +35,12 @@ def build(sources: Sources, *, published: bool) -> Content:
         patterns=patterns(measures, towers),
         splits=splits(measures, towers),
         zero_shot=of_sets,
+        trade_offs=trade_offs(measures, towers),
+        llava=llava(measures),
+        segmentation=segmentation(measures, sources.sheets),
         tables=[_table(measure) for measure in measures if not _has_own_section(measure)],
+        qualitative=sources.qualitative,
+        runs=sources.runs,
         training=sources.training,
         records=_records(gathered),
         recipes=sources.recipes,
@@ -48,7 +56,8 @@ def _summary(measures: Sequence[Measure]) -> list[Row]:
 
 
 def _has_own_section(measure: Measure) -> bool:
-    return measure.benchmark in (MMVP, ZERO_SHOT) or measure.is_zero_shot_set
+    of_another_section = measure.is_zero_shot_set or is_segmentation(measure) or is_llava(measure)
+    return measure.benchmark in (MMVP, ZERO_SHOT) or of_another_section
 
 
 def _table(measure: Measure) -> Table:

@@ -27,6 +27,7 @@ def columns(results: Sequence[Result]) -> tuple[list[Tower], str]:
             source=subject.source,
             sha256=sha256,
             recipe=subject.recipe,
+            share=subject.share,
         )
         for sha256, subject in subjects.items()
     ]

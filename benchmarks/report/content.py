@@ -7,9 +7,11 @@ not measured. Differences are this tower minus the baseline, in the row's unit (
 from datetime import datetime
 from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from benchmarks.noninferiority import Preservation
+from benchmarks.report.part import Part
+from benchmarks.report.pictures import Picture
+from benchmarks.report.qualitative import Qualitative
+from benchmarks.report.runs import PipelineRun
 
 SCHEMA: Final = 1
 
@@ -17,11 +19,7 @@ Interval = tuple[float, float]
 Judgement = Literal["better", "worse", "no change shown", "untested"]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Difference(_Part):
+class Difference(Part):
     """A tower minus the baseline; interval and test are null where nothing could be paired."""
 
     value: float
@@ -33,7 +31,7 @@ class Difference(_Part):
     judgement: Judgement = "untested"
 
 
-class Cell(_Part):
+class Cell(Part):
     """What one tower scored in one row."""
 
     value: float
@@ -42,7 +40,7 @@ class Cell(_Part):
     difference: Difference | None = None
 
 
-class Row(_Part):
+class Row(Part):
     """One measure across the towers."""
 
     name: str
@@ -53,7 +51,7 @@ class Row(_Part):
     cells: list[Cell | None]
 
 
-class Table(_Part):
+class Table(Part):
     """Rows under a title."""
 
     title: str
@@ -61,7 +59,20 @@ class Table(_Part):
     rows: list[Row]
 
 
-class Tower(_Part):
+class Segmentation(Table):
+    """One head on one data set; `details` are the rows of single classes, `sheets` show where two towers differ."""
+
+    details: list[Row]
+    sheets: list[Picture]
+
+
+class Llava(Table):
+    """One benchmark of the language model behind the tower; `details` are the rows of single categories."""
+
+    details: list[Row]
+
+
+class Tower(Part):
     """A column."""
 
     label: str
@@ -70,9 +81,10 @@ class Tower(_Part):
     source: str
     sha256: str
     recipe: str | None
+    share: float | None
 
 
-class Change(_Part):
+class Change(Part):
     """One line of a verdict."""
 
     measure: str
@@ -80,7 +92,7 @@ class Change(_Part):
     difference: Difference
 
 
-class Verdict(_Part):
+class Verdict(Part):
     """What changed in one tower, in plain words."""
 
     tower: str
@@ -88,7 +100,7 @@ class Verdict(_Part):
     changes: list[Change]
 
 
-class Margin(_Part):
+class Margin(Part):
     """A statement's similarity to its own image minus that to the other one; the pair is right if both exceed 0."""
 
     statement: str
@@ -96,7 +108,7 @@ class Margin(_Part):
     tower: float
 
 
-class ChangedPair(_Part):
+class ChangedPair(Part):
     """An MMVP-VLM pair that one of two towers gets right and the other wrong, more often than not."""
 
     id: str
@@ -106,14 +118,14 @@ class ChangedPair(_Part):
     margins: list[Margin]
 
 
-class ChangedPairs(_Part):
+class ChangedPairs(Part):
     """The pairs that a tower and the baseline tell apart differently."""
 
     tower: str
     pairs: list[ChangedPair]
 
 
-class Patterns(_Part):
+class Patterns(Part):
     """MMVP-VLM by visual pattern, one protocol on one data set."""
 
     protocol: str
@@ -123,7 +135,7 @@ class Patterns(_Part):
     changed: list[ChangedPairs]
 
 
-class Effects(_Part):
+class Effects(Part):
     """A gain taken apart, in points of MMVP-VLM; `scores` are percentages.
 
     Attributes:
@@ -139,7 +151,7 @@ class Effects(_Part):
     mixed: Difference
 
 
-class Split(_Part):
+class Split(Part):
     """The tower effect and the feature effect of one tower; null while one of the four results is missing."""
 
     tower: str
@@ -148,7 +160,7 @@ class Split(_Part):
     missing: list[str]
 
 
-class Kept(_Part):
+class Kept(Part):
     """Whether a tower kept the baseline's zero-shot average, to within a margin in points."""
 
     tower: str
@@ -157,7 +169,7 @@ class Kept(_Part):
     conclusion: Preservation
 
 
-class ZeroShot(_Part):
+class ZeroShot(Part):
     """Zero-shot: the sets, their averages, and the sets that are missing from these."""
 
     sets: list[Row]
@@ -167,7 +179,31 @@ class ZeroShot(_Part):
     failed: list[str]
 
 
-class Series(_Part):
+class Score(Part):
+    """A headline in percent."""
+
+    value: float
+    interval: Interval | None
+
+
+class TradeOffPoint(Part):
+    """A tower with `share` of the trained weights: 0 is the base, 1 the tower that training left."""
+
+    tower: str
+    share: float
+    zero_shot: Score
+    mmvp: Score
+
+
+class TradeOff(Part):
+    """The averages of one trained tower with its base, by MMVP-VLM protocol; shares rise."""
+
+    recipe: str | None
+    protocol: str
+    points: list[TradeOffPoint]
+
+
+class Series(Part):
     """One curve."""
 
     name: str
@@ -175,14 +211,14 @@ class Series(_Part):
     values: list[float]
 
 
-class Panel(_Part):
+class Panel(Part):
     """Curves that share an axis."""
 
     title: str
     series: list[Series]
 
 
-class Training(_Part):
+class Training(Part):
     """What a training run said while it went on."""
 
     name: str
@@ -195,7 +231,7 @@ class Training(_Part):
     panels: list[Panel]
 
 
-class Record(_Part):
+class Record(Part):
     """How one figure was measured."""
 
     tower: str
@@ -217,7 +253,7 @@ class Record(_Part):
     versions: dict[str, str]
 
 
-class RecipeFile(_Part):
+class RecipeFile(Part):
     """A recipe as it lay beside its run."""
 
     name: str
@@ -226,7 +262,7 @@ class RecipeFile(_Part):
     text: str
 
 
-class MeasuredScore(_Part):
+class MeasuredScore(Part):
     """An MMVP-VLM average that was measured here, in percent."""
 
     tower: str
@@ -235,7 +271,7 @@ class MeasuredScore(_Part):
     interval: Interval | None
 
 
-class PublishedTower(_Part):
+class PublishedTower(Part):
     """What papers report for one tower, by method and in percent, beside what was measured here."""
 
     tower: str
@@ -243,14 +279,14 @@ class PublishedTower(_Part):
     measured: list[MeasuredScore]
 
 
-class LeftOut(_Part):
+class LeftOut(Part):
     """A file or a difference that the page does without, and why."""
 
     what: str
     reason: str
 
 
-class Content(_Part):
+class Content(Part):
     """The whole report."""
 
     schema_version: Literal[1] = SCHEMA
@@ -263,7 +299,12 @@ class Content(_Part):
     patterns: list[Patterns]
     splits: list[Split]
     zero_shot: ZeroShot | None
+    trade_offs: list[TradeOff]
+    llava: list[Llava]
+    segmentation: list[Segmentation]
     tables: list[Table]
+    qualitative: list[Qualitative]
+    runs: list[PipelineRun]
     training: list[Training]
     records: list[Record]
     recipes: list[RecipeFile]

@@ -35,7 +35,7 @@ def gather(results: Iterable[tuple[Path, Result]]) -> Gathered:
     for entry in entries:
         result = entry.result
         if not result.metrics:
-            left_out.append(LeftOut(what=str(entry.path), reason=f"{result.benchmark}: holds no metric"))
+            left_out.append(LeftOut(what=str(entry.path), reason=_unscored(result)))
             continue
         alike = Alike(result.benchmark, result.protocol, result.data.fingerprint)
         sheet = sheets.setdefault(alike, {})
@@ -94,6 +94,10 @@ def _change(entry: Entry | None, baseline: Entry | None, headline: str) -> Diffe
     if headline not in entry.result.metrics or headline not in baseline.result.metrics:
         return None
     return headline_difference(entry.result, baseline.result, headline)
+
+
+def _unscored(result: Result) -> str:
+    return f"{result.benchmark} of '{result.subject.label}': holds no metric ({result.protocol})"
 
 
 def _repeated(older: Entry, newer: Entry) -> LeftOut:

@@ -11,7 +11,18 @@ from diva.results import DataSource, Metric, Result
 MMVP = "mmvp-vlm"
 POOLED = "pooled"
 ZERO_SHOT = "zero_shot"
-TITLES = {MMVP: "MMVP-VLM", ZERO_SHOT: "Zero-shot mean"}
+LLAVA = {
+    "mmbench-en-dev": "MMBench (en, dev)",
+    "mmbench-cn-dev": "MMBench (cn, dev)",
+    "mmbench-en-test": "MMBench (en, test)",
+    "mmbench-cn-test": "MMBench (cn, test)",
+    "mmvp-vqa": "MMVP (VQA)",
+    "pope-random": "POPE (random)",
+    "pope-popular": "POPE (popular)",
+    "pope-adversarial": "POPE (adversarial)",
+    "llava-bench-wild": "LLaVA-Bench (in the wild)",
+}
+TITLES = {MMVP: "MMVP-VLM", ZERO_SHOT: "Zero-shot mean"} | LLAVA
 
 
 class Entry(NamedTuple):

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.projections.polar import PolarAxes
 
-from benchmarks.report.content import Difference, Panel, Patterns, Row
+from benchmarks.report.content import Difference, Panel, Patterns, Row, TradeOff
 from benchmarks.report.drawing import DASHES, INK, PAPER, SERIES, house_style, to_svg
 
 
@@ -112,6 +112,23 @@ def curves(panel: Panel, stages: dict[str, int]) -> str:
         axes.grid(axis="y")
         axes.margins(x=0)
         return to_svg(figure, f"{panel.title} over the steps of training")
+
+
+def trade_off(curve: TradeOff) -> str:
+    """Draw MMVP-VLM against the zero-shot mean along the averages, each point with its share."""
+    across, up = ([getattr(point, axis).value for point in curve.points] for axis in ("zero_shot", "mmvp"))
+    with house_style():
+        figure = Figure(figsize=(3.6, 2.9))
+        axes = figure.add_subplot()
+        axes.plot(across, up, color=_colour(1), marker="o", markersize=4.5, linewidth=1.4)
+        for point, x, y in zip(curve.points, across, up, strict=True):
+            axes.annotate(f"{point.share:g}", (x, y), (5, 4), textcoords="offset points", fontsize=8)
+        axes.set_xlabel("zero-shot mean, %")
+        axes.set_ylabel("MMVP-VLM, %")
+        axes.grid()
+        axes.set_axisbelow(True)
+        axes.margins(0.15)
+        return to_svg(figure, "MMVP-VLM against zero-shot for each average of the trained tower with its base")
 
 
 def _whisker(axes: Axes, difference: Difference, height: float, column: int) -> None:

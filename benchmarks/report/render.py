@@ -8,7 +8,7 @@ from markupsafe import Markup, escape
 
 from benchmarks.report import wording
 from benchmarks.report.content import Content
-from benchmarks.report.plots import curves, intervals, radar
+from benchmarks.report.plots import curves, intervals, radar, trade_off
 
 FILTERS: dict[str, Callable[..., str]] = {
     function.__name__: function
@@ -23,6 +23,7 @@ FILTERS: dict[str, Callable[..., str]] = {
         wording.versions,
     )
 }
+PLOTS: tuple[Callable[..., str | None], ...] = (radar, intervals, curves, trade_off)
 
 
 def render(content: Content) -> dict[str, str]:
@@ -36,7 +37,7 @@ def render(content: Content) -> dict[str, str]:
         keep_trailing_newline=True,
     )
     environment.filters.update(FILTERS, markdown=_markdown, breakable=_breakable)
-    drawings = {"radar": _drawn(radar), "intervals": _drawn(intervals), "curves": _drawn(curves)}
+    drawings = {draw.__name__: _drawn(draw) for draw in PLOTS}
     return {
         "report.html": environment.get_template("report.html").render(content=content, **drawings),
         "report.md": environment.get_template("report.md").render(content=content),

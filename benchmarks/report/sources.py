@@ -9,11 +9,18 @@ from pathlib import Path
 import yaml
 
 from benchmarks.report.content import LeftOut, RecipeFile, Training
+from benchmarks.report.pictures import Picture, read_picture
+from benchmarks.report.qualitative import Qualitative, read_qualitative
+from benchmarks.report.runs import PipelineRun, read_run
 from benchmarks.report.training import METRICS, read_training
 from diva.errors import InputError
+from diva.pipeline.manifest import MANIFEST
 from diva.results import Result, read_result
+from diva.visualize.index import INDEX
 
 RECIPE = "recipe.yaml"
+SHEET = ".sheet.png"  # the picture sheet of RESULT.json is RESULT.sheet.png
+NAMED = (METRICS, RECIPE, MANIFEST, INDEX)
 
 
 @dataclass(frozen=True)
@@ -23,14 +30,19 @@ class Sources:
     results: list[tuple[Path, Result]] = field(default_factory=list)
     training: list[Training] = field(default_factory=list)
     recipes: list[RecipeFile] = field(default_factory=list)
+    sheets: dict[Path, Picture] = field(default_factory=dict)
+    qualitative: list[Qualitative] = field(default_factory=list)
+    runs: list[PipelineRun] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
 
 
 def read_sources(places: Iterable[Path]) -> Sources:
-    """Read result files, `metrics.jsonl` and `recipe.yaml`, each named as it is or somewhere below a folder.
+    """Read what `diva` wrote, each file named as it is or somewhere below a folder.
 
-    A JSON file below a folder is taken for a result if it says so or cannot be parsed; others (a tower's
-    configuration, a manifest) are passed over. A file that is named by itself must be one of the three.
+    These are result files with their picture sheets, `metrics.jsonl`, `recipe.yaml`, the `manifest.json` of
+    `diva run` and the `visualised.json` of `diva visualize`. Another JSON file below a folder is taken for a result
+    if it says so or cannot be parsed; the rest (a tower's configuration) are passed over. A file that is named by
+    itself must be one of these.
 
     Raises:
         InputError: a place does not exist or is no such file, or nothing at all was found.
@@ -42,11 +54,18 @@ def read_sources(places: Iterable[Path]) -> Sources:
                 sources.training.append(read_training(path))
             elif path.name == RECIPE:
                 sources.recipes.append(_read_recipe(path))
+            elif path.name == MANIFEST:
+                sources.runs.append(read_run(path))
+            elif path.name == INDEX:
+                sources.qualitative.append(read_qualitative(path))
             else:
                 sources.results.append((path, read_result(path)))
+                sheet = path.with_suffix(SHEET)
+                if sheet.is_file():
+                    sources.sheets[path] = read_picture(sheet)
         except InputError as error:
             sources.left_out.append(LeftOut(what=str(path), reason=str(error).removeprefix(f"{path}: ")))
-    if not (sources.results or sources.training or sources.left_out):
+    if not (sources.results or sources.training or sources.runs or sources.qualitative or sources.left_out):
         raise InputError("RESULTS: no result file there; name files or folders that `diva bench` or `train` wrote")
     return sources
 
@@ -54,10 +73,10 @@ def read_sources(places: Iterable[Path]) -> Sources:
 def _files(place: Path) -> Iterator[Path]:
     if place.is_dir():
         found = sorted(path for path in place.rglob("*") if path.is_file())
-        yield from (path for path in found if path.name in (METRICS, RECIPE) or _claims_to_be_result(path))
+        yield from (path for path in found if path.name in NAMED or _claims_to_be_result(path))
     elif not place.is_file():
         raise InputError(f"{place}: no such file or folder; name result files or folders that hold them")
-    elif place.suffix == ".json" or place.name in (METRICS, RECIPE):
+    elif place.suffix == ".json" or place.name in NAMED:
         yield place
         if place.name == METRICS and place.with_name(RECIPE).is_file():
             yield place.with_name(RECIPE)

@@ -2,7 +2,17 @@
 
 from benchmarks.report.content import Judgement
 
-DIGITS = {"percent": 1, "ratio": 3, "count": 0, "images/s": 1, "seconds": 1, "bytes": 2, "score": 1}
+DIGITS = {
+    "percent": 1,
+    "ratio": 3,
+    "count": 0,
+    "images/s": 1,
+    "seconds": 1,
+    "bytes": 2,
+    "score": 1,
+    "TFLOP": 3,
+    "TFLOP/s": 1,
+}
 SUFFIXES = {
     "percent": " %",
     "ratio": "",
@@ -11,6 +21,8 @@ SUFFIXES = {
     "seconds": " s",
     "bytes": " GiB",
     "score": "",
+    "TFLOP": " TFLOP",
+    "TFLOP/s": " TFLOP/s",
 }
 SIGNS: dict[Judgement, str] = {"better": "▲", "worse": "▼", "no change shown": "≈", "untested": "·"}
 GIB = 2**30

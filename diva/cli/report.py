@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from diva.cli.options import Device
+
 app = typer.Typer()
 
 
@@ -18,3 +20,23 @@ def report(
     from benchmarks.report.command import run
 
     run(results, out, published)
+
+
+@app.command()
+def visualize(
+    result: Annotated[Path, typer.Argument(help="result file of `diva bench mmvp --against`")],
+    out: Annotated[Path, typer.Option(help="folder for the pictures and their index")],
+    data: Annotated[Path | None, typer.Option(help="MMVP-VLM folder; the result's unless given")] = None,
+    run: Annotated[Path | None, typer.Option(help="training run whose teacher draws from the conditions")] = None,
+    pairs: Annotated[int, typer.Option(help="pairs to show, those that changed first")] = 8,
+    steps: Annotated[int, typer.Option(help="DDIM steps")] = 50,
+    guidance: Annotated[float, typer.Option(help="1 draws from the condition alone")] = 1.0,
+    seed: Annotated[int, typer.Option(help="of the noise")] = 0,
+    device: Device = "cpu",
+) -> None:
+    """Show what training changed: pairs, patch tokens, and what the tower tells the teacher."""
+    from benchmarks.device import usable_device
+    from diva.visualize.command import visualize as show
+
+    place = usable_device(device)
+    show(result, out, data=data, run=run, pairs=pairs, steps=steps, guidance=guidance, seed=seed, device=place)

@@ -16,6 +16,7 @@ from diva.export.delta import DTYPES, Delta, is_delta
 from diva.export.folder import check_replaceable, complete_folder
 from diva.export.hub import push_to_hub as push
 from diva.export.open_clip_format import fill_open_clip, preprocess_cfg
+from diva.export.origin import Origin, read_origin, write_origin
 from diva.export.provenance import Provenance, provenance_of
 from diva.export.transformers_format import fill_llava, fill_transformers
 from diva.towers import Clip, load_clip
@@ -66,6 +67,9 @@ def export(
         check_replaceable(folder)
     clip = _load(checkpoint, base, allow_torchscript=allow_torchscript)
     provenance = provenance_of(checkpoint, clip.sha256, base, allow_torchscript=allow_torchscript)
+    origin = read_origin(checkpoint).model_copy(
+        update={"base_sha256": provenance.base_sha256, "trained_sha256": clip.sha256}
+    )
     trained = {key: value.clone() if average else value for key, value in clip.model.state_dict().items()}
     start = _base_state(clip, provenance, allow_torchscript=allow_torchscript) if average or delta else trained
     console = Console(stderr=True)
@@ -73,6 +77,7 @@ def export(
         state = trained if alpha is None else average_states(start, trained, alpha)
         clip.model.load_state_dict(state)
         with complete_folder(folder) as content:
+            write_origin(_averaged(origin, alpha), content)
             if delta:
                 _fill_delta(clip, start, state, delta, content)
                 write_card(content, clip, provenance, kind=f"delta ({delta})", alpha=alpha)
@@ -85,6 +90,13 @@ def export(
     if push_to_hub:
         console.print(f"pushed to {push(out, push_to_hub)}", soft_wrap=True)
     return list(targets)
+
+
+def _averaged(origin: Origin, alpha: float | None) -> Origin:
+    """Return the origin of the average of a tower with its base, `alpha` being the tower's share."""
+    if alpha is None:
+        return origin
+    return origin.model_copy(update={"share": alpha * (1 if origin.share is None else origin.share)})
 
 
 def _targets(out: Path, average: Sequence[float]) -> dict[Path, float | None]:

@@ -7,11 +7,13 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModel
 
+from benchmarks.subject import subject_of
 from diva.data.resolve import open_source
 from diva.data.source import fingerprint
 from diva.errors import InputError, RunError
 from diva.export.command import export
 from diva.export.hub import push_to_hub
+from diva.export.origin import Origin, read_origin
 from diva.towers import load_clip
 from diva.towers.checkpoint import file_sha256
 from tests.export.conftest import FinishedRun
@@ -58,6 +60,21 @@ def test_one_average_takes_the_folder_and_several_take_one_each(finished_run: Fi
     assert "0.25 × trained + 0.75 × base" in card
     assert "This average was not measured" in card
     assert "31.2" not in card
+
+
+def test_the_recipe_and_the_share_travel_with_the_tower(finished_run: FinishedRun, tmp_path: Path) -> None:
+    base = file_sha256(finished_run.base / "open_clip_model.safetensors")
+    export(finished_run.folder, tmp_path / "plain", to="llava")
+    assert read_origin(tmp_path / "plain") == Origin(
+        recipe="tiny", base_sha256=base, trained_sha256=finished_run.sha256
+    )
+    (half,) = export(finished_run.folder, tmp_path / "half", to="open_clip", average=[0.5])
+    assert (read_origin(half).recipe, read_origin(half).share) == ("tiny", 0.5)
+    export(half, tmp_path / "quarter", to="transformers", average=[0.5], base=finished_run.base)
+    origin = read_origin(tmp_path / "quarter")
+    assert (origin.recipe, origin.share, origin.base_sha256) == ("tiny", 0.25, base)
+    assert subject_of(load_clip(str(half))).share == 0.5
+    assert str(tmp_path) not in (half / "provenance.json").read_text()  # which may be published
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bf16"])

@@ -8,18 +8,25 @@ import pytest
 from benchmarks.report.build import build as build_content
 from benchmarks.report.command import run
 from benchmarks.report.sources import read_sources
+from diva.pipeline.manifest import MANIFEST, write_manifest
 from diva.results import Result, write_result
 from tests.benchmarks.report.examples import (
     AFTER,
     BEFORE,
+    HALF,
     OTHER,
+    a_run,
     against,
     compared,
+    mmbench,
     mmvp,
     percent,
     result,
     right_in_each,
+    segmentation,
     write_metrics,
+    write_png,
+    write_visualised,
     zero_shot_set,
     zero_shot_summary,
 )
@@ -45,7 +52,7 @@ def build(tmp_path: Path) -> Build:
 
 @pytest.fixture(scope="session")
 def full_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a report that has every section, of three towers."""
+    """The folder of a report that has every section, of four towers."""
     folder = tmp_path_factory.mktemp("report")
     results = folder / "results"
     pooled, published = mmvp(BEFORE, right_in_each(1)), mmvp(BEFORE, right_in_each(2), "diva-openai")
@@ -64,10 +71,17 @@ def full_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "zero_shot-dtd": against(zero_shot_set(AFTER, "dtd", [0, 1] * 6), dtd),
         "zero_shot": against(summary, mean, compared("average", -1, (-1.75, -0.25), 0.01, 0, 2)),
         "pope": against(result(AFTER, [1, 0] * 4, metrics=unreadable), result(BEFORE, [1, 0] * 4)),
+        "half": against(mmvp(HALF, right_in_each(2)), pooled),
+        "half-zero_shot": against(zero_shot_summary(HALF, 74.5), mean),
+        "mmbench": against(mmbench(AFTER, [1, 0, 1, 1]), mmbench(BEFORE, [1, 0, 0, 1])),
+        "ade20k": against(segmentation(AFTER, 40.5), segmentation(BEFORE, 38.25)),
         "elsewhere": result(OTHER, [1, 0], data=pooled.data),
     }
     for name, each in written.items():
         write_result(each, results / f"{name}.json")
+    write_png(results / "ade20k.sheet.png", "teal", (900, 300))
+    write_visualised(results / "pictures")
+    write_manifest(a_run(), results / MANIFEST)
     (results / "broken.json").write_text('{"schema_version": 1, "bench')
     write_metrics(results / "run" / "metrics.jsonl")
     (results / "run" / "recipe.yaml").write_text("name: diva/openai-vit-l14-224\nseed: 42\n")

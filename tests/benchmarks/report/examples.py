@@ -6,12 +6,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
+from diva.pipeline.manifest import Manifest, StageRecord
 from diva.results import Comparison, DataSource, Item, Metric, Result, Run, Subject
+from diva.visualize.index import INDEX, Drawing, Index, ShownPair, View
 
 PATTERNS = ("Orientation", "Presence", "State", "Quantity", "Position", "Colour", "Structure", "Texts", "Viewpoint")
 BEFORE = Subject(label="before", source="openai-vit-l14-224", architecture="ViT-L-14", sha256="a" * 64)
 AFTER = Subject(
     label="after", source="runs/x/tower", architecture="ViT-L-14", sha256="b" * 64, recipe="diva/openai-vit-l14-224"
+)
+HALF = Subject(
+    label="half", source="averages/0.5", architecture="ViT-L-14", sha256="d" * 64, recipe=AFTER.recipe, share=0.5
 )
 OTHER = Subject(label="other", source="runs/y/tower", architecture="ViT-L-14", sha256="c" * 64)
 
@@ -111,6 +118,39 @@ def zero_shot_summary(subject: Subject, value: float, **changes: Any) -> Result:
     return result(subject, [0], "zero_shot", "average", **(fields | changes))
 
 
+def mmbench(subject: Subject, right: Sequence[float], training: str = "projector + lora") -> Result:
+    """Return an MMBench result: what `right` says of CircularEval, and one category."""
+    share = 100 * sum(right) / len(right)
+    metrics = {"circular": percent(share, len(right)), "circular/category/ocr": percent(share, len(right))}
+    metrics["unread"] = percent(12.5, len(right), higher_is_better=False)
+    source = DataSource(name="MMBench_DEV_EN", path="data/mmbench", fingerprint="5" * 64, items=len(right))
+    protocol = f"letters by rule · llama 6.7B · {training}"
+    return result(subject, right, "mmbench-en-dev", protocol, metrics=metrics, data=source)
+
+
+def segmentation(subject: Subject, value: float) -> Result:
+    """Return a segmentation result of two classes on two images."""
+    metrics = {"mIoU": percent(value, 2), "aAcc": percent(2 * value, 2), "iou/wall": percent(value + 1, 2)}
+    source = DataSource(name="ADE20K", path="data/ade", fingerprint="4" * 64, items=2)
+    return result(subject, [0], "segmentation/ade20k", "linear", metrics=metrics, items=[], data=source)
+
+
+def a_run() -> Manifest:
+    """Return a run of which one stage is done, one failed, and one could not begin."""
+    done = StageRecord(
+        state="done",
+        command=["python", "-m", "diva.cli", "train"],
+        exit_status=0,
+        started=run().started,
+        seconds=75.25,
+        log="runs/x/train/log.txt",
+    )
+    failed = done.model_copy(update={"state": "failed", "exit_status": 2, "reason": "data/MMVP is missing"})
+    blocked = StageRecord(state="blocked", reason="needs mmvp")
+    stages = {"train": done, "mmvp": failed, "visualise": blocked, "report": StageRecord(state="started")}
+    return Manifest(recipe="diva/openai-vit-l14-224", stages=stages)
+
+
 def compared(
     metric: str,
     difference: float,
@@ -132,6 +172,51 @@ def compared(
 
 def against(ours: Result, theirs: Result, *comparisons: Comparison) -> Result:
     return ours.model_copy(update={"baseline": theirs, "comparisons": list(comparisons)})
+
+
+def write_png(path: Path, colour: str, size: tuple[int, int] = (48, 48)) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, colour).save(path)
+    return path
+
+
+def write_visualised(folder: Path, *, drawn: bool = True) -> Path:
+    """Write what `diva visualize` leaves: one pair that training put right."""
+    pictures = {
+        name: write_png(folder / f"{name}.png", colour).name
+        for name, colour in (("1", "red"), ("2", "green"), ("map", "blue"), ("drawn", "grey"))
+    }
+    views = tuple(
+        View(
+            picture=pictures[number],
+            map_before=pictures["map"],
+            map_after=pictures["map"],
+            drawn_before=pictures["drawn"] if drawn else None,
+            drawn_after=pictures["drawn"] if drawn else None,
+        )
+        for number in ("1", "2")
+    )
+    pair = ShownPair(
+        id="1-2",
+        pattern="Orientation",
+        statements=("a dog on the left", "a dog on the right"),
+        before=((0.25, 0.2), (0.21, 0.2)),
+        after=((0.26, 0.19), (0.18, 0.23)),
+        right_before=False,
+        right_after=True,
+        views=(views[0], views[1]),
+    )
+    index = Index(
+        before="before",
+        before_sha256="a" * 64,
+        after="after",
+        after_sha256="b" * 64,
+        explained=0.4375,
+        drawing=Drawing(recipe="diva/x", teacher="sd", steps=30, guidance=1, seed=0) if drawn else None,
+        pairs=[pair],
+    )
+    (folder / INDEX).write_text(index.model_dump_json())
+    return folder / INDEX
 
 
 def write_metrics(path: Path, lines: int = 6) -> Path:

@@ -22,6 +22,10 @@ def of_sections(content: Json) -> dict[str, list[float]]:
             *(x for each in zero_shot["kept"] for x in (each["margin"], *of_difference(each["difference"]))),
             *of_rows(zero_shot["sets"] + zero_shot["averages"]),
         ],
+        "trade-off": [x for each in content["trade_offs"] for point in each["points"] for x in of_point(point)],
+        "llava": [x for each in content["llava"] for x in of_rows(each["rows"] + each["details"])],
+        "segmentation": [x for each in content["segmentation"] for x in of_rows(each["rows"] + each["details"])],
+        "qualitative": [x for each in content["qualitative"] for x in of_examples(each)],
         "training": [x for each in content["training"] for x in (each["images_per_second"], each["memory_gib"])],
     }
     tables = {f"table-{number}": [*of_rows(each["rows"])] for number, each in enumerate(content["tables"], start=1)}
@@ -53,6 +57,21 @@ def of_patterns(patterns: Json) -> Iterator[float]:
             yield from (pair["baseline"], pair["tower"])
             for margin in pair["margins"]:
                 yield from (margin["baseline"], margin["tower"])
+
+
+def of_point(point: Json) -> Iterator[float]:
+    yield point["share"]
+    for score in (point["zero_shot"], point["mmvp"]):
+        yield score["value"]
+        yield from score["interval"] or ()
+
+
+def of_examples(seen: Json) -> Iterator[float]:
+    yield 100 * seen["explained"]
+    for example in seen["examples"]:
+        for before, after in zip(example["before"], example["after"], strict=True):
+            for image in (0, 1):
+                yield from (before[image], after[image])
 
 
 def of_split(effects: Json | None) -> Iterator[float]:

@@ -1,0 +1,59 @@
+"""A recipe from training to the report."""
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from diva.cli.options import Overrides
+from diva.errors import InputError, did_you_mean
+
+app = typer.Typer()
+
+
+@app.command()
+def run(
+    recipe: Annotated[str, typer.Argument(help="packaged recipe such as diva/openai-vit-l14-224, or a YAML file")],
+    overrides: Overrides = None,
+    out: Annotated[Path | None, typer.Option(help="folder of the run; runs/NAME unless given")] = None,
+    only: Annotated[str | None, typer.Option(help="run these stages alone (comma-separated)")] = None,
+    start: Annotated[str | None, typer.Option("--from", help="run this stage and those behind it")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be run and which data lack")] = False,
+) -> None:
+    """Do every stage of a recipe that is not done yet, and report."""
+    from diva.pipeline.run import run
+
+    stages = [name.strip() for name in only.split(",")] if only else []
+    run(recipe, overrides or (), out, only=stages, first=start, dry_run=dry_run, check=check_words)
+
+
+def check_words(words: Sequence[str]) -> None:
+    """Check that `diva WORDS` would be understood, without running it.
+
+    Raises:
+        InputError: there is no such verb, option or argument.
+    """
+    from typer.exceptions import TyperException
+
+    command, rest = _root(), list(words)
+    while hasattr(command, "commands"):
+        if not rest:
+            raise InputError(f"'{command.name}': a verb is missing; {did_you_mean('', command.commands)}")
+        if rest[0] not in command.commands:
+            raise InputError(f"no such verb '{rest[0]}'; {did_you_mean(rest[0], command.commands)}")
+        command, rest = command.commands[rest[0]], rest[1:]
+    try:
+        command.make_context("diva", rest)
+    except TyperException as error:
+        raise InputError(f"'{command.name}': {error}") from error
+
+
+@cache
+def _root() -> Any:
+    import typer.main
+
+    from diva.cli import app as root
+
+    return typer.main.get_command(root)

@@ -1,0 +1,80 @@
+"""`manifest.json`: what a run did, stage by stage. Torch-free and doit-free, so that the report can read it."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from diva.atomic import replacing
+from diva.errors import InputError
+
+MANIFEST: Final = "manifest.json"
+SCHEMA: Final = 1
+REPORT: Final = "report"  # the stage that every run ends with
+
+State = Literal["waiting", "started", "done", "failed", "blocked"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+
+
+class StageRecord(_Part):
+    """One stage, as it was last run.
+
+    Attributes:
+        state: "started" stands for an interrupted stage too; "blocked" for one that lacks what others make.
+        reason: why it is not done, in a sentence; empty where it is.
+        command: the words that started its process.
+        exit_status: of the process; null where none has ended.
+        seconds: wall time of the process.
+        log: file with everything that the process printed.
+        data: fingerprints of the data that it read, by their names in the recipe.
+        versions: of the packages in use.
+        proof: doit's bookkeeping: what the stage was made from (modification time, size and MD5 of each file).
+    """
+
+    state: State = "waiting"
+    reason: str = ""
+    command: list[str] = []
+    exit_status: int | None = None
+    started: datetime | None = None
+    seconds: float | None = None
+    log: str = ""
+    data: dict[str, str | None] = {}
+    versions: dict[str, str] = {}
+    proof: dict[str, Any] = {}
+
+
+class Manifest(_Part):
+    """A run: its recipe, the overrides of the command line, and its stages in the order of the plan."""
+
+    schema_version: Literal[1] = SCHEMA
+    recipe: str
+    overrides: list[str] = []
+    stages: dict[str, StageRecord] = {}
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read a run's manifest.
+
+    Raises:
+        InputError: the file cannot be read, or is no manifest of this version.
+    """
+    try:
+        return Manifest.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise InputError(
+            f"{path}: is no manifest of schema {SCHEMA}; remove it, and `diva run` does every stage again"
+        ) from error
+
+
+def write_manifest(manifest: Manifest, path: Path) -> None:
+    """Write `manifest` to `path`; an existing file is replaced only by a complete one.
+
+    Raises:
+        RunError: the place cannot be written to.
+    """
+    with replacing(path) as temporary:
+        temporary.write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,185 @@
+"""From a recipe's `pipeline` to the commands that are run."""
+
+import hashlib
+import shlex
+import string
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+from diva.errors import InputError, did_you_mean
+from diva.pipeline.manifest import REPORT
+from diva.recipes import Recipe
+from diva.recipes.pipeline import PipelineSection, PipelineStage
+
+TRAINING = "training.yaml"  # the recipe without its pipeline, for `diva train`
+OWN = ("out", "recipe", "device", "each")
+
+
+@dataclass(frozen=True)
+class Step:
+    """A stage, or one of those that its `each` makes of it.
+
+    Attributes:
+        name: of the step; `stage`: its name in the recipe.
+        words: the `diva` command; `launcher`: what starts it, empty for this Python.
+        folder: of its own, which holds its log and whatever it makes.
+        makes: the files that it leaves when it is done.
+        needs: the files that other steps make for it.
+        data: the places that it reads, by their names in the recipe.
+        facts: whatever else its outcome depends on.
+    """
+
+    name: str
+    stage: str
+    words: tuple[str, ...]
+    launcher: tuple[str, ...]
+    folder: Path
+    makes: tuple[Path, ...]
+    needs: tuple[Path, ...]
+    data: Mapping[str, str]
+    facts: Mapping[str, str]
+
+    @property
+    def log(self) -> Path:
+        """Where everything goes that its process prints."""
+        return self.folder / "log.txt"
+
+
+def plan(recipe: Recipe, out: Path) -> list[Step]:
+    """Return the recipe's steps in its own order, save that each stands behind those that it needs.
+
+    Args:
+        recipe: with a pipeline.
+        out: the folder of the run; each step has one in it.
+
+    Raises:
+        InputError: there is no pipeline, a command names something that is neither a stage nor data, two things
+            share a name, or stages need each other in a circle.
+    """
+    pipeline = recipe.pipeline
+    if pipeline is None:
+        raise InputError(f"pipeline: recipe '{recipe.name}' names no stages; see docs/run.md, or use `diva train`")
+    names = [*OWN, REPORT, *pipeline.stages, *pipeline.data]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InputError(f"pipeline: '{twice[0]}' means two things; give that stage or those data another name")
+    training = hashlib.sha256(training_recipe(recipe).model_dump_json().encode()).hexdigest()
+    return _in_order(
+        [
+            _step(pipeline, name, each, out, training)
+            for name, stage in pipeline.stages.items()
+            for each in stage.each or ("",)
+        ]
+    )
+
+
+def report_step(pipeline: PipelineSection, out: Path, facts: Mapping[str, str]) -> Step:
+    """Return the step that every run ends with; `facts` say how each of the others stands."""
+    folder = out / REPORT
+    published = ("--published",) if pipeline.published else ()
+    return Step(
+        name=REPORT,
+        stage=REPORT,
+        words=("report", str(out), "--out", str(folder), *published),
+        launcher=(),
+        folder=folder,
+        makes=(folder / "report.html", folder / "report.json"),
+        needs=(),
+        data={},
+        facts=facts,
+    )
+
+
+def training_recipe(recipe: Recipe) -> Recipe:
+    """Return what `diva train` is given: the stages around it are none of its business."""
+    return recipe.model_copy(update={"pipeline": None})
+
+
+def _in_order(steps: Sequence[Step]) -> list[Step]:
+    makers = {path: number for number, step in enumerate(steps) for path in step.makes}
+    sorter = TopologicalSorter({number: {makers[path] for path in step.needs} for number, step in enumerate(steps)})
+    try:
+        sorter.prepare()
+    except CycleError as error:
+        circle = " → ".join(steps[number].name for number in reversed(error.args[1]))
+        raise InputError(f"pipeline: {circle}: each of these stages needs the next; break the circle") from error
+    ordered, ready = [], set[int]()
+    while sorter.is_active():
+        ready.update(sorter.get_ready())
+        first = min(ready)
+        ready.remove(first)
+        sorter.done(first)
+        ordered.append(steps[first])
+    return ordered
+
+
+def _step(pipeline: PipelineSection, name: str, each: str, out: Path, training: str) -> Step:
+    stage, folder = pipeline.stages[name], out / _title(name, each)
+    # a stage that has several steps is the one for the same item
+    others = {
+        other: _title(other, each if each in its.each else "")
+        for other, its in pipeline.stages.items()
+        if other != name and (not its.each or each in its.each)
+    }
+    own = {"out": str(folder), "recipe": str(out / TRAINING), "device": pipeline.device}
+    places = {data: place.path for data, place in pipeline.data.items()}
+    values = own | ({"each": each} if each else {}) | {other: str(out / title) for other, title in others.items()}
+    words, used = _fill(stage.command, values | places, f"pipeline.stages.{name}.command")
+    unknown = sorted(set(stage.reads) - places.keys())
+    if unknown:
+        hint = did_you_mean(unknown[0], places)
+        raise InputError(f"pipeline.stages.{name}.reads: there are no data called '{unknown[0]}'; {hint}")
+    made = [_made(pipeline.stages[other], out / title, each) for other, title in others.items() if other in used]
+    launcher = pipeline.launcher if stage.launcher is None else stage.launcher
+    return Step(
+        name=folder.name,
+        stage=name,
+        words=tuple(words),
+        launcher=tuple(shlex.split(launcher)),
+        folder=folder,
+        makes=_made(stage, folder, each),
+        needs=tuple(path for paths in made for path in paths),
+        data={data: place for data, place in places.items() if place and (data in used or data in stage.reads)},
+        facts={"recipe": training} if "recipe" in used else {},
+    )
+
+
+def _title(stage: str, each: str) -> str:
+    return f"{stage}-{each}" if each else stage
+
+
+def _made(stage: PipelineStage, folder: Path, each: str) -> tuple[Path, ...]:
+    return tuple(folder / file.replace("{each}", each) for file in stage.makes)
+
+
+def _fill(text: str, values: Mapping[str, str | None], where: str) -> tuple[list[str], set[str]]:
+    """Return the words of `text` with the names in braces replaced, and these names.
+
+    A word with a name that stands for None is left out, with the option before it.
+    """
+    words: list[str] = []
+    used: set[str] = set()
+    for word, names in _words(text, where):
+        unknown = sorted(names - values.keys())
+        if unknown:
+            hint = did_you_mean(unknown[0], values)
+            raise InputError(f"{where}: '{{{unknown[0]}}}' is neither a stage nor data; {hint}")
+        used |= names
+        if all(values[name] is not None for name in names):
+            words.append(word.format_map(values))
+        elif words and words[-1].startswith("--"):
+            words.pop()
+    return words, used
+
+
+def _words(text: str, where: str) -> list[tuple[str, set[str]]]:
+    """Split `text` as a shell does; return each word with the names in its braces."""
+    try:
+        return [
+            (word, {name for _, name, _, _ in string.Formatter().parse(word) if name is not None})
+            for word in shlex.split(text)
+        ]
+    except ValueError as error:  # a quote or a brace that is not closed
+        raise InputError(f"{where}: cannot be read ({error}); mend its quotes and braces") from error

@@ -1,0 +1,135 @@
+"""`diva run`: every stage of a recipe that is not done yet, and the report."""
+
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from types import FrameType
+
+import yaml
+from doit.control import TaskControl
+from doit.runner import Runner
+from rich.console import Console
+from rich.text import Text
+
+from diva.atomic import replacing
+from diva.errors import InputError, RunError
+from diva.pipeline.dry_run import print_plan
+from diva.pipeline.execute import execute
+from diva.pipeline.ledger import Ledger
+from diva.pipeline.lock import locked
+from diva.pipeline.manifest import MANIFEST, REPORT
+from diva.pipeline.plan import TRAINING, Step, plan, report_step, training_recipe
+from diva.pipeline.reporter import Reporter
+from diva.pipeline.select import select
+from diva.pipeline.tasks import task_of
+from diva.recipes import Recipe, load_recipe
+from diva.recipes.pipeline import PipelineSection
+
+
+def run(
+    name: str,
+    overrides: Sequence[str],
+    out: Path | None,
+    *,
+    only: Sequence[str] = (),
+    first: str | None = None,
+    dry_run: bool = False,
+    check: Callable[[Sequence[str]], None],
+) -> None:
+    """Run the stages of the recipe `name` in the folder `out`, those that are done excepted, and then the report.
+
+    A stage that fails does not keep those from running that do not need it. The folder's `manifest.json` says what
+    was run; a run that was interrupted goes on where it stopped.
+
+    Args:
+        out: `runs/NAME` unless given.
+        only: run these stages alone.
+        first: run this stage and those behind it in the recipe.
+        dry_run: only print what would be run.
+        check: raises `InputError` for the words of a `diva` command that would not be understood.
+
+    Raises:
+        InputError: the recipe or a command in it cannot be used, or another run is at work in the folder; nothing
+            has been run then.
+        RunError: a stage is not done; the report names it.
+    """
+    recipe = load_recipe(name, overrides)
+    folder = out or Path("runs") / recipe.name
+    steps = plan(recipe, folder)
+    chosen = select(steps, only, first)
+    for step in steps:
+        _check(step, check)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--out: {folder} is a file; give the run's folder")
+    assert recipe.pipeline is not None  # plan has seen to it
+    ledger = Ledger(folder / MANIFEST, recipe.name, overrides, [*(step.name for step in steps), REPORT])
+    if dry_run:
+        print_plan(chosen, recipe.pipeline.data, ledger, Console())
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder) as lock, _stopping_on_sigterm():
+        _write_training(recipe, folder / TRAINING)
+        failed = _run(chosen, recipe.pipeline, folder, ledger, lock)
+    if failed:
+        raise RunError(
+            f"{folder}: not done: {', '.join(failed)}; {folder / MANIFEST} and the report say why, and the same"
+            " command goes on from here"
+        )
+
+
+def _run(steps: Sequence[Step], pipeline: PipelineSection, folder: Path, ledger: Ledger, lock: int) -> list[str]:
+    """Run the steps and the report; return the names of those that failed."""
+    console = Console()
+    stages = _doit(steps, pipeline, ledger, lock, console)
+    facts = {
+        name: f"{record.state} {record.reason} {record.started}"
+        for name, record in ledger.manifest.stages.items()
+        if name != REPORT
+    }
+    report = _doit([report_step(pipeline, folder, facts)], pipeline, ledger, lock, console)
+    if not (stages.ran or stages.failed or report.ran or report.failed):
+        console.print(Text(f"Nothing was run: all {len(stages.kept)} stages and the report are unchanged."))
+    console.print(Text(f"The report is {folder / REPORT / 'report.html'}."), soft_wrap=True)
+    return stages.failed + report.failed
+
+
+def _doit(
+    steps: Sequence[Step], pipeline: PipelineSection, ledger: Ledger, lock: int, console: Console
+) -> Reporter:
+    """Let doit run the steps in the order in which they need each other."""
+    reporter = Reporter(ledger, steps, console)
+    control = TaskControl(
+        [task_of(step, pipeline.data, partial(execute, ledger=ledger, lock=lock)) for step in steps]
+    )
+    control.process(None)
+    Runner(ledger.dependency(), reporter, continue_=True).run_all(control.task_dispatcher())
+    return reporter
+
+
+def _check(step: Step, check: Callable[[Sequence[str]], None]) -> None:
+    try:
+        check(step.words)
+    except InputError as error:
+        raise InputError(f"pipeline.stages.{step.stage}.command: {error}") from error
+
+
+def _write_training(recipe: Recipe, path: Path) -> None:
+    fields = training_recipe(recipe).model_dump(mode="json")
+    with replacing(path) as temporary:
+        temporary.write_text(yaml.safe_dump(fields, sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+@contextmanager
+def _stopping_on_sigterm() -> Iterator[None]:
+    """Let SIGTERM (a cluster that wants its node back) end the stage in progress before this process."""
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

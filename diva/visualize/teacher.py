@@ -1,0 +1,84 @@
+"""What a tower tells the teacher: the image that the teacher draws under the tower's condition alone."""
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from diva.condition import Condition, build_condition
+from diva.denoisers import load_denoiser
+from diva.denoisers.sampling import latent_shape, require_sampling, sample_images
+from diva.errors import InputError
+from diva.recipes import Recipe, load_recipe
+from diva.towers import Tower
+from diva.towers.tower import TowerTokens
+
+RECIPE, PROJECTION, DENOISER = "recipe.yaml", "projection.safetensors", "denoiser"
+
+
+class Teacher:
+    """The denoiser and the trained condition of a run.
+
+    Attributes:
+        recipe: of the run.
+        path: the denoiser's folder.
+    """
+
+    def __init__(self, run: Path, tower: Tower, device: torch.device) -> None:
+        """Load what the run in the folder `run` trained around `tower`.
+
+        Raises:
+            InputError: the folder holds no finished run, its denoiser cannot draw, or nothing of it fits `tower`.
+        """
+        if not (run / RECIPE).is_file():
+            raise InputError(f"--run: {run} has no {RECIPE}; give the folder of a finished `diva train`")
+        self.recipe: Recipe = load_recipe(str(run / RECIPE))
+        section = self.recipe.denoiser
+        if (run / DENOISER).is_dir():  # one that the run itself trained
+            section = section.model_copy(update={"path": str(run / DENOISER)})
+        self.path = section.path
+        dtype = getattr(torch, self.recipe.training.frozen_dtype)
+        loaded = load_denoiser(section, dtype=dtype, device=device)
+        self._condition = build_condition(self.recipe.condition, tower, loaded)
+        _fill(self._condition, run / PROJECTION)
+        self._condition.requires_grad_(False).eval().to(device)
+        self._denoiser = require_sampling(loaded)
+        self._device = device
+
+    @torch.no_grad()
+    def draw(self, tokens: TowerTokens, *, steps: int, guidance: float, seed: int) -> Tensor:
+        """Draw an image [B, 3, S, S] in 0..1 for each of B images' `tokens`, S being the training images' side.
+
+        Everything random is drawn from `seed` alone, so two towers' tokens of the same images meet the same noise
+        and, where the condition draws patches, the same places.
+        """
+        generators = [torch.Generator().manual_seed(seed + number) for number in range(len(tokens.pooled))]
+        drawn = torch.stack([self._condition.draw(1, generator) for generator in generators], dim=1)
+        shape = latent_shape(self._denoiser, self.recipe.data.image_size)
+        noise = torch.stack([torch.randn(shape, generator=generator) for generator in generators])
+        context = self._condition(tokens, drawn.to(self._device))
+        images = [
+            sample_images(
+                self._denoiser,
+                context.take(torch.tensor([number], device=self._device)),
+                self._condition.empty,
+                noise[number : number + 1].to(self._device),
+                steps=steps,
+                guidance=guidance,
+            )
+            for number in range(len(noise))
+        ]
+        return torch.cat(images)
+
+
+def _fill(condition: Condition, path: Path) -> None:
+    if not condition.state_dict():
+        return  # nothing of it is trained
+    try:
+        condition.load_state_dict(load_file(path))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise InputError(
+            f"--run: {path} is not of this recipe's condition or is missing; finish the run"
+        ) from error

@@ -1,0 +1,90 @@
+"""A run that is killed in the middle of a stage, with everything that it started, and then goes on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from diva.pipeline.manifest import MANIFEST, read_manifest
+from tests.fixtures.images import write_shards
+from tests.fixtures.mmvp import write_mmvp_folder
+from tests.fixtures.recipes import write_recipe_file
+from tests.pipeline.conftest import stage
+
+STEPS = 40
+
+
+def write_whole_run(folder: Path, tower: Path, teacher: Path) -> Path:
+    """Write a recipe that measures a tower, trains it and measures it again."""
+    shards = write_shards(folder / "shards", n_shards=2, per_shard=8, side=40)
+    pipeline = {
+        "data": {
+            "base": {"path": str(tower)},
+            "teacher": {"path": str(teacher)},
+            "images": {"path": f"{shards}/{{00000..00001}}.tar"},
+            "pairs": {"path": str(write_mmvp_folder(folder / "mmvp", 1))},
+        },
+        "stages": {
+            "before": stage("bench mmvp --tower {base} --data {pairs} --out {out}/result.json"),
+            "train": stage(
+                "train {recipe} --out {out} --resume",
+                "tower/open_clip_model.safetensors",
+                reads=["base", "teacher", "images"],
+            ),
+            "mmvp": stage(
+                "bench mmvp --tower {train}/tower --against {base} --data {pairs} --out {out}/result.json"
+            ),
+        },
+    }
+    return write_recipe_file(
+        folder / "tiny.yaml",
+        tower=tower,
+        teacher=teacher,
+        source=f"{shards}/{{00000..00001}}.tar",
+        stages=[{"steps": STEPS, "optimizer": {"type": "adamw", "lr": 1e-3}}],
+        pipeline=pipeline,
+    )
+
+
+def start(recipe: Path, out: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "diva.cli", "run", str(recipe), "--out", str(out)]
+    return subprocess.Popen(
+        command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    )
+
+
+def test_a_killed_run_goes_on_without_doing_a_finished_stage_again(
+    tmp_path: Path, tower_folder: Path, teacher_folder: Path
+) -> None:
+    recipe, out = write_whole_run(tmp_path, tower_folder, teacher_folder), tmp_path / "out"
+    first = start(recipe, out)
+    while not list((out / "train").glob("checkpoints/step-*")):
+        assert first.poll() is None, first.communicate()
+        time.sleep(0.05)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.wait()
+    killed = read_manifest(out / MANIFEST).stages
+    assert (killed["before"].state, killed["train"].state, killed["mmvp"].state) == ("done", "started", "waiting")
+    assert not (out / "train" / "tower").exists()
+
+    second = start(recipe, out)
+    printed, complaint = second.communicate()
+    assert second.returncode == 0, complaint
+    finished = read_manifest(out / MANIFEST).stages
+    assert {record.state for record in finished.values()} == {"done"}
+    assert finished["before"] == killed["before"]
+    assert f"before: unchanged, {out}/before is kept" in printed
+    steps = [json.loads(line)["step"] for line in (out / "train" / "metrics.jsonl").read_text().splitlines()]
+    assert steps == list(range(1, STEPS + 1))
+    content = json.loads((out / "report" / "report.json").read_text())
+    assert content["runs"][0]["missing"] == []
+    assert [tower["recipe"] for tower in content["towers"]] == [None, "tiny"]
+
+    third = start(recipe, out)
+    printed, complaint = third.communicate()
+    assert (third.returncode, complaint) == (0, "")
+    assert "Nothing was run: all 3 stages and the report are unchanged." in printed
+    assert read_manifest(out / MANIFEST).stages == finished
