@@ -1,0 +1,120 @@
+"""LLaVA on another tower."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from diva.cli.options import Checkpoint, Device, Overrides
+
+LanguageModel = Annotated[
+    Path | None, typer.Option(help="language model of an original folder that holds a projector or adapters alone")
+]
+
+app = typer.Typer(no_args_is_help=True, help="LLaVA on another tower: swap it in, train again, measure.")
+
+
+@app.command("swap")
+def swap(
+    model: Annotated[
+        Path, typer.Argument(help="LLaVA-1.5 folder (transformers' or the original format), or a language model's")
+    ],
+    tower: Annotated[str, typer.Option(help="zoo name, open_clip architecture or folder, or any tower file")],
+    out: Annotated[Path, typer.Option(help="folder of the LLaVA to write, in transformers' format")],
+    checkpoint: Checkpoint = None,
+    language_model: LanguageModel = None,
+    fresh_projector: Annotated[
+        bool, typer.Option("--fresh-projector", help="start the projector anew even where it would fit")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="of a fresh projector")] = 0,
+) -> None:
+    """Put another tower into a LLaVA."""
+    from downstream.llava.swap import swap as run
+
+    run(
+        model,
+        tower,
+        out,
+        checkpoint=checkpoint,
+        language_model=language_model,
+        fresh_projector=fresh_projector,
+        seed=seed,
+    )
+
+
+@app.command("train")
+def train(
+    recipe: Annotated[str, typer.Argument(help="packaged recipe such as llava-1.5-7b-stage1, or a YAML file")],
+    overrides: Overrides = None,
+    out: Annotated[Path | None, typer.Option(help="folder of the LLaVA to write; runs/NAME unless given")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="go on from the newest complete checkpoint")] = False,
+) -> None:
+    """Train one stage of LLaVA-1.5: the projector, or projector and language model."""
+    from downstream.llava.recipe import load_llava_recipe
+
+    resolved = load_llava_recipe(recipe, overrides or ())
+    from downstream.llava.train import train as run
+
+    run(resolved, out or Path("runs") / resolved.name, resume=resume)
+
+
+@app.command("convert")
+def convert(
+    model: Annotated[Path, typer.Argument(help="LLaVA-1.5 folder in either format")],
+    to: Annotated[str, typer.Option(help="transformers or original")],
+    out: Annotated[Path, typer.Option(help="folder to write")],
+    language_model: LanguageModel = None,
+) -> None:
+    """Write a LLaVA in the other format, with the same tower and weights."""
+    from downstream.llava.convert import convert as run
+
+    run(model, out, to=to, language_model=language_model)
+
+
+@app.command("miniature")
+def miniature(
+    conversations: Annotated[list[Path], typer.Argument(help="LLaVA conversation files whose language it learns")],
+    out: Annotated[Path, typer.Option(help="folder of the language model")],
+    seed: Annotated[int, typer.Option(help="of its random weights")] = 0,
+) -> None:
+    """Make a tiny language model on a CPU, in place of Vicuna, to try the pipeline with."""
+    from downstream.llava.miniature import write_miniature
+
+    write_miniature(conversations, out, seed=seed)
+
+
+@app.command("eval")
+def evaluate(
+    model: Annotated[
+        Path, typer.Argument(help="LLaVA folder in transformers' format, as diva llava swap writes it")
+    ],
+    data: Annotated[Path, typer.Option(help="folder that holds a folder for each benchmark")],
+    out: Annotated[Path, typer.Option(help="folder for the result files and the answers")],
+    against: Annotated[Path | None, typer.Option(help="baseline LLaVA folder, asked the same questions")] = None,
+    benchmarks: Annotated[str | None, typer.Option(help="comma-separated names; six unless given")] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="ask this many questions, or pairs, of each, as a trial")
+    ] = None,
+    batch: Annotated[int, typer.Option(help="questions answered at once")] = 16,
+    device: Device = "cpu",
+    judge_url: Annotated[
+        str | None,
+        typer.Option(help="chat-completions endpoint that reviews open answers; OPENAI_API_KEY is its key"),
+    ] = None,
+    judge_model: Annotated[str | None, typer.Option(help="the judge's name there")] = None,
+) -> None:
+    """Measure it on MMBench, MMVP, POPE and LLaVA-Bench."""
+    from downstream.llava.evaluation.command import run
+
+    run(
+        model,
+        data=data,
+        out=out,
+        baseline=against,
+        benchmarks=benchmarks.split(",") if benchmarks else (),
+        first=limit,
+        batch=batch,
+        device=device,
+        judge_url=judge_url,
+        judge_model=judge_model,
+    )

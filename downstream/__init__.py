@@ -1,0 +1,1 @@
+"""What is built on a tower: one package a pipeline."""

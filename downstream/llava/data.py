@@ -1,0 +1,121 @@
+"""Conversations and their images as batches of tensors."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import Dataset
+from transformers import LlavaProcessor
+
+from diva.errors import InputError, RunError
+from downstream.llava.conversation import Conversations, pieces
+from downstream.llava.encode import IGNORED, encode
+from downstream.llava.recipe import DataSection
+
+Sample = dict[str, Any]
+
+
+class ConversationData(Dataset[Sample]):
+    """One stage's conversations, each with its token numbers, labels and padded, normalised image.
+
+    Attributes:
+        lengths: about how long each prompt is: its words, and its image's tokens.
+    """
+
+    def __init__(self, section: DataSection, processor: LlavaProcessor, *, image_tokens: int, seed: int) -> None:
+        """Open the conversation file.
+
+        Args:
+            image_tokens: tokens that an image becomes.
+            seed: of the order in which `shuffle_images` deals out the images.
+
+        Raises:
+            InputError: the file or a record of it cannot be used, or the first image is not where it should be.
+        """
+        self._section, self._processor, self._image_tokens = section, processor, image_tokens
+        self._records = Conversations(Path(section.conversations))
+        names = [(index, record.image) for index, record in enumerate(self._records) if record.image is not None]
+        self._images = dict(_dealt(names, seed) if section.shuffle_images else names)
+        self.lengths = [
+            words + (image_tokens if index in self._images else 0)
+            for index, words in enumerate(self._records.words)
+        ]
+        first = next((Path(section.images) / name for name in self._images.values()), None)
+        if first is not None and not first.is_file():
+            raise InputError(
+                f"{first}: no such image; data.images names the folder that the records' paths start from"
+            )
+
+    def __len__(self) -> int:
+        """Return the number of conversations."""
+        return len(self._records)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Return `input_ids` and `labels` [L] int64, and `pixel_values` [3, H, W] where there is an image.
+
+        Raises:
+            RunError: the image cannot be read.
+        """
+        record, tokenizer = self._records[index], self._processor.tokenizer
+        encoded = encode(
+            pieces(record, self._section.template, tokenizer.eos_token),
+            tokenizer,
+            image_tokens=self._image_tokens,
+            max_length=self._section.max_length,
+        )
+        sample: Sample = {name: torch.tensor(values) for name, values in encoded._asdict().items()}
+        if index in self._images:
+            image = _open(Path(self._section.images) / self._images[index], record.name)
+            sample["pixel_values"] = self._processor.image_processor(image, return_tensors="pt").pixel_values[0]
+        return sample
+
+
+class Collator:
+    """Puts samples into a batch, padded on the right.
+
+    A batch without any image gets a black one, read by tokens behind the end of its first prompt that nothing
+    attends to: the projector is then part of every step on every process, as distributed training needs, and its
+    gradient is zero.
+    """
+
+    def __init__(self, *, pad: int, image: int, image_tokens: int, side: int) -> None:
+        """Take the numbers of the padding and image tokens, and the size of an image in tokens and pixels."""
+        self._pad, self._image, self._image_tokens, self._side = pad, image, image_tokens, side
+
+    def __call__(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
+        """Return `input_ids`, `labels`, `attention_mask` [B, L] and `pixel_values` [images, 3, H, W]."""
+        ids = [sample["input_ids"] for sample in samples]
+        masks = [torch.ones_like(numbers) for numbers in ids]
+        pixels = [sample["pixel_values"] for sample in samples if "pixel_values" in sample]
+        if not pixels:
+            pixels = [torch.zeros(3, self._side, self._side)]
+            ids[0] = torch.cat([ids[0], torch.full((self._image_tokens,), self._image)])
+        labels = [sample["labels"] for sample in samples]
+        padded = {
+            "input_ids": pad_sequence(ids, batch_first=True, padding_value=self._pad),
+            "labels": pad_sequence(labels, batch_first=True, padding_value=IGNORED),
+            "attention_mask": pad_sequence(masks, batch_first=True),
+        }
+        length = padded["input_ids"].shape[1]
+        for name, filler in (("labels", IGNORED), ("attention_mask", 0)):
+            padded[name] = torch.nn.functional.pad(padded[name], (0, length - padded[name].shape[1]), value=filler)
+        return padded | {"pixel_values": torch.stack(pixels)}
+
+
+def _dealt(names: Sequence[tuple[int, str]], seed: int) -> list[tuple[int, str]]:
+    """Give every record the image of another one."""
+    order = torch.randperm(len(names), generator=torch.Generator().manual_seed(seed)).tolist()
+    following = order[1:] + order[:1]
+    return [(names[here][0], names[there][1]) for here, there in zip(order, following, strict=True)]
+
+
+def _open(path: Path, record: str) -> Image.Image:
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise RunError(f"{path}: the image of record '{record}' cannot be read; fetch it again") from error

@@ -1,0 +1,56 @@
+"""From a prompt in parts to token numbers and labels."""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from transformers import PreTrainedTokenizerBase
+
+from diva.errors import InputError
+from downstream.llava.conversation import IMAGE, Piece
+
+IGNORED: Final = -100  # cross-entropy skips these labels
+
+
+class Encoded(NamedTuple):
+    """One conversation as numbers.
+
+    Attributes:
+        input_ids: with one number for every token that the image becomes.
+        labels: the number itself where an answer stands, `IGNORED` elsewhere.
+    """
+
+    input_ids: list[int]
+    labels: list[int]
+
+
+def encode(
+    parts: Sequence[Piece], tokenizer: PreTrainedTokenizerBase, *, image_tokens: int, max_length: int
+) -> Encoded:
+    """Tokenize a prompt and mark what the loss is on: answers with the space before and the end after them.
+
+    Args:
+        tokenizer: a fast one, which knows `<image>`; its own first token, if it has one, is put in front.
+        image_tokens: tokens that an image becomes.
+        max_length: longer prompts are cut at the end, after the image has been counted in full, as LLaVA does.
+
+    Raises:
+        InputError: the cut would go through the image.
+    """
+    text, answers = "", []
+    for part in parts:
+        if part.trained:
+            answers.append((len(text), len(text) + len(part.text)))
+        text += part.text
+    image = tokenizer.convert_tokens_to_ids(IMAGE)
+    encoded = tokenizer(text, return_offsets_mapping=True)
+    ids: list[int] = []
+    labels: list[int] = []
+    for token, (start, end) in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True):
+        copies = image_tokens if token == image else 1
+        if token == image and len(ids) + copies > max_length:
+            raise InputError(f"data.max_length: {max_length} tokens cut through the image; allow more")
+        # a token that the tokenizer adds by itself covers no text, and is never an answer
+        trained = end > start and any(first <= start and end <= last for first, last in answers)
+        ids += [token] * copies
+        labels += [token if trained else IGNORED] * copies
+    return Encoded(ids[:max_length], labels[:max_length])

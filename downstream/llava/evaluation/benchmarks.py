@@ -1,0 +1,154 @@
+"""The benchmarks that a LLaVA is measured on, by name."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.comparison import compare
+from diva.errors import InputError, did_you_mean
+from diva.results import Comparison, Result
+from downstream.llava.evaluation import llava_bench, mmbench, mmvp, pope
+from downstream.llava.evaluation.scored import Answered, Scored
+from downstream.llava.tasks import llava_bench as llava_bench_task
+from downstream.llava.tasks import mmbench as mmbench_task
+from downstream.llava.tasks import mmvp as mmvp_task
+from downstream.llava.tasks import pope as pope_task
+from downstream.llava.tasks.source import Document
+
+LLAVA_BENCH = "llava-bench-wild"
+LETTERS = "letters by rule"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Questions:
+    """A benchmark's questions as they lie on the disk.
+
+    Attributes:
+        name: of the data, for result files.
+        path: the file or folder.
+        files: what the questions are made of, beside their pictures.
+        documents: every question that is to be asked.
+        reading: how the answers are read, for the protocol.
+    """
+
+    name: str
+    path: Path
+    files: Sequence[Path]
+    documents: Sequence[Document]
+    reading: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Benchmark:
+    """One benchmark.
+
+    Attributes:
+        task: its lm-eval task.
+        read: data folder, number of questions or None → its questions.
+        score: answers → figures; None where only a judge can tell.
+        compare: result, baseline → comparisons, the headline's first.
+        submitted: whether the right answers are a server's secret.
+    """
+
+    name: str
+    task: str
+    read: Callable[[Path, int | None], Questions]
+    score: Callable[[Sequence[Answered]], Scored] | None
+    compare: Callable[[Result, Result], list[Comparison]]
+    submitted: bool = False
+
+
+def find_benchmarks(names: Sequence[str]) -> list[Benchmark]:
+    """Return the benchmarks of these names.
+
+    Raises:
+        InputError: a name is unknown or comes twice.
+    """
+    for name in names:
+        if name not in BENCHMARKS:
+            raise InputError(f"--benchmarks: '{name}' is unknown; {did_you_mean(name, BENCHMARKS)}")
+        if names.count(name) > 1:
+            raise InputError(f"--benchmarks: '{name}' is named twice; name it once")
+    return [BENCHMARKS[name] for name in names]
+
+
+def _mmbench(language: str, split: str) -> Benchmark:
+    def read(data: Path, first: int | None) -> Questions:
+        path = mmbench_task.locate(data, language, split)
+        documents = mmbench_task.documents(data=str(data), first=first, language=language, split=split)["test"]
+        reading = LETTERS if split == "dev" else "for the server to score"
+        return Questions(name=path.stem, path=path, files=[path], documents=list(documents), reading=reading)
+
+    return Benchmark(
+        name=f"mmbench-{language}-{split}",
+        task=f"mmbench_{language}_{split}",
+        read=read,
+        score=mmbench.score,
+        compare=mmbench.comparisons if split == "dev" else lambda *_: [],
+        submitted=split == "test",
+    )
+
+
+def _mmvp(data: Path, first: int | None) -> Questions:
+    path = mmvp_task.locate(data)
+    everything = mmvp_task.read(path)
+    return Questions(
+        name="MMVP",
+        path=path,
+        files=[path / mmvp_task.QUESTIONS],
+        documents=everything[: None if first is None else 2 * first],
+        reading=f"{LETTERS}, {mmvp_task.labels_version(everything)} labels",
+    )
+
+
+def _pope(negatives: str) -> Benchmark:
+    def read(data: Path, first: int | None) -> Questions:
+        path = pope_task.locate(data, negatives)
+        documents = pope_task.documents(data=str(data), first=first, negatives=negatives)["test"]
+        return Questions(
+            name=path.stem, path=path, files=[path], documents=list(documents), reading="yes or no by LLaVA rule"
+        )
+
+    return Benchmark(
+        name=f"pope-{negatives}",
+        task=f"pope_{negatives}",
+        read=read,
+        score=pope.score,
+        compare=lambda result, baseline: [compare(result, baseline, pope.HEADLINE)],
+    )
+
+
+def _llava_bench(data: Path, first: int | None) -> Questions:
+    path = llava_bench_task.locate(data)
+    names = (llava_bench_task.QUESTIONS, llava_bench_task.CONTEXT, llava_bench_task.REFERENCES)
+    return Questions(
+        name="LLaVA-Bench",
+        path=path,
+        files=[path / name for name in names],
+        documents=llava_bench_task.read(path)[:first],
+        reading="not judged",
+    )
+
+
+BENCHMARKS = {
+    each.name: each
+    for each in (
+        *(_mmbench(language, split) for split in ("dev", "test") for language in ("en", "cn")),
+        Benchmark(
+            name="mmvp-vqa",
+            task="mmvp_vqa",
+            read=_mmvp,
+            score=mmvp.score,
+            compare=lambda result, baseline: [compare(result, baseline, mmvp.HEADLINE)],
+        ),
+        *(_pope(negatives) for negatives in pope_task.NEGATIVES),
+        Benchmark(
+            name=LLAVA_BENCH,
+            task="llava_bench_wild",
+            read=_llava_bench,
+            score=None,
+            compare=llava_bench.comparisons,
+        ),
+    )
+}
+DEFAULT = ("mmbench-en-dev", "mmvp-vqa", *(f"pope-{negatives}" for negatives in pope_task.NEGATIVES), LLAVA_BENCH)

@@ -1,0 +1,121 @@
+"""`diva llava eval`: one LLaVA, or two side by side, on questions about images."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from benchmarks.device import usable_device
+from diva.errors import InputError
+from diva.results import Result, write_result
+from downstream.llava.evaluation.ask import Answerer
+from downstream.llava.evaluation.benchmarks import DEFAULT, Benchmark, find_benchmarks
+from downstream.llava.evaluation.judge import KEY, Judge
+from downstream.llava.evaluation.measure import Setting, measure, read_questions
+from downstream.llava.evaluation.model import Model, read_model
+from downstream.llava.evaluation.show import show
+
+
+def run(
+    model: Path,
+    *,
+    data: Path,
+    out: Path,
+    baseline: Path | None,
+    benchmarks: Sequence[str],
+    first: int | None,
+    batch: int,
+    device: str,
+    judge_url: str | None,
+    judge_model: str | None,
+) -> None:
+    """Measure `model`, and `baseline` where given, print the figures, and write a result file for each benchmark.
+
+    Args:
+        model, baseline: LLaVA folders in transformers' format.
+        data: the folder that holds the benchmarks' folders.
+        out: the folder for the result files, the open answers and their reviews, and the submission files.
+        benchmarks: names from `downstream.llava.evaluation.benchmarks.BENCHMARKS`; `DEFAULT` where none is
+            given.
+        first: how many questions, with all their rotations, or pairs of each are asked; None for all.
+        batch: questions that are answered at once.
+        judge_url, judge_model: an endpoint of chat completions and its model; both or neither.
+
+    Raises:
+        InputError: something cannot be used; nothing has been asked then.
+        RunError: the judge cannot be asked, or a file cannot be written to; finished results are kept.
+    """
+    for option, value in (("--limit", 1 if first is None else first), ("--batch", batch)):
+        if value < 1:
+            raise InputError(f"{option}: {value} is too few; give 1 or more")
+    if out.is_file():
+        raise InputError(f"--out: {out} is a file; give the result files' folder")
+    chosen, progress, console = find_benchmarks(benchmarks or DEFAULT), Console(stderr=True), Console()
+    where = usable_device(device)
+    models = [read_model(folder) for folder in (model, baseline) if folder is not None]
+    questions = {each.name: read_questions(each, data, first) for each in chosen}
+    setting = Setting(
+        data=data,
+        out=out,
+        training=" / ".join(dict.fromkeys(each.training for each in models)),
+        first=first,
+        device=str(where),
+        judge=_judge(judge_url, judge_model),
+        console=progress,
+    )
+    measured: list[dict[str, Result]] = []
+    for number, each in enumerate(models):
+        _warn(each, progress)
+        answerer, found = Answerer(each.folder, batch=batch, device=where), {}
+        for benchmark in chosen:
+            progress.print(Text(f"{benchmark.name}: {each.folder}"))
+            name = benchmark.name if number == 0 else f"{benchmark.name}-baseline"
+            found[benchmark.name] = measure(
+                benchmark, questions[benchmark.name], each, answerer, setting, name=name
+            )
+            if number == 0:  # kept even if the baseline should fail
+                write_result(found[benchmark.name], _path(out, benchmark))
+        measured.append(found)
+        del answerer  # frees the memory for the baseline
+    results = [_with_baseline(benchmark, [found[benchmark.name] for found in measured]) for benchmark in chosen]
+    for benchmark, result in zip(chosen, results, strict=True):
+        write_result(result, _path(out, benchmark))
+    show(results, console)
+    for benchmark, result in zip(chosen, results, strict=True):
+        if not result.metrics:
+            console.print(Text(f"{benchmark.name}: no score, {_why(benchmark, setting)}."), soft_wrap=True)
+
+
+def _why(benchmark: Benchmark, setting: Setting) -> str:
+    if benchmark.submitted:
+        return f"the right answers are not public; submit the workbook in {setting.out}"
+    if setting.judge is None:
+        return f"for want of --judge-url; the answers are in {setting.out}"
+    return "since the judge wrote two scores on the first line of none of its reviews"
+
+
+def _judge(url: str | None, model: str | None) -> Judge | None:
+    if url is None and model is None:
+        return None
+    if url is None or model is None:
+        given, other = ("--judge-model", "--judge-url") if url is None else ("--judge-url", "--judge-model")
+        raise InputError(f"{given}: is not enough; give {other} with it")
+    return Judge(url, model, key=os.environ.get(KEY))
+
+
+def _warn(model: Model, console: Console) -> None:
+    if model.random_projector:
+        console.print(Text(f"{model.folder}: its projector is random until stage 1 is trained", style="yellow"))
+
+
+def _with_baseline(benchmark: Benchmark, results: Sequence[Result]) -> Result:
+    if len(results) == 1:
+        return results[0]
+    result, baseline = results
+    return result.model_copy(update={"baseline": baseline, "comparisons": benchmark.compare(result, baseline)})
+
+
+def _path(out: Path, benchmark: Benchmark) -> Path:
+    return out / f"{benchmark.name}.json"

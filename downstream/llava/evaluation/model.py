@@ -1,0 +1,75 @@
+"""Which LLaVA a folder holds, and which tower it looks through."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.fingerprint import fingerprint
+from diva.errors import InputError
+from diva.results import Subject
+from downstream.llava.record import read_record
+
+AS_PUBLISHED = "as published"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A LLaVA folder in transformers' format.
+
+    Attributes:
+        subject: the tower, by the hash of its own weights where the folder says it, so that the report sets the
+            language model's figures beside the tower's; else the hash of all the folder's weights.
+        training: what was trained since the tower was put there: "zero-retrain", "projector + full", or
+            "as published" where no swap made the folder.
+        random_projector: whether the projector is still the one of a swap, random.
+    """
+
+    folder: Path
+    subject: Subject
+    training: str
+    random_projector: bool
+
+
+def read_model(folder: Path) -> Model:
+    """Look at a LLaVA folder; no weights are loaded.
+
+    Raises:
+        InputError: it is no LLaVA in transformers' format, or lacks its chat template or its weights.
+    """
+    config = _config(folder)
+    if config.get("model_type") != "llava":
+        raise InputError(f"{folder}: is no LLaVA in transformers' format; write one with diva llava swap")
+    if not any((folder / name).is_file() for name in ("chat_template.jinja", "chat_template.json")):
+        raise InputError(f"{folder}: has no chat template; write the folder again with diva llava swap")
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights:
+        raise InputError(f"{folder}: has no *.safetensors weights; write the folder again with diva llava swap")
+    record = read_record(folder)
+    if record:
+        subject = Subject(
+            label=record.tower,
+            source=str(folder),
+            architecture=record.tower_architecture,
+            sha256=record.tower_sha256,
+        )
+        return Model(folder, subject, record.state, record.needs_stage_1)
+    architecture = str(config.get("vision_config", {}).get("model_type", "llava"))
+    subject = Subject(
+        label=folder.name,
+        source=str(folder),
+        architecture=architecture,
+        sha256=fingerprint(folder, weights, cache=None),
+    )
+    return Model(folder, subject, AS_PUBLISHED, random_projector=False)
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); give a LLaVA folder") from error
+    except ValueError as error:
+        raise InputError(f"{path}: is no JSON ({error}); write the folder again with diva llava swap") from error
+    return config if isinstance(config, dict) else {}

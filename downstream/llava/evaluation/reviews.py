@@ -1,0 +1,150 @@
+"""LLaVA-Bench's reviews: what the judge is told, how its scores are read, and a cache of what it said."""
+
+import hashlib
+import json
+import math
+from pathlib import Path
+from typing import Literal, NamedTuple, get_args
+
+from diva.errors import InputError, RunError
+from downstream.llava.evaluation.judge import SYSTEM, TEMPERATURE, TOKENS, Judge
+from downstream.llava.evaluation.scored import Answered
+
+RULE_FILE = "rule.json"  # in LLaVA's repository: llava/eval/table/rule.json
+Category = Literal["conv", "detail", "complex"]
+UNPARSABLE = -1.0
+OWN_ROLE = "Assistant"
+OWN_PROMPT = (
+    "Above are a description of an image, a user's question about it, and the answers of two AI assistants, who saw"
+    " the image itself. Judge how helpful, relevant, accurate and detailed each answer is, and give each assistant"
+    " one overall score from 1 to 10, where more is better.\n"
+    "Write on the first line nothing but the two scores, that of Assistant 1 and that of Assistant 2, with a space"
+    " between them. Explain your judgement from the next line on; do not favour an answer for its place."
+)
+
+
+class Rule(NamedTuple):
+    """How one category is to be judged."""
+
+    role: str
+    prompt: str
+
+
+class Rules(NamedTuple):
+    """The rule of each category, and what the protocol calls them."""
+
+    name: str
+    of_category: dict[str, Rule]
+
+
+class Review(NamedTuple):
+    """What the judge said of one question, and its scores: the reference answer's first, then ours."""
+
+    content: str
+    reference: float
+    ours: float
+
+    @property
+    def parsed(self) -> bool:
+        """Whether two scores could be read."""
+        return self.reference != UNPARSABLE
+
+
+def read_rules(folder: Path) -> Rules:
+    """Return LLaVA's own rules where its `rule.json` lies in the benchmark's folder, else this suite's.
+
+    Raises:
+        InputError: the file lacks the rule of a category.
+    """
+    path, categories = folder / RULE_FILE, get_args(Category)
+    if not path.is_file():
+        return Rules("own rule", dict.fromkeys(categories, Rule(OWN_ROLE, OWN_PROMPT)))
+    try:
+        content = json.loads(path.read_bytes())
+        rules = {name: content[f"llava_bench_{name}"] for name in categories}
+        return Rules(RULE_FILE, {name: Rule(rule["role"], rule["prompt"]) for name, rule in rules.items()})
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: lacks the rule of a category ({error}); fetch LLaVA's file again") from error
+
+
+def prompt(answered: Answered, rule: Rule) -> str:
+    """Return what the judge is to read: context, question, reference answer, our answer and the rule."""
+    document, answer = answered
+    parts = [("Context", document["context"]), ("Question", document["question"])]
+    answers = [
+        f"[{rule.role} {number}]\n{text}\n\n[End of {rule.role} {number}]"
+        for number, text in ((1, document["reference"]), (2, answer))
+    ]
+    return "\n\n".join([*(f"[{head}]\n{text}" for head, text in parts), *answers, f"[System]\n{rule.prompt}", ""])
+
+
+def parse_scores(content: str) -> tuple[float, float]:
+    """Return the two numbers on the first line with one space or comma between them; else −1 twice.
+
+    This is LLaVA's own rule, strict as it is ("8, 9" is none), so that its figures can be compared; only "nan" and
+    "inf", which it would take for numbers, are refused.
+    """
+    words = content.split("\n")[0].replace(",", " ").split(" ")
+    try:
+        first, second = (float(word) for word in words)
+    except ValueError:
+        return UNPARSABLE, UNPARSABLE
+    return (first, second) if math.isfinite(first) and math.isfinite(second) else (UNPARSABLE, UNPARSABLE)
+
+
+class Reviews:
+    """Every review so far, in a file of one JSON object a line that grows with each."""
+
+    def __init__(self, path: Path) -> None:
+        """Read the file, if it is there.
+
+        Raises:
+            InputError: a line other than a last one that was cut off cannot be read.
+        """
+        self._path = path
+        self._known: dict[str, str] = {}
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
+        whole = [line for line in lines if line.endswith("\n")]
+        for number, line in enumerate(whole, 1):
+            try:
+                entry = json.loads(line)
+                self._known[entry["key"]] = entry["content"]
+            except (ValueError, KeyError, TypeError) as error:
+                raise InputError(f"{path}: line {number}: is no review; remove the line or the file") from error
+        if len(whole) < len(lines):  # a run was stopped while it wrote
+            path.write_text("".join(whole), encoding="utf-8")
+
+    def of(self, answered: Answered, judge: Judge, rules: Rules) -> Review:
+        """Return the review of an answer: the one that is known, else the judge's.
+
+        Raises:
+            RunError: the judge cannot be asked, or the file cannot be written to.
+        """
+        category = answered.document["category"]
+        content = prompt(answered, rules.of_category[category])
+        key = hashlib.sha256(json.dumps([judge.model, SYSTEM, TEMPERATURE, TOKENS, content]).encode()).hexdigest()
+        if key not in self._known:
+            said = judge.review(content)
+            reference, ours = parse_scores(said)
+            self._append(
+                {
+                    "question_id": answered.document["question_id"],
+                    "category": f"llava_bench_{category}",
+                    "judge": judge.model,
+                    "content": said,
+                    "tuple": [reference, ours],
+                    "key": key,
+                }
+            )
+            self._known[key] = said
+        return Review(self._known[key], *parse_scores(self._known[key]))
+
+    def _append(self, entry: dict[str, object]) -> None:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(entry) + "\n")
+        except OSError as error:
+            raise RunError(
+                f"{self._path}: cannot be written ({error.strerror}); free or change the place"
+            ) from error

@@ -1,0 +1,67 @@
+"""What a LLaVA is made of, whatever format it comes from."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from diva.towers import TowerInput
+
+# the parts of LlavaForConditionalGeneration by the beginnings of their tensors' names
+TOWER, PROJECTOR, LANGUAGE = "model.vision_tower.", "model.multi_modal_projector.", "model.language_model."
+HEAD = "lm_head.weight"
+EMBEDDING = f"{LANGUAGE}embed_tokens.weight"
+
+
+@dataclass
+class Llava:
+    """A LLaVA's configuration and tensors; one that is not complete yet has no tower or no projector among them.
+
+    Attributes:
+        source: the folder that it was read from.
+        text: the language model's configuration, of transformers'.
+        tokenizer: the language model's, with or without `<image>`.
+        state: the tensors, named as `LlavaForConditionalGeneration` names them, each in the dtype of its file.
+        vision: the tower's configuration, of transformers'; None where it is not known.
+        image: what the tower wants to see, as far as it is known.
+        feature_layer: the hidden state of the tower that the projector reads, counted as transformers does.
+        class_token: whether the projector also reads the tower's class token.
+        pad_to_square: whether images are padded to a square with the mean colour before they are resized.
+    """
+
+    source: Path
+    text: Any
+    tokenizer: PreTrainedTokenizerBase
+    state: dict[str, Tensor] = field(repr=False)
+    vision: Any = None
+    image: TowerInput | None = None
+    feature_layer: int = -2
+    class_token: bool = False
+    pad_to_square: bool = True
+
+    @property
+    def has_projector(self) -> bool:
+        """Whether a projector is among the tensors."""
+        return any(key.startswith(PROJECTOR) for key in self.state)
+
+    @property
+    def has_tower(self) -> bool:
+        """Whether the tower is among the tensors."""
+        return any(key.startswith(TOWER) for key in self.state)
+
+    def replace_part(self, part: str, state: dict[str, Tensor]) -> None:
+        """Put the tensors of a module in the place of those whose names begin with `part`."""
+        kept = {key: value for key, value in self.state.items() if not key.startswith(part)}
+        self.state = kept | {part + key: value for key, value in state.items()}
+
+
+def is_siglip(vision: Any) -> bool:
+    """Tell whether the tower of this configuration is a SigLIP, which has no class token."""
+    return vision.model_type == "siglip_vision_model"
+
+
+def patch_count(vision: Any) -> int:
+    """Return the number of patch tokens of the tower of this configuration."""
+    return int(vision.image_size // vision.patch_size) ** 2

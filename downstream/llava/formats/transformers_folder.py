@@ -1,0 +1,179 @@
+"""transformers' LLaVA: one folder with the whole model and its processor."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+from transformers import (
+    AutoImageProcessor,
+    GenerationConfig,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    LlavaImageProcessor,
+    LlavaProcessor,
+    PreTrainedTokenizerBase,
+)
+
+from diva.errors import InputError
+from diva.export.processors import RESAMPLE
+from diva.towers import TowerInput
+from diva.towers.quiet import quiet
+from downstream.llava.conversation import IMAGE, VICUNA_V1
+from downstream.llava.formats.content import EMBEDDING, PROJECTOR, Llava, is_siglip, patch_count
+from downstream.llava.formats.loading import load_model, load_tokenizer
+from downstream.llava.formats.vocabulary import with_image_token
+
+# a tower's tensor in a file, as every version of transformers writes it, or in the running model
+TOWER_NAME = re.compile(r"^(model\.)?vision_tower\.(vision_model\.)?")
+SENTENCEPIECE = "tokenizer.model"  # the original code wants it; transformers does not write it
+
+
+def read_transformers(folder: Path) -> Llava:
+    """Read a folder of transformers' LLaVA.
+
+    Raises:
+        InputError: files are missing or damaged.
+    """
+    model = load_model(LlavaForConditionalGeneration, folder)
+    config: Any = model.config
+    if not isinstance(config.vision_feature_layer, int):
+        raise InputError(f"{folder}: vision_feature_layer: several layers; LLaVA-1.5 reads one")
+    if config.vision_config.model_type not in ("clip_vision_model", "siglip_vision_model"):
+        raise InputError(
+            f"{folder}: has a tower of type '{config.vision_config.model_type}'; CLIP and SigLIP are known"
+        )
+    processor = _image_processor(folder)
+    siglip = is_siglip(config.vision_config)
+    return Llava(
+        folder,
+        config.text_config,
+        load_tokenizer(folder),
+        _with_stored_tower(model.state_dict(), folder),
+        vision=config.vision_config,
+        image=tower_input(processor, config.vision_config.image_size),
+        feature_layer=config.vision_feature_layer,
+        class_token=config.vision_feature_select_strategy == "full" and not siglip,
+        # the published conversions come with CLIP's processor, which crops; LLaVA-1.5 was trained on padded images
+        pad_to_square=not isinstance(processor, LlavaImageProcessor) or bool(processor.do_pad),
+    )
+
+
+def write_transformers(llava: Llava, folder: Path) -> None:
+    """Write a complete `llava` into the existing `folder`; the language model's dtype is the one it loads in.
+
+    Raises:
+        InputError: the tower has fewer layers than the projector reads from.
+    """
+    assert llava.vision is not None, "a LLaVA is written with its tower"
+    llava = with_image_token(llava)
+    model = assembled(llava)
+    model.generation_config = generation_config(llava.tokenizer)
+    with quiet("transformers"):
+        model.save_pretrained(folder)
+    _set_dtype(folder / "config.json", llava.state[EMBEDDING].dtype)
+    _processor(llava, model.config).save_pretrained(folder)
+    if (llava.source / SENTENCEPIECE).is_file():
+        shutil.copy(llava.source / SENTENCEPIECE, folder)
+
+
+def assembled(llava: Llava) -> LlavaForConditionalGeneration:
+    """Return the model of a complete `llava` that has `<image>`, with its very tensors; it cannot run."""
+    with torch.device("meta"):
+        model = LlavaForConditionalGeneration(_config(llava))
+    model.load_state_dict(llava.state, assign=True)
+    model.tie_weights()
+    return model
+
+
+def generation_config(tokenizer: PreTrainedTokenizerBase) -> GenerationConfig:
+    """Return greedy decoding until the end of the answer."""
+    return GenerationConfig(
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+
+
+def tower_input(processor: Any, side: int) -> TowerInput:
+    """Return what an image processor of transformers' does before a tower of `side` pixels, apart from padding."""
+    resample = int(processor.resample)
+    return TowerInput(
+        size=(side, side),
+        mean=tuple(processor.image_mean),
+        std=tuple(processor.image_std),
+        interpolation=next((name for name, number in RESAMPLE.items() if number == resample), "bicubic"),
+        resize_mode="shortest" if processor.do_center_crop else "squash",
+    )
+
+
+def _with_stored_tower(state: dict[str, Tensor], folder: Path) -> dict[str, Tensor]:
+    """Put the tower's tensors as they are stored, in full precision, in the place of those that were rounded."""
+    names = {TOWER_NAME.sub("", key): key for key in state if TOWER_NAME.match(key)}
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, "pt") as file:
+            stored = {names.get(TOWER_NAME.sub("", key)): key for key in file.keys() if TOWER_NAME.match(key)}  # noqa: SIM118
+            state |= {ours: file.get_tensor(theirs) for ours, theirs in stored.items() if ours is not None}
+    return state
+
+
+def _image_processor(folder: Path) -> Any:
+    try:
+        return AutoImageProcessor.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder}: has no image processor (preprocessor_config.json); fetch its files") from error
+
+
+def _config(llava: Llava) -> LlavaConfig:
+    vision, layers = llava.vision, llava.vision.num_hidden_layers
+    if not -layers <= llava.feature_layer + 1 <= layers + 1:
+        raise InputError(f"--tower: has {layers} layers, and the projector reads layer {llava.feature_layer}")
+    text = llava.text.to_dict() | {"vocab_size": len(llava.state[EMBEDDING])}
+    return LlavaConfig(
+        vision_config=vision.to_dict(),
+        text_config=text,
+        image_token_index=llava.tokenizer.get_vocab()[IMAGE],
+        image_seq_length=patch_count(vision) + llava.class_token,
+        vision_feature_layer=llava.feature_layer,
+        vision_feature_select_strategy="full" if is_siglip(vision) or llava.class_token else "default",
+        multimodal_projector_bias=f"{PROJECTOR}linear_1.bias" in llava.state,
+        tie_word_embeddings=llava.text.tie_word_embeddings,
+    )
+
+
+def _processor(llava: Llava, config: Any) -> LlavaProcessor:
+    assert llava.image is not None, "a tower knows what it wants to see"
+    return LlavaProcessor(
+        image_processor=_llava_image_processor(llava.image, pad_to_square=llava.pad_to_square),
+        tokenizer=llava.tokenizer,
+        patch_size=config.vision_config.patch_size,
+        vision_feature_select_strategy=config.vision_feature_select_strategy,
+        num_additional_image_tokens=0 if is_siglip(config.vision_config) else 1,
+        chat_template=VICUNA_V1,
+    )
+
+
+def _llava_image_processor(image: TowerInput, *, pad_to_square: bool) -> LlavaImageProcessor:
+    height, width = image.size
+    # on a square both resize modes agree
+    squash = image.resize_mode == "squash" and not pad_to_square
+    return LlavaImageProcessor(
+        do_pad=pad_to_square,
+        size={"height": height, "width": width} if squash else {"shortest_edge": height},
+        do_center_crop=not squash,
+        crop_size={"height": height, "width": width},
+        resample=RESAMPLE[image.interpolation],
+        image_mean=list(image.mean),
+        image_std=list(image.std),
+    )
+
+
+def _set_dtype(path: Path, dtype: torch.dtype) -> None:
+    """Let the folder load in the language model's dtype; transformers writes the tower's, which comes first."""
+    fields = json.loads(path.read_text())
+    fields["dtype"] = str(dtype).removeprefix("torch.")
+    path.write_text(json.dumps(fields, indent=2) + "\n")

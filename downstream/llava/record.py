@@ -1,0 +1,79 @@
+"""`diva_swap.json`: which tower a LLaVA folder looks through, and what has been trained since it was put there."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from diva.atomic import replacing
+from diva.errors import InputError
+
+FILE = "diva_swap.json"
+ZERO_RETRAIN = "zero-retrain"
+
+
+class StageDone(BaseModel):
+    """One training stage that the folder went through."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    recipe: str
+    train: Literal["projector", "full", "lora"] = Field(description="what was trained")
+    data: str = Field(description="SHA-256 of the conversation file")
+    steps: int
+    loss: float | None = Field(description="mean over the last updates")
+
+
+class SwapRecord(BaseModel):
+    """The state of a LLaVA folder that `diva llava swap` wrote."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    projector: Literal["kept", "fresh"] = Field(description="whose projector the swap left in place")
+    retrained: bool = Field(default=False, description="whether anything was trained since")
+    model: str = Field(description="the folder whose language model this is, as the user gave it")
+    tower: str = Field(description="zoo name, file or folder, as the user gave it")
+    tower_architecture: str
+    tower_sha256: str = Field(description="SHA-256 of the tower's weights file")
+    stages: tuple[StageDone, ...] = ()
+
+    @property
+    def state(self) -> str:
+        """What result files call this folder: `zero-retrain`, or what was trained, in order."""
+        return " + ".join(stage.train for stage in self.stages) or ZERO_RETRAIN
+
+    @property
+    def needs_stage_1(self) -> bool:
+        """Whether the projector is still the random one of the swap."""
+        return self.projector == "fresh" and not self.stages
+
+    def trained(self, stage: StageDone) -> "SwapRecord":
+        """Return the record after one more stage."""
+        return self.model_copy(update={"retrained": True, "stages": (*self.stages, stage)})
+
+
+def write_record(record: SwapRecord, folder: Path) -> None:
+    """Write `record` into the LLaVA folder `folder`.
+
+    Raises:
+        RunError: the place cannot be written to.
+    """
+    with replacing(folder / FILE) as temporary:
+        temporary.write_text(record.model_dump_json(indent=1) + "\n")
+
+
+def read_record(folder: Path) -> SwapRecord | None:
+    """Return the record of a LLaVA folder, or None where no swap made it.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        return None
+    try:
+        return SwapRecord.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise InputError(f"{path}: {where}: {first['msg']}; swap the tower in again") from error

@@ -1,0 +1,105 @@
+"""`diva llava swap`: another tower in a LLaVA's place of its tower."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from transformers import LlavaConfig
+from transformers.models.llava.modeling_llava import LlavaMultiModalProjector
+
+from diva.errors import InputError
+from diva.export.folder import check_replaceable, complete_folder
+from diva.export.transformers_model import vision_model
+from diva.towers import load_clip
+from downstream.llava.formats import Llava, read_llava, write_transformers
+from downstream.llava.formats.content import PROJECTOR, TOWER, is_siglip, patch_count
+from downstream.llava.record import SwapRecord, write_record
+
+
+def swap(
+    model: Path,
+    tower: str,
+    out: Path,
+    *,
+    checkpoint: Path | None = None,
+    language_model: Path | None = None,
+    fresh_projector: bool = False,
+    seed: int = 0,
+) -> SwapRecord:
+    """Write the LLaVA in `model` to `out` with `tower` in it, in transformers' format, and say what is to be done.
+
+    The projector is kept where the new tower has the old one's family, width and number of patches. Otherwise, or
+    where there was none, it is a new one of random weights.
+
+    Args:
+        model: a LLaVA-1.5 in either format, or a language model that is to become one.
+        tower, checkpoint: as for `diva.towers.load_clip`.
+        language_model: for an original folder of a projector or adapters alone.
+        fresh_projector: start it anew in any case.
+        seed: of a new projector.
+
+    Raises:
+        InputError: the model, the tower or `out` cannot be used; nothing has been written then.
+    """
+    check_replaceable(out)
+    llava = read_llava(model, language_model)
+    clip = load_clip(tower, checkpoint)
+    new = vision_model(clip)
+    kept = not fresh_projector and llava.has_projector and _fits(llava, new.config)
+    if is_siglip(new.config):
+        llava.class_token = False
+    llava.vision, llava.image = new.config, clip.input
+    llava.replace_part(TOWER, new.state_dict())
+    if not kept:
+        llava.replace_part(PROJECTOR, _projector(llava, seed))
+    record = SwapRecord(
+        projector="kept" if kept else "fresh",
+        model=str(model),
+        tower=tower,
+        tower_architecture=clip.architecture,
+        tower_sha256=clip.sha256,
+    )
+    with complete_folder(out) as content:
+        write_transformers(llava, content)
+        write_record(record, content)
+    _say(record, llava, out)
+    return record
+
+
+def _fits(llava: Llava, new: Any) -> bool:
+    """Tell whether the projector read a tower of the same geometry.
+
+    Raises:
+        InputError: nothing is known of that tower, though its width agrees.
+    """
+    width = llava.state[f"{PROJECTOR}linear_1.weight"].shape[1]
+    if width != new.hidden_size:
+        return False
+    old = llava.vision
+    if old is None:
+        raise InputError(
+            f"{llava.source / 'config.json'}: mm_vision_tower: is not on this machine, so the projector's tower is"
+            " unknown; put the tower's folder into the model's, or give --fresh-projector"
+        )
+    return is_siglip(old) == is_siglip(new) and patch_count(old) == patch_count(new)
+
+
+def _projector(llava: Llava, seed: int) -> dict[str, torch.Tensor]:
+    config = LlavaConfig(vision_config=llava.vision.to_dict(), text_config=llava.text.to_dict())
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return LlavaMultiModalProjector(config).state_dict()
+
+
+def _say(record: SwapRecord, llava: Llava, out: Path) -> None:
+    console = Console(stderr=True)
+    tokens = patch_count(llava.vision) + llava.class_token
+    console.print(f"wrote {out}: {record.tower_architecture}, {tokens} tokens an image", soft_wrap=True)
+    if record.projector == "kept":
+        console.print("the projector is kept: it may be measured as it is (zero-retrain), or trained again")
+    else:
+        console.print(
+            "the projector is new and random: train stage 1, then stage 2, before its answers mean anything",
+            style="yellow",
+        )

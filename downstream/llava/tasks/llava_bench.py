@@ -1,0 +1,114 @@
+"""LLaVA-Bench in the wild: open questions, whose answers a judge compares with reference answers.
+
+lm-eval only writes the answers; `diva llava eval --judge-url` has them judged.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from datasets import Dataset
+from PIL import Image
+
+from diva.errors import InputError
+from downstream.llava.tasks.pictures import picture_file
+from downstream.llava.tasks.source import IMAGE, Document, as_test_split, find, first_groups
+
+FOLDERS = ("llava-bench-in-the-wild", "llava_bench")
+QUESTIONS, CONTEXT, REFERENCES = "questions.jsonl", "context.jsonl", "answers_gpt4.jsonl"
+CATEGORIES = ("conv", "detail", "complex")
+
+
+def locate(data: str | Path | None) -> Path:
+    """Return the benchmark's folder below the folder `data`.
+
+    Raises:
+        InputError: there is none.
+    """
+    return find(data, FOLDERS)
+
+
+def documents(*, data: str | None = None, first: int | None = None, **_: object) -> dict[str, Dataset]:
+    """Return lm-eval's data set of the folder below `data`, or of its `first` questions."""
+    return as_test_split(first_groups(read(locate(data)), lambda document: document["question_id"], first))
+
+
+def read(folder: Path) -> list[Document]:
+    """Read the official files; the reference answer is found by its `question_id`, the context by its image.
+
+    LLaVA's own script takes the files line by line, so that a line that is missing from one shifts all that follow.
+
+    Raises:
+        InputError: a file or a field is missing, a question has no reference answer or no context, or is of another
+            category.
+    """
+    questions = read_lines(folder / QUESTIONS, ("question_id", "image", "text", "category"))
+    contexts = {line["image"]: line["caption"] for line in read_lines(folder / CONTEXT, ("image", "caption"))}
+    references = {
+        line["question_id"]: line["text"] for line in read_lines(folder / REFERENCES, ("question_id", "text"))
+    }
+    return [_document(folder, question, contexts, references) for question in questions]
+
+
+def doc_to_text(document: Document) -> str:
+    """Return the question as it is."""
+    return f"{IMAGE}{document['question']}"
+
+
+def doc_to_image(document: Document) -> list[Image.Image]:
+    """Return the document's picture."""
+    return [picture_file(document["file"])]
+
+
+def process_results(_: Document, answers: Sequence[str]) -> dict[str, float]:
+    """Return whether there is an answer; how good it is, only a judge can say."""
+    return {"answered": float(bool(answers[0].strip()))}
+
+
+def read_lines(path: Path, fields: Iterable[str]) -> list[Document]:
+    """Read a JSON-lines file whose every line has `fields`.
+
+    Raises:
+        InputError: the file is missing or empty, or a line is no JSON object or lacks a field.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); fetch the benchmark's files again") from error
+    found = [_line(path, number, line, fields) for number, line in enumerate(lines, 1) if line.strip()]
+    if not found:
+        raise InputError(f"{path}: is empty; fetch the benchmark's files again")
+    return found
+
+
+def _line(path: Path, number: int, line: str, fields: Iterable[str]) -> Document:
+    try:
+        content = json.loads(line)
+    except ValueError as error:
+        raise InputError(f"{path}: line {number}: is no JSON ({error}); fetch the file again") from error
+    missing = [name for name in fields if not isinstance(content, dict) or name not in content]
+    if missing:
+        raise InputError(f"{path}: line {number}: has no '{missing[0]}'; fetch the file again")
+    return dict(content)
+
+
+def _document(
+    folder: Path, question: Document, contexts: Mapping[str, object], references: Mapping[object, str]
+) -> Document:
+    number, image, category = question["question_id"], question["image"], question["category"]
+    if category not in CATEGORIES:
+        raise InputError(
+            f"{folder / QUESTIONS}: question {number}: category '{category}' is none of {', '.join(CATEGORIES)}"
+        )
+    for known, file, key in ((references, REFERENCES, number), (contexts, CONTEXT, image)):
+        if key not in known:
+            raise InputError(f"{folder / file}: has no line for '{key}' of question {number}; fetch it again")
+    caption = contexts[image]
+    return {
+        "question_id": str(number),
+        "question": question["text"],
+        "category": category,
+        "context": "\n".join(caption) if isinstance(caption, list) else str(caption),
+        "reference": references[number],
+        "file": str(folder / "images" / image),
+    }

@@ -1,0 +1,199 @@
+"""`diva llava train`: one stage of LLaVA-1.5, from a LLaVA folder to a LLaVA folder."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from torch import Tensor
+from transformers import (
+    AutoImageProcessor,
+    AutoProcessor,
+    LlavaForConditionalGeneration,
+    LlavaProcessor,
+    TrainerCallback,
+    TrainingArguments,
+)
+
+from diva.errors import InputError, RunError
+from diva.recipes.load import write_recipe
+from diva.towers.checkpoint import file_sha256
+from downstream.llava.data import Collator, ConversationData
+from downstream.llava.formats import read_llava, write_transformers
+from downstream.llava.formats.loading import load_model
+from downstream.llava.formats.transformers_folder import assembled
+from downstream.llava.place import fill
+from downstream.llava.recipe import LlavaRecipe, load_llava_recipe
+from downstream.llava.record import StageDone, read_record, write_record
+from downstream.llava.trainable import load_trained, prepare, set_dtypes
+from downstream.llava.trainer import Curves, StageTrainer, newest_checkpoint
+
+RECIPE, METRICS, CHECKPOINTS = "recipe.yaml", "metrics.jsonl", "checkpoints"
+# what a resumed run may change: it alters no number beyond floating-point order
+FREE_ON_RESUME = {"data.workers", "training.keep_checkpoints", "training.grad_checkpointing"}
+
+
+def train(recipe: LlavaRecipe, out: Path, *, resume: bool = False) -> None:
+    """Train the recipe's stage; `out` then is a LLaVA folder of transformers', with adapters merged.
+
+    Beside the model it holds `recipe.yaml`, `metrics.jsonl` and `checkpoints/`, and the record of the swap goes on.
+    Processes and devices are those of `accelerate launch` or `torchrun`.
+
+    Raises:
+        InputError: the recipe names something that is missing or does not fit.
+        RunError: the run stopped: a loss that is no number, an image that cannot be read, a full disk.
+    """
+    console = Console(stderr=True, quiet=int(os.environ.get("RANK", "0")) != 0)
+    latest = _find_checkpoint(recipe, out, resume)
+    source = Path(recipe.model)
+    if not (source / "processor_config.json").is_file():
+        raise InputError(f"model: {source} is no LLaVA folder of transformers'; make one with 'diva llava swap'")
+    record = read_record(source)
+    if record is not None and record.needs_stage_1 and recipe.train != "projector":
+        console.print(f"{source}: has a random projector; train stage 1 first", style="yellow", soft_wrap=True)
+    arguments = _arguments(recipe, out)
+    processor = _processor(source)
+    model: Any = load_model(LlavaForConditionalGeneration, source)
+    data = ConversationData(recipe.data, processor, image_tokens=model.config.image_seq_length, seed=recipe.seed)
+    trainer = _trainer(recipe, arguments, model, data, processor, out)
+    if trainer.is_world_process_zero() and latest is None:
+        out.mkdir(parents=True, exist_ok=True)
+        write_recipe(recipe, out / RECIPE)
+    try:
+        trainer.train(resume_from_checkpoint=str(latest) if latest else None)
+    except (InputError, RunError) as error:  # in a data worker the message has a traceback around it
+        raise type(error)(str(error).strip().splitlines()[-1].partition("Error: ")[2] or str(error)) from error
+    trained = trainer.trained_state()
+    if trainer.is_world_process_zero():
+        _write(recipe, trained, out)
+        if record is not None:
+            write_record(record.trained(_stage_done(recipe, trainer)), out)
+        console.print(f"trained {trainer.state.global_step} steps; the LLaVA is in {out}", soft_wrap=True)
+    trainer.accelerator.wait_for_everyone()
+
+
+def _find_checkpoint(recipe: LlavaRecipe, out: Path, resume: bool) -> Path | None:
+    latest = newest_checkpoint(out / CHECKPOINTS)
+    if not resume and (latest or (out / "config.json").exists()):
+        raise InputError(f"{out}: already holds a run; go on with --resume or choose another --out")
+    if latest is not None:
+        before = dict(_fields(load_llava_recipe(str(out / RECIPE)).model_dump()))
+        now = dict(_fields(recipe.model_dump()))
+        changed = [field for field in now if before.get(field) != now[field] and field not in FREE_ON_RESUME]
+        if changed:
+            raise InputError(f"{changed[0]}: differs from {out / RECIPE}; a resumed run keeps its recipe")
+    return latest
+
+
+def _fields(section: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in section.items():
+        if isinstance(value, dict):
+            yield from _fields(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def _arguments(recipe: LlavaRecipe, out: Path) -> TrainingArguments:
+    training = recipe.training
+    share = training.micro_batch * int(os.environ.get("WORLD_SIZE", "1"))
+    if training.global_batch % share:
+        raise InputError(
+            f"training.global_batch: {training.global_batch} is no multiple of micro_batch × processes ({share});"
+            " change one of them"
+        )
+    accelerated = torch.accelerator.is_available()
+    try:
+        return TrainingArguments(
+            output_dir=str(out / CHECKPOINTS),
+            per_device_train_batch_size=training.micro_batch,
+            gradient_accumulation_steps=training.global_batch // share,
+            num_train_epochs=training.epochs or 1,
+            max_steps=training.steps or -1,
+            learning_rate=training.lr,
+            lr_scheduler_type="cosine",
+            warmup_steps=training.warmup,
+            max_grad_norm=training.clip_norm,
+            bf16=training.precision == "bf16",
+            logging_steps=training.log_every,
+            logging_nan_inf_filter=False,
+            save_steps=training.checkpoint_every,
+            save_total_limit=training.keep_checkpoints,
+            dataloader_num_workers=recipe.data.workers,
+            dataloader_pin_memory=accelerated,
+            use_cpu=not accelerated,  # without it, processes on a CPU do not know of each other
+            remove_unused_columns=False,
+            ddp_find_unused_parameters=False,
+            seed=recipe.seed,
+            data_seed=recipe.seed,
+            report_to="none",
+        )
+    except ValueError as error:
+        raise InputError(f"training.precision: {str(error).splitlines()[0]}; try fp32") from error
+
+
+def _processor(folder: Path) -> LlavaProcessor:
+    try:
+        processor = AutoProcessor.from_pretrained(folder, local_files_only=True)
+        # the backend that computes what LLaVA's own code computes
+        processor.image_processor = AutoImageProcessor.from_pretrained(folder, backend="pil", local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder}: has no processor that loads; swap the tower in again") from error
+    return processor
+
+
+def _trainer(
+    recipe: LlavaRecipe,
+    arguments: TrainingArguments,
+    model: LlavaForConditionalGeneration,
+    data: ConversationData,
+    processor: LlavaProcessor,
+    out: Path,
+) -> StageTrainer:
+    training = recipe.training
+    config: Any = model.config
+    torch.manual_seed(recipe.seed)  # of the adapters
+    prepared = prepare(model, recipe)
+    # FSDP shards tensors of one dtype
+    sharded = arguments.fsdp or os.environ.get("ACCELERATE_USE_FSDP") == "true"
+    set_dtypes(prepared, torch.bfloat16 if training.precision == "bf16" and not sharded else torch.float32)
+    if training.grad_checkpointing:
+        model.model.language_model.gradient_checkpointing_enable({"use_reentrant": False})
+    callbacks: list[TrainerCallback] = [Curves(out / METRICS, recipe.name, training.global_batch)]
+    return StageTrainer(
+        model=prepared,
+        args=arguments,
+        train_dataset=data,
+        data_collator=Collator(
+            pad=processor.tokenizer.pad_token_id,
+            image=config.image_token_id,
+            image_tokens=config.image_seq_length,
+            side=config.vision_config.image_size,
+        ),
+        lengths=data.lengths if training.group_by_length else None,
+        projector_lr=training.projector_lr,
+        callbacks=callbacks,
+    )
+
+
+def _write(recipe: LlavaRecipe, trained: dict[str, Tensor], out: Path) -> None:
+    """Put what was trained into the model that the stage began with, and write that as `out`'s model."""
+    llava = read_llava(Path(recipe.model))
+    model = assembled(llava)
+    prepared: Any = prepare(model, recipe)
+    load_trained(prepared, trained, "the trained parameters")
+    llava.state = (prepared.merge_and_unload() if recipe.train == "lora" else model).state_dict()
+    with fill(out) as content:
+        write_transformers(llava, content)
+
+
+def _stage_done(recipe: LlavaRecipe, trainer: StageTrainer) -> StageDone:
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    return StageDone(
+        recipe=recipe.name,
+        train=recipe.train,
+        data=file_sha256(Path(recipe.data.conversations)),
+        steps=trainer.state.global_step,
+        loss=losses[-1] if losses else None,
+    )

@@ -1,0 +1,130 @@
+"""transformers' Trainer with what LLaVA needs besides: its own checkpoints, two rates, batches by length."""
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.utils.data import Sampler
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_pt_utils import LengthGroupedSampler
+
+from diva.atomic import replacing
+from diva.errors import RunError
+from downstream.llava.trainable import load_trained, trained_names
+
+WEIGHTS = "trained.safetensors"
+STATE = "trainer_state.json"  # the last file of a checkpoint that the Trainer writes
+CURVES = ("loss", "grad_norm", "learning_rate")
+
+
+class StageTrainer(Trainer):
+    """Trains one stage.
+
+    A checkpoint holds the trained parameters by their names in the running model, and they are loaded strictly. The
+    Trainer's own way saves a LLaVA under older names, of which its resume then finds none and goes on with the
+    initial weights, with no more than a warning.
+    """
+
+    def __init__(
+        self, *, lengths: Sequence[int] | None, projector_lr: float | None, model: nn.Module, **options: Any
+    ) -> None:
+        """Take what `Trainer` takes.
+
+        Args:
+            lengths: of every sample, to group a batch by; None for a plain shuffle.
+            projector_lr: learning rate of the projector, where it is not the others'.
+        """
+        super().__init__(model=model, **options)
+        self._lengths, self._projector_lr = lengths, projector_lr
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """Return AdamW over what is trained, without weight decay, as LLaVA-1.5 has it."""
+        if self.optimizer is None:
+            rates = {False: self.args.learning_rate, True: self._projector_lr or self.args.learning_rate}
+            groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
+            chosen: Any = self.model if model is None else model
+            for name, parameter in chosen.named_parameters():
+                if parameter.requires_grad:
+                    groups["multi_modal_projector" in name].append(parameter)
+            described = [{"params": params, "lr": rates[which]} for which, params in groups.items() if params]
+            self.optimizer = torch.optim.AdamW(described, lr=self.args.learning_rate, weight_decay=0.0)
+        return self.optimizer
+
+    def trained_state(self) -> dict[str, Tensor]:
+        """Return what is trained, whole and on the CPU; every process must call it, and process 0 gets it all."""
+        model: Any = self.model
+        state = self.accelerator.get_state_dict(self.model_wrapped) if self.is_fsdp_enabled else model.state_dict()
+        return {name: state[name].cpu().contiguous() for name in trained_names(model) if name in state}
+
+    def _get_train_sampler(self, *data: Any) -> Sampler[int] | None:
+        if self._lengths is None:
+            return super()._get_train_sampler(*data)
+        size = self.args.train_batch_size * self.args.gradient_accumulation_steps
+        return GroupedByLength(size, self._lengths, self.args.seed)
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:  # noqa: ARG002
+        folder = Path(str(output_dir or self.args.output_dir))
+        if not self.is_fsdp_enabled:  # which saves the whole model in shards, by the running model's names
+            folder.mkdir(parents=True, exist_ok=True)
+            save_file(self.trained_state(), folder / WEIGHTS)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        path = Path(resume_from_checkpoint) / WEIGHTS
+        if self.is_fsdp_enabled:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+        elif path.is_file():
+            load_trained(self.model if model is None else model, load_file(path), str(path))
+        else:
+            raise RunError(
+                f"{path}: is missing; a run that began with FSDP goes on with FSDP, and one without without"
+            )
+
+
+class GroupedByLength(LengthGroupedSampler):
+    """Random batches of about equal lengths, anew in every epoch and the same again when a run is resumed."""
+
+    def __init__(self, batch: int, lengths: Sequence[int], seed: int) -> None:
+        """Take the conversations of an update on one process, the length of each one, and the seed."""
+        super().__init__(batch, lengths=list(lengths), generator=torch.Generator())
+        self._seed = seed
+        self.set_epoch(0)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw the order of `epoch` next."""
+        self.generator.manual_seed(self._seed + epoch)
+
+
+class Curves(TrainerCallback):
+    """Writes `metrics.jsonl` as the report reads it, and stops a run whose loss is no number."""
+
+    def __init__(self, path: Path, stage: str, batch: int) -> None:
+        """Take the file, the stage's name and the images of an update."""
+        self._path, self._stage, self._batch = path, stage, batch
+
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:  # noqa: ARG002
+        """Write everything that was logged so far; a resumed run begins with what its checkpoint knew."""
+        lines = [entry for entry in state.log_history if "loss" in entry]
+        if lines and not math.isfinite(lines[-1]["loss"]):
+            raise RunError(
+                f"step {lines[-1]['step']}: the loss is {lines[-1]['loss']}; lower training.lr and --resume"
+            )
+        if state.is_world_process_zero:
+            with replacing(self._path) as temporary:
+                temporary.write_text("".join(f"{json.dumps(self._line(entry))}\n" for entry in lines))
+
+    def _line(self, entry: dict[str, Any]) -> dict[str, Any]:
+        values = {name: entry[name] for name in CURVES if name in entry}
+        if "learning_rate" in values:
+            values["lr"] = values.pop("learning_rate")
+        return {"step": entry["step"], "stage": self._stage, "images": entry["step"] * self._batch, **values}
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """Return the newest complete checkpoint in `folder`, or None."""
+    found = {int(path.parent.name.rpartition("-")[2]): path.parent for path in folder.glob(f"checkpoint-*/{STATE}")}
+    return found[max(found)] if found else None

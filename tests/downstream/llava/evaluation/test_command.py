@@ -1,0 +1,223 @@
+"""The whole evaluation: two LLaVAs whose every answer is known, on all four benchmarks, with a judge."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pandas
+import pytest
+
+from diva.cli import app
+from diva.errors import InputError, RunError
+from diva.results import Result, read_result
+from downstream.llava.evaluation.command import run
+from downstream.llava.record import StageDone, SwapRecord, write_record
+from tests.fixtures.judge import LoopbackJudge, loopback_judge
+
+SECRET = "sk-not-to-be-seen"
+ALL = ("mmbench-en-dev", "mmvp-vqa", "pope-random", "llava-bench-wild")
+RECORD = SwapRecord(
+    projector="kept",
+    model="llava-1.5-7b-hf",
+    tower="runs/diva/tower",
+    tower_architecture="ViT-L-14",
+    tower_sha256="b" * 64,
+)
+
+
+def evaluate(model: Path, world: Path, out: Path, **changes: Any) -> None:
+    settings: dict[str, Any] = {
+        "baseline": None,
+        "benchmarks": ALL,
+        "first": None,
+        "batch": 16,
+        "device": "cpu",
+        "judge_url": None,
+        "judge_model": None,
+    }
+    run(model, data=world, out=out, **(settings | changes))
+
+
+def values(result: Result) -> dict[str, float]:
+    return {name: round(metric.value, 2) for name, metric in result.metrics.items() if "/" not in name}
+
+
+def swapped(model: Path, folder: Path, record: SwapRecord) -> Path:
+    shutil.copytree(model, folder)
+    write_record(record, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def judged(
+    says_no: Path, says_a: Path, world: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, LoopbackJudge]:
+    """The results of the model that says No, behind a new tower without training, against the one that says A."""
+    folder = tmp_path_factory.mktemp("judged")
+    with loopback_judge() as judge, pytest.MonkeyPatch.context() as environment:
+        environment.setenv("OPENAI_API_KEY", SECRET)
+        judge.answer = lambda content: "8 6\nSo-so." if "Assistant 2]\nNo\n" in content else "8 2\nA letter?"
+        evaluate(
+            swapped(says_no, folder / "swapped", RECORD),
+            world,
+            folder / "out",
+            baseline=says_a,
+            judge_url=judge.url,
+            judge_model="tiny-judge",
+        )
+        return folder / "out", judge
+
+
+def test_two_known_models_score_as_they_must(judged: tuple[Path, LoopbackJudge]) -> None:
+    out, judge = judged
+    results = {name: read_result(out / f"{name}.json") for name in ALL}
+    before = {name: result.baseline for name, result in results.items()}
+
+    mmbench, a = results["mmbench-en-dev"], before["mmbench-en-dev"]
+    assert a is not None
+    as_written = [float(item.details["right 0"] == "A") for item in a.items]
+    assert values(a) == {"circular": 0, "single-pass": round(100 * sum(as_written) / 12, 2), "unread": 0}
+    # "No" is no letter; it is the text of no option, since these read "No, it is bareheaded"
+    assert values(mmbench) == {"circular": 0, "single-pass": 0, "unread": 100}
+    assert [each.metric for each in mmbench.comparisons] == ["circular", "single-pass"]
+    assert (mmbench.comparisons[1].wins, mmbench.comparisons[1].losses) == (0, sum(as_written))
+    assert mmbench.items[0].details["answer 0"] == "No"
+
+    assert before["mmvp-vqa"] is not None
+    assert values(before["mmvp-vqa"]) == {"pairs": 0, "questions": 50, "unread": 0}
+    assert values(results["pope-random"]) == {"accuracy": 50, "f1": 0, "recall": 0, "yes-share": 0, "unread": 0}
+
+    open_answers = results["llava-bench-wild"]
+    assert values(open_answers)["relative"] == 75
+    assert before["llava-bench-wild"] is not None
+    assert values(before["llava-bench-wild"])["relative"] == 25
+    (comparison,) = open_answers.comparisons
+    assert (comparison.difference, comparison.wins, comparison.losses) == (50, 6, 0)
+    assert len(judge.contents) == 12
+    lines = [json.loads(line) for line in (out / "llava-bench-wild-answers.jsonl").read_text().splitlines()]
+    assert [(line["question_id"], line["text"]) for line in lines] == [(number, "No") for number in range(6)]
+
+
+def test_a_swap_without_training_is_labelled_so_and_known_by_its_tower(
+    judged: tuple[Path, LoopbackJudge],
+) -> None:
+    out, _ = judged
+    result = read_result(out / "mmbench-en-dev.json")
+    assert result.protocol.split(" · ")[0] == "letters by rule"
+    assert result.protocol.endswith(" · zero-retrain / as published")
+    assert (result.subject.sha256, result.subject.label) == ("b" * 64, "runs/diva/tower")
+    assert result.baseline is not None
+    assert result.baseline.protocol == result.protocol
+    assert result.subject.sha256 != result.baseline.subject.sha256
+    judged_by = read_result(out / "llava-bench-wild.json").protocol
+    assert judged_by.startswith("judged by tiny-judge, own rule · ")
+
+
+def test_the_key_is_sent_and_written_nowhere(judged: tuple[Path, LoopbackJudge]) -> None:
+    out, judge = judged
+    assert set(judge.keys) == {f"Bearer {SECRET}"}
+    assert not any(SECRET.encode() in path.read_bytes() for path in out.rglob("*") if path.is_file())
+
+
+def test_a_trial_without_a_judge_asks_whole_questions_and_gives_no_score_to_open_answers(
+    says_a: Path, world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stages = [
+        StageDone(recipe="x", train=kind, data="0" * 64, steps=1, loss=None) for kind in ("projector", "lora")
+    ]
+    trained = RECORD.trained(stages[0]).trained(stages[1])
+    evaluate(swapped(says_a, tmp_path / "trained", trained), world, tmp_path / "out", first=3)
+    mmbench, mmvp, pope, wild = (read_result(tmp_path / "out" / f"{name}.json") for name in ALL)
+    assert [len(result.items) for result in (mmbench, mmvp, pope)] == [3, 3, 3]
+    assert (mmvp.metrics["questions"].n, mmvp.data.items) == (6, 6)
+    assert mmbench.metrics["circular"].n == 3
+    assert " · first 3 · " in mmbench.protocol
+    assert mmbench.protocol.endswith(" · projector + lora")
+    assert (wild.metrics, wild.items, wild.protocol.split(" · ")[0]) == ({}, [], "not judged")
+    assert len((tmp_path / "out" / "llava-bench-wild-answers.jsonl").read_text().splitlines()) == 3
+    assert "llava-bench-wild: no score, for want of --judge-url; the answers are in" in capsys.readouterr().out
+
+
+def test_the_test_split_of_mmbench_ends_in_a_workbook_for_its_server(
+    says_a: Path, world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = pandas.read_table(world / "mmbench" / "MMBench_DEV_EN.tsv", dtype=str).drop(columns="answer")
+    (tmp_path / "data" / "mmbench").mkdir(parents=True)
+    table.to_csv(tmp_path / "data" / "mmbench" / "MMBench_TEST_EN.tsv", sep="\t", index=False)
+    evaluate(says_a, tmp_path / "data", tmp_path / "out", benchmarks=("mmbench-en-test",), first=4)
+    assert read_result(tmp_path / "out" / "mmbench-en-test.json").metrics == {}
+    submitted = pandas.read_excel(tmp_path / "out" / "mmbench-en-test-submission.xlsx")
+    assert set(submitted["index"] % 1_000_000) == {0, 1, 2, 3}
+    assert set(submitted["prediction"]) == {"A"}
+    assert "no score, the right answers are not public; submit the workbook in" in capsys.readouterr().out
+
+
+def test_when_the_judge_fails_the_finished_results_and_reviews_stay(
+    says_a: Path, world: Path, tmp_path: Path, judge: LoopbackJudge
+) -> None:
+    replies = iter(["8 6"] * 4 + [401])
+    judge.answer = lambda _: next(replies)
+    settings = {
+        "benchmarks": ("pope-random", "llava-bench-wild"),
+        "judge_url": judge.url,
+        "judge_model": "tiny-judge",
+    }
+    with pytest.raises(RunError, match="answered 401"):
+        evaluate(says_a, world, tmp_path, **settings)
+    assert read_result(tmp_path / "pope-random.json").metrics["accuracy"].value == 50
+    assert not (tmp_path / "llava-bench-wild.json").exists()
+    judge.answer = lambda _: "8 4"
+    evaluate(says_a, world, tmp_path, **(settings | {"benchmarks": ("llava-bench-wild",)}))
+    assert len(judge.contents) == 7  # four reviews, the refusal, and the two that were missing
+    result = read_result(tmp_path / "llava-bench-wild.json")
+    assert values(result)["relative"] == round(100 * (4 * 6 + 2 * 4) / (6 * 8), 2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"benchmarks": ("pope",)}, "--benchmarks: 'pope' is unknown; valid: llava-bench-wild"),
+        ({"benchmarks": ("mmvp-vq",)}, "did you mean 'mmvp-vqa'"),
+        ({"benchmarks": ("mmvp-vqa", "mmvp-vqa")}, "'mmvp-vqa' is named twice"),
+        ({"benchmarks": ("mmbench-cn-dev",)}, r"holds none of .*mmbench_dev_cn_20231003\.tsv"),
+        ({"first": 0}, "--limit: 0 is too few"),
+        ({"batch": 0}, "--batch: 0 is too few"),
+        ({"judge_url": "http://localhost/v1"}, "--judge-url: is not enough; give --judge-model with it"),
+        ({"judge_model": "x"}, "--judge-model: is not enough; give --judge-url with it"),
+        ({"device": "cudo"}, "--device: 'cudo' cannot be used here"),
+        ({"baseline": Path("nowhere")}, r"nowhere/config\.json: cannot be read"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_before_anything_is_asked(
+    says_a: Path, world: Path, tmp_path: Path, changes: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(InputError, match=says):
+        evaluate(says_a, world, tmp_path / "out", **changes)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_is_no_llava_or_lacks_a_part_is_refused(says_a: Path, world: Path, tmp_path: Path) -> None:
+    for name in ("*.safetensors", "chat_template.jinja"):
+        folder = tmp_path / name.strip("*.")
+        shutil.copytree(says_a, folder)
+        for path in folder.glob(name):
+            path.unlink()
+        with pytest.raises(InputError, match="write the folder again with diva llava swap"):
+            evaluate(folder, world, tmp_path / "out")
+    (folder / "config.json").write_text('{"model_type": "clip"}')
+    with pytest.raises(InputError, match="is no LLaVA in transformers' format"):
+        evaluate(folder, world, tmp_path / "out")
+
+
+def test_a_missing_picture_is_told_before_the_model_is_loaded(says_a: Path, world: Path, tmp_path: Path) -> None:
+    shutil.copytree(world / "mmvp_vqa", tmp_path / "data" / "mmvp_vqa")
+    (tmp_path / "data" / "mmvp_vqa" / "MMVP Images" / "4.jpg").unlink()
+    with pytest.raises(InputError, match=r"4\.jpg: no such picture"):
+        evaluate(says_a, tmp_path / "data", tmp_path / "out", benchmarks=("mmvp-vqa",))
+
+
+def test_the_command_line_names_the_same_options(says_a: Path, world: Path, tmp_path: Path) -> None:
+    words = ["llava", "eval", str(says_a), "--data", str(world), "--out", str(tmp_path)]
+    app([*words, "--benchmarks", "pope-random", "--limit", "2", "--batch", "2"], standalone_mode=False)
+    assert read_result(tmp_path / "pope-random.json").data.items == 2

@@ -1,0 +1,151 @@
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from diva.errors import InputError, RunError
+from downstream.llava.evaluation.judge import Judge
+from downstream.llava.evaluation.reviews import Reviews, Rule, prompt, read_rules
+from downstream.llava.evaluation.scored import Answered
+from tests.fixtures.judge import LoopbackJudge, Reply
+
+SECRET = "sk-not-to-be-seen"
+DOCUMENT = {
+    "question_id": "7",
+    "category": "conv",
+    "context": "A rocket.\nIt stands.",
+    "question": "What is it?",
+    "reference": "A rocket, standing.",
+}
+ANSWERED = Answered(DOCUMENT, "A pencil.")
+
+
+def ask(judge: LoopbackJudge, **changes: object) -> Judge:
+    fields = {"key": SECRET, "pause": 0.0} | changes
+    return Judge(judge.url, "tiny-judge", **fields)  # type: ignore[arg-type]
+
+
+def replies(*some: Reply) -> Iterator[Reply]:
+    yield from some
+
+
+def test_a_review_is_asked_for_as_llava_asks(judge: LoopbackJudge, tmp_path: Path) -> None:
+    rules = read_rules(tmp_path)
+    review = Reviews(tmp_path / "reviews.jsonl").of(ANSWERED, ask(judge), rules)
+    assert (review.reference, review.ours) == (8, 6)
+    (body,) = judge.bodies
+    assert (body["model"], body["temperature"], body["max_tokens"]) == ("tiny-judge", 0.2, 1024)
+    assert [message["role"] for message in body["messages"]] == ["system", "user"]
+    assert judge.keys == [f"Bearer {SECRET}"]
+    context, question, reference, end1, ours, end2, rule, nothing = judge.contents[0].split("\n\n")
+    assert (context, question) == ("[Context]\nA rocket.\nIt stands.", "[Question]\nWhat is it?")
+    assert (reference, end1) == ("[Assistant 1]\nA rocket, standing.", "[End of Assistant 1]")
+    assert (ours, end2) == ("[Assistant 2]\nA pencil.", "[End of Assistant 2]")
+    assert rule.startswith("[System]\n")
+    assert nothing == ""
+
+
+def test_llava_s_own_rules_are_taken_where_they_lie(tmp_path: Path) -> None:
+    assert read_rules(tmp_path).name == "own rule"
+    official = {f"llava_bench_{name}": {"role": "Bot", "prompt": f"Rate {name}."} for name in ("conv", "detail")}
+    (tmp_path / "rule.json").write_text(json.dumps(official))
+    with pytest.raises(InputError, match="lacks the rule of a category"):
+        read_rules(tmp_path)
+    official["llava_bench_complex"] = {"role": "Bot", "prompt": "Rate complex."}
+    (tmp_path / "rule.json").write_text(json.dumps(official))
+    rules = read_rules(tmp_path)
+    assert rules.name == "rule.json"
+    assert prompt(ANSWERED, rules.of_category["conv"]).endswith(
+        "[Bot 1]\nA rocket, standing.\n\n[End of Bot 1]\n\n[Bot 2]\nA pencil.\n\n[End of Bot 2]\n\n"
+        "[System]\nRate conv.\n\n"
+    )
+
+
+def test_a_busy_judge_is_asked_again(judge: LoopbackJudge) -> None:
+    said = replies(429, 503, "5 5")
+    judge.answer = lambda _: next(said)
+    assert ask(judge).review("?") == "5 5"
+    assert len(judge.bodies) == 3
+
+
+def test_a_judge_that_stays_busy_ends_the_run(judge: LoopbackJudge) -> None:
+    judge.answer = lambda _: 429
+    with pytest.raises(RunError, match="answered 429; the reviews so far are kept"):
+        ask(judge, attempts=3).review("?")
+    assert len(judge.bodies) == 3
+
+
+@pytest.mark.parametrize(
+    ("reply", "says"),
+    [
+        (401, "answered 401; set OPENAI_API_KEY to a key that it takes"),
+        (404, "answered 404; see that the address ends where /chat/completions follows"),
+        (b"<html>", "answered in no form of chat completions"),
+        (b'{"choices": []}', "answered in no form of chat completions"),
+    ],
+)
+def test_a_refusal_is_told_at_once_and_without_the_key(judge: LoopbackJudge, reply: int | bytes, says: str) -> None:
+    judge.answer = lambda _: reply
+    with pytest.raises(RunError, match=says) as caught:
+        ask(judge).review("?")
+    assert SECRET not in str(caught.value)
+    assert len(judge.bodies) == 1
+
+
+def test_a_judge_that_is_not_there_is_told() -> None:
+    with pytest.raises(RunError, match="does not answer"):
+        Judge("http://127.0.0.1:9/v1", "x", key=None, attempts=2, pause=0).review("?")
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("localhost:8000/v1", "is no HTTP address"),
+        ("file:///etc/passwd", "is no HTTP address"),
+        (
+            "https://me:secret@judge.example/v1",
+            "holds a secret; give the bare address, and the key as OPENAI_API_KEY",
+        ),
+        ("https://judge.example/v1?api-key=secret", "holds a secret"),
+    ],
+)
+def test_an_address_that_is_none_or_holds_a_secret_is_refused(url: str, says: str) -> None:
+    with pytest.raises(InputError, match=says) as caught:
+        Judge(url, "x", key=None)
+    assert "secret@" not in str(caught.value)
+
+
+def test_no_key_is_sent_where_there_is_none(judge: LoopbackJudge) -> None:
+    ask(judge, key=None).review("?")
+    assert judge.keys == [None]
+
+
+def test_reviews_are_asked_for_once_and_again_when_anything_differs(judge: LoopbackJudge, tmp_path: Path) -> None:
+    path, rules = tmp_path / "reviews.jsonl", read_rules(tmp_path)
+    Reviews(path).of(ANSWERED, ask(judge), rules)
+    resumed = Reviews(path)
+    assert resumed.of(ANSWERED, ask(judge), rules).ours == 6
+    assert len(judge.bodies) == 1
+    resumed.of(ANSWERED._replace(answer="A crayon."), ask(judge), rules)
+    resumed.of(ANSWERED, Judge(judge.url, "another", key=None), rules)
+    stricter = rules._replace(of_category=rules.of_category | {"conv": Rule("Assistant", "Be strict.")})
+    resumed.of(ANSWERED, ask(judge), stricter)
+    assert len(judge.bodies) == 4
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line["tuple"] for line in lines] == [[8, 6]] * 4
+    assert {line["question_id"] for line in lines} == {"7"}
+    assert SECRET not in path.read_text()
+
+
+def test_a_run_that_was_stopped_while_it_wrote_goes_on(judge: LoopbackJudge, tmp_path: Path) -> None:
+    path, rules = tmp_path / "reviews.jsonl", read_rules(tmp_path)
+    Reviews(path).of(ANSWERED, ask(judge), rules)
+    whole = path.read_text()
+    path.write_text(whole + whole[: len(whole) // 2])
+    Reviews(path).of(ANSWERED._replace(answer="A crayon."), ask(judge), rules)
+    assert len(path.read_text().splitlines()) == 2
+    Reviews(path)
+    path.write_text("not json\n" + whole)
+    with pytest.raises(InputError, match="line 1: is no review; remove the line or the file"):
+        Reviews(path)

@@ -1,0 +1,169 @@
+"""The original LLaVA's format and transformers', against the original's arithmetic in tests/fixtures/llava.py."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import AutoProcessor, AutoTokenizer, LlavaForConditionalGeneration
+
+from diva.errors import InputError
+from downstream.llava.convert import convert
+from downstream.llava.formats import read_llava
+from tests.fixtures.llava import IMAGE_TOKENS, PLACEHOLDER, SIDE, original_logits, tiny_original_llava
+
+BEFORE, AFTER = [1, 40, 50, 60], [70, 80, 90, 100, 110]
+
+
+def pixels() -> Tensor:
+    return torch.randn(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(3))
+
+
+@torch.no_grad()
+def transformers_logits(folder: Path) -> Tensor:
+    """Return the logits [positions, vocabulary] of the prompt that `BEFORE`, an image and `AFTER` make."""
+    model = LlavaForConditionalGeneration.from_pretrained(folder)
+    image = [model.config.image_token_id] * IMAGE_TOKENS
+    return model(input_ids=torch.tensor([[*BEFORE, *image, *AFTER]]), pixel_values=pixels()).logits[0]
+
+
+def logits_of_original(folder: Path) -> Tensor:
+    return original_logits(folder, [*BEFORE, PLACEHOLDER, *AFTER], pixels())
+
+
+def edit(folder: Path, **changes: Any) -> None:
+    path = folder / "config.json"
+    fields = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps({key: value for key, value in fields.items() if value is not None}))
+
+
+def test_an_original_checkpoint_and_its_conversion_give_the_same_logits(
+    original_folder: Path, tmp_path: Path
+) -> None:
+    convert(original_folder, tmp_path / "converted", to="transformers")
+    theirs, ours = logits_of_original(original_folder), transformers_logits(tmp_path / "converted")
+    words = theirs.shape[1]
+    assert words < ours.shape[1]
+    assert ours.shape[1] % 64 == 0
+    torch.testing.assert_close(ours[:, :words], theirs, atol=1e-4, rtol=0)
+
+
+def test_a_transformers_folder_and_its_original_twin_give_the_same_logits(
+    llava_folder: Path, tmp_path: Path
+) -> None:
+    convert(llava_folder, tmp_path / "original", to="original")
+    theirs, ours = logits_of_original(tmp_path / "original"), transformers_logits(llava_folder)
+    assert theirs.shape[1] == ours.shape[1] - 2  # without <image> and <pad>
+    torch.testing.assert_close(theirs, ours[:, :-2], atol=1e-4, rtol=0)
+
+
+def test_there_and_back_every_tensor_is_the_same(original_folder: Path, tmp_path: Path) -> None:
+    convert(original_folder, tmp_path / "converted", to="transformers")
+    convert(tmp_path / "converted", tmp_path / "back", to="original")
+    first, second = read_llava(original_folder), read_llava(tmp_path / "back")
+    assert first.state.keys() == second.state.keys()
+    assert all(torch.equal(first.state[key], second.state[key]) for key in first.state)
+    assert (first.feature_layer, first.class_token, first.pad_to_square) == (-2, False, True)
+    assert (second.feature_layer, second.class_token, second.pad_to_square) == (-2, False, True)
+
+
+def test_the_tokenizer_gains_and_loses_what_the_image_needs(original_folder: Path, tmp_path: Path) -> None:
+    convert(original_folder, tmp_path / "converted", to="transformers")
+    convert(tmp_path / "converted", tmp_path / "back", to="original")
+    original, converted, back = (
+        AutoTokenizer.from_pretrained(folder)
+        for folder in (original_folder, tmp_path / "converted", tmp_path / "back")
+    )
+    text = "USER: What colour is the ball? ASSISTANT: Red</s>"
+    assert original(text).input_ids == converted(text).input_ids == back(text).input_ids
+    assert converted.convert_tokens_to_ids(["<image>", "<pad>"]) == [len(original), len(original) + 1]
+    assert back.get_vocab() == original.get_vocab()
+
+
+def test_the_converted_folder_answers_with_its_own_processor(original_folder: Path, tmp_path: Path) -> None:
+    convert(original_folder, tmp_path / "converted", to="transformers")
+    processor = AutoProcessor.from_pretrained(tmp_path / "converted")
+    model = LlavaForConditionalGeneration.from_pretrained(tmp_path / "converted")
+    from skimage import data
+
+    photograph = {"type": "image", "image": data.coffee()}
+    asked = [{"role": "user", "content": [photograph, {"type": "text", "text": "What is it?"}]}]
+    inputs = processor.apply_chat_template(
+        asked, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
+    )
+    assert (inputs["input_ids"] == model.config.image_token_id).sum() == IMAGE_TOKENS
+    assert model.generate(**inputs, max_new_tokens=3).shape[1] <= inputs["input_ids"].shape[1] + 3
+
+
+def test_the_first_stage_of_the_original_is_a_projector_on_the_language_model_it_names(tmp_path: Path) -> None:
+    whole = tiny_original_llava(tmp_path / "whole")
+    alone = tiny_original_llava(tmp_path / "alone", projector_alone=True)
+    convert(alone, tmp_path / "converted", to="transformers")
+    theirs = logits_of_original(whole)
+    ours = transformers_logits(tmp_path / "converted")[:, : theirs.shape[1]]
+    torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=0)
+
+
+def test_adapters_of_the_original_are_merged_into_the_language_model_they_name(tmp_path: Path) -> None:
+    from peft import LoraConfig, get_peft_model
+    from transformers import LlamaForCausalLM
+
+    folder = tiny_original_llava(tmp_path / "adapted", projector_alone=True)
+    base = LlamaForCausalLM.from_pretrained(folder / "base")
+    adapted = get_peft_model(base, LoraConfig(r=2, target_modules=["q_proj", "up_proj"], init_lora_weights=False))
+    adapted.save_pretrained(folder)
+    beside = torch.load(folder / "mm_projector.bin", weights_only=True)
+    torch.save(
+        {f"base_model.model.{key}": value for key, value in beside.items()}, folder / "non_lora_trainables.bin"
+    )
+    (folder / "mm_projector.bin").unlink()
+    state = read_llava(folder).state
+    for name, value in adapted.merge_and_unload().state_dict().items():
+        name = name if name == "lm_head.weight" else f"model.language_model.{name.removeprefix('model.')}"
+        torch.testing.assert_close(state[name], value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"model_type": "llava_mpt"}, "is a LLaVA on 'llava_mpt'"),
+        ({"mm_projector_type": "linear"}, "mm_projector_type: 'linear'"),
+        ({"mm_vision_tower": "nobody/tower"}, "has no tower on this machine"),
+        ({"mm_vision_tower": None, "model_type": "bert"}, "holds a model of type 'bert'"),
+    ],
+)
+def test_what_is_no_llava_1_5_is_refused_with_the_field(changes: dict[str, Any], says: str, tmp_path: Path) -> None:
+    folder = tiny_original_llava(tmp_path / "original")
+    (folder / "vision_tower").rename(tmp_path / "elsewhere")
+    edit(folder, mm_vision_tower=str(tmp_path / "elsewhere"))
+    edit(folder, **changes)
+    with pytest.raises(InputError, match=says):
+        convert(folder, tmp_path / "out", to="transformers")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_shard_that_is_missing_is_named(tmp_path: Path) -> None:
+    folder = tiny_original_llava(tmp_path / "original")
+    (folder / "pytorch_model-00002-of-00002.bin").unlink()
+    with pytest.raises(InputError, match=r"pytorch_model-00002-of-00002\.bin: no such checkpoint file"):
+        convert(folder, tmp_path / "out", to="transformers")
+
+
+def test_tensors_that_transformers_would_fill_in_at_random_are_an_error(llava_folder: Path, tmp_path: Path) -> None:
+    import shutil
+
+    from safetensors.torch import load_file, save_file
+
+    folder = Path(shutil.copytree(llava_folder, tmp_path / "damaged"))
+    state = load_file(folder / "model.safetensors")
+    del state[next(key for key in state if "linear_2.weight" in key)]
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(InputError, match="keys 1 missing"):
+        convert(folder, tmp_path / "out", to="original")
+
+
+def test_an_unknown_format_is_refused_with_the_nearest(llava_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="did you mean 'original'"):
+        convert(llava_folder, tmp_path / "out", to="orginal")

@@ -1,0 +1,68 @@
+"""Both stages on the miniature world: the language model gets to use the image."""
+
+import json
+from pathlib import Path
+
+import pytest
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from diva.miniworld.scene import draw, generator
+from diva.miniworld.vocabulary import ATTRIBUTES, NAMES, PLACES, SHAPES
+from diva.miniworld.writers.pictures import jpegs
+from downstream.llava.conversation import SYSTEM
+from downstream.llava.record import read_record
+from tests.fixtures.llava import miniature_stages, miniature_swap
+
+
+@pytest.fixture(scope="module")
+def conversations(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pictures of the world, described by what there is to be seen at a glance: colour, shape and place."""
+    folder = tmp_path_factory.mktemp("world")
+    scenes, colour = draw(400, generator(1)), NAMES.index("colour")
+    records = []
+    for number, picture in enumerate(jpegs(scenes)):
+        (folder / f"{number}.jpg").write_bytes(picture)
+        seen = ATTRIBUTES[colour].phrases[scenes.details[number, colour]]
+        said = f"a {seen} {SHAPES[scenes.shape[number]]} in a {PLACES[scenes.place[number]]}"
+        turns = [{"from": "human", "value": "<image>\nDescribe the picture."}, {"from": "gpt", "value": said}]
+        records.append({"id": str(number), "image": f"{number}.jpg", "conversations": turns})
+    for name in ("pretrain", "finetune"):
+        (folder / f"{name}.json").write_text(json.dumps(records))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def swapped(conversations: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return miniature_swap(tmp_path_factory.mktemp("miniature"), conversations, steps=60)
+
+
+def loss(folder: Path) -> float:
+    """Return the mean of the last third of the losses that a stage logged."""
+    losses = [json.loads(line)["loss"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    last = losses[-len(losses) // 3 :]
+    return sum(last) / len(last)
+
+
+def test_the_loss_falls_below_that_of_the_same_run_with_shuffled_images(
+    swapped: Path, conversations: Path, tmp_path: Path
+) -> None:
+    longer = (
+        "training.global_batch=16",
+        "training.micro_batch=16",
+        "training.steps=60",
+        "training.checkpoint_every=100",
+    )
+    _, seeing = miniature_stages(swapped, conversations, tmp_path / "seeing", *longer)
+    shuffled = ("data.shuffle_images=true", *longer)
+    _, blind = miniature_stages(swapped, conversations, tmp_path / "blind", *shuffled)
+    assert loss(seeing) < loss(blind) - 0.03
+    record = read_record(seeing)
+    assert record is not None
+    assert record.state == "projector + lora"
+
+
+def test_the_miniature_has_read_what_it_will_be_asked(swapped: Path) -> None:
+    language = swapped.parent / "language"
+    tokenizer, model = AutoTokenizer.from_pretrained(language), AutoModelForCausalLM.from_pretrained(language)
+    asked = tokenizer(f"{SYSTEM} USER: Describe the picture. ASSISTANT: a red ball in a", return_tensors="pt")
+    assert tokenizer.decode(model(**asked).logits[0, -1].argmax()).strip() in PLACES

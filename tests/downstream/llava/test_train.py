@@ -1,0 +1,286 @@
+"""Both stages on a handful of photographs: what moves, what stays, and that a resumed run is the same run."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import AutoProcessor, LlavaForConditionalGeneration
+
+from diva.errors import InputError, RunError
+from downstream.llava.data import Collator, ConversationData
+from downstream.llava.recipe import DataSection, LlavaRecipe
+from downstream.llava.record import read_record
+from downstream.llava.swap import swap
+from downstream.llava.train import train
+from tests.fixtures.images import crops
+from tests.fixtures.llava import IMAGE_TOKENS, SIDE
+
+PROJECTOR, TOWER, LANGUAGE = "model.multi_modal_projector.", "model.vision_tower.", "model.language_model."
+RECORDS = 12
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Conversations about photographs, of very different lengths; every fourth one is without a photograph."""
+    folder = tmp_path_factory.mktemp("conversations")
+    captions, talks = [], []
+    for number, image in enumerate(crops(RECORDS, 40)):
+        image.resize((40, 30)).save(folder / f"{number}.jpg")
+        said = [("human", "<image>\nDescribe the picture."), ("gpt", f"Picture number {number}.")]
+        captions.append(_record(number, said, image=True))
+        more = [("human", "Is it red? " * (number % 5 + 1)), ("gpt", "No." * (number % 3 + 1))]
+        blind = [("human", "What is red?"), ("gpt", "The ball.")]
+        talks.append(_record(number, blind if number % 4 == 3 else said + more, image=number % 4 != 3))
+    (folder / "captions.json").write_text(json.dumps(captions))
+    (folder / "talks.json").write_text(json.dumps(talks))
+    return folder
+
+
+def _record(number: int, said: list[tuple[str, str]], *, image: bool) -> dict[str, Any]:
+    turns = [{"from": speaker, "value": text} for speaker, text in said]
+    return {"id": str(number), "conversations": turns} | ({"image": f"{number}.jpg"} if image else {})
+
+
+@pytest.fixture(scope="module")
+def swapped(llava_folder: Path, tower_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("swapped") / "llava"
+    swap(llava_folder, str(tower_folder), folder, fresh_projector=True)
+    return folder
+
+
+def recipe(model: Path, data: Path, kind: str, **training: Any) -> LlavaRecipe:
+    first = kind == "projector"
+    return LlavaRecipe.model_validate(
+        {
+            "name": f"tiny-{kind}",
+            "model": str(model),
+            "train": kind,
+            "lora": {"rank": 4, "alpha": 8, "dropout": 0.1},
+            "data": {
+                "conversations": str(data / ("captions.json" if first else "talks.json")),
+                "images": str(data),
+                "template": "plain" if first else "vicuna_v1",
+                "workers": 0,
+            },
+            "training": {
+                "steps": 4,
+                "lr": 1e-2,
+                "global_batch": 4,
+                "micro_batch": 2,
+                "precision": "fp32",
+                "log_every": 1,
+                "checkpoint_every": 100,
+                **training,
+            },
+        }
+    )
+
+
+def state_of(folder: Path) -> dict[str, Tensor]:
+    return LlavaForConditionalGeneration.from_pretrained(folder).state_dict()
+
+
+def moved(before: Path, after: Path) -> set[str]:
+    """Return the parts of the model in which any tensor differs."""
+    first, second = state_of(before), state_of(after)
+    assert first.keys() == second.keys()
+    changed = {key for key in first if not torch.equal(first[key], second[key])}
+    parts = (PROJECTOR, TOWER, f"{LANGUAGE}layers.", f"{LANGUAGE}embed_tokens.", f"{LANGUAGE}norm.", "lm_head.")
+    return {part for part in parts for key in changed if key.startswith(part)}
+
+
+@pytest.mark.parametrize(
+    ("kind", "parts"),
+    [
+        ("projector", {PROJECTOR}),
+        ("lora", {PROJECTOR, f"{LANGUAGE}layers."}),
+        ("full", {PROJECTOR, f"{LANGUAGE}layers.", f"{LANGUAGE}embed_tokens.", f"{LANGUAGE}norm.", "lm_head."}),
+    ],
+)
+def test_a_stage_moves_what_its_recipe_names_and_nothing_else(
+    kind: str, parts: set[str], swapped: Path, data: Path, tmp_path: Path
+) -> None:
+    train(recipe(swapped, data, kind), tmp_path / "out")
+    assert moved(swapped, tmp_path / "out") == parts
+    record = read_record(tmp_path / "out")
+    assert record is not None
+    assert (record.retrained, record.state, record.stages[0].steps) == (True, kind, 4)
+
+
+def test_adapters_touch_the_linear_layers_alone(swapped: Path, data: Path, tmp_path: Path) -> None:
+    train(recipe(swapped, data, "lora"), tmp_path / "out")
+    before, after = state_of(swapped), state_of(tmp_path / "out")
+    layers = {key for key in before if key.startswith(f"{LANGUAGE}layers.")}
+    changed = {key.split(".")[-2] for key in layers if not torch.equal(before[key], after[key])}
+    assert changed == {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
+
+
+def test_the_merged_folder_computes_what_the_adapted_model_computed(
+    swapped: Path, data: Path, tmp_path: Path
+) -> None:
+    settings = recipe(swapped, data, "lora")
+    train(settings, tmp_path / "out")
+    trained = load_file(next((tmp_path / "out" / "checkpoints").glob("*/trained.safetensors")))
+    before, after = state_of(swapped), state_of(tmp_path / "out")
+    name = "model.language_model.layers.1.mlp.down_proj"
+    down, up = (trained[f"base_model.model.{name}.lora_{part}.default.weight"] for part in "AB")
+    by_hand = before[f"{name}.weight"] + settings.lora.alpha / settings.lora.rank * up @ down
+    torch.testing.assert_close(after[f"{name}.weight"], by_hand)
+
+
+@pytest.mark.parametrize(("kind", "grouped"), [("projector", False), ("lora", True), ("full", False)])
+def test_a_resumed_run_equals_an_uninterrupted_one(
+    kind: str, grouped: bool, swapped: Path, data: Path, tmp_path: Path
+) -> None:
+    # 3 updates are an epoch of 12 conversations, so it is interrupted and ends in the midst of one
+    settings = recipe(swapped, data, kind, steps=5, checkpoint_every=2, keep_checkpoints=9, group_by_length=grouped)
+    train(settings, tmp_path / "whole")
+    resumed = tmp_path / "resumed"
+    train(settings, resumed)
+    for name in ("checkpoint-4", "checkpoint-5"):
+        for path in (resumed / "checkpoints" / name).iterdir():
+            path.unlink()
+    (resumed / "config.json").unlink()
+    (resumed / "model.safetensors").unlink()
+    train(settings, resumed, resume=True)
+    whole, again = state_of(tmp_path / "whole"), state_of(resumed)
+    for key, value in whole.items():
+        torch.testing.assert_close(again[key], value, atol=1e-6, rtol=0, msg=key)
+    lines = [(folder / "metrics.jsonl").read_text().splitlines() for folder in (tmp_path / "whole", resumed)]
+    losses = [[json.loads(line)["loss"] for line in each] for each in lines]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+    assert len(losses[0]) == 5
+
+
+def test_a_checkpoint_with_missing_tensors_is_no_fresh_start(swapped: Path, data: Path, tmp_path: Path) -> None:
+    settings = recipe(swapped, data, "projector", checkpoint_every=2, keep_checkpoints=9)
+    train(settings, tmp_path / "out")
+    (tmp_path / "out" / "checkpoints" / "checkpoint-4" / "trainer_state.json").unlink()  # as if killed while saving
+    path = tmp_path / "out" / "checkpoints" / "checkpoint-2" / "trained.safetensors"
+    state = load_file(path)
+    save_file({f"language_model.{key}": value for key, value in state.items()}, path)
+    with pytest.raises(RunError, match=r"checkpoint-2/trained\.safetensors: does not fit"):
+        train(settings, tmp_path / "out", resume=True)
+
+
+def test_a_run_is_neither_overwritten_nor_changed_underway(swapped: Path, data: Path, tmp_path: Path) -> None:
+    train(recipe(swapped, data, "projector"), tmp_path / "out")
+    with pytest.raises(InputError, match="already holds a run; go on with --resume"):
+        train(recipe(swapped, data, "projector"), tmp_path / "out")
+    with pytest.raises(InputError, match=r"training\.lr: differs from .*recipe\.yaml"):
+        train(recipe(swapped, data, "projector", lr=1e-3), tmp_path / "out", resume=True)
+
+
+def test_accumulated_batches_and_recomputed_activations_change_nothing(
+    swapped: Path, data: Path, tmp_path: Path
+) -> None:
+    train(recipe(swapped, data, "full", steps=2, micro_batch=4), tmp_path / "plain")
+    train(recipe(swapped, data, "full", steps=2, micro_batch=1, grad_checkpointing=False), tmp_path / "small")
+    first, second = state_of(tmp_path / "plain"), state_of(tmp_path / "small")
+    for key in (f"{PROJECTOR}linear_1.weight", f"{LANGUAGE}layers.0.mlp.up_proj.weight"):
+        torch.testing.assert_close(first[key], second[key], atol=2e-4, rtol=0)
+
+
+def test_a_batch_without_images_is_the_language_models_alone(swapped: Path, data: Path) -> None:
+    processor = AutoProcessor.from_pretrained(swapped)
+    model = LlavaForConditionalGeneration.from_pretrained(swapped)
+    section = DataSection(conversations=str(data / "talks.json"), images=str(data), template="vicuna_v1")
+    samples = ConversationData(section, processor, image_tokens=IMAGE_TOKENS, seed=0)
+    collate = Collator(
+        pad=processor.tokenizer.pad_token_id,
+        image=model.config.image_token_id,
+        image_tokens=IMAGE_TOKENS,
+        side=SIDE,
+    )
+    batch = collate([samples[3], samples[7]])
+    assert batch["input_ids"].shape == batch["labels"].shape == batch["attention_mask"].shape
+    loss = model(**batch).loss
+    ids, labels = samples[3]["input_ids"][None], samples[3]["labels"][None]
+    torch.testing.assert_close(loss, model(input_ids=ids, labels=labels).loss)
+    loss.backward()
+    weight = model.model.multi_modal_projector.linear_1.weight
+    assert weight.grad is not None
+    assert weight.grad.abs().max() == 0
+
+
+def test_shuffled_images_are_every_one_another_records(swapped: Path, data: Path) -> None:
+    processor = AutoProcessor.from_pretrained(swapped)
+    section = DataSection(conversations=str(data / "captions.json"), images=str(data), template="plain")
+    own, dealt = (
+        ConversationData(
+            section.model_copy(update={"shuffle_images": shuffle}), processor, image_tokens=IMAGE_TOKENS, seed=0
+        )
+        for shuffle in (False, True)
+    )
+    images = [[sample["pixel_values"] for sample in (each[n] for n in range(RECORDS))] for each in (own, dealt)]
+    assert not any(torch.equal(first, second) for first, second in zip(*images, strict=True))
+    sums = [sorted(float(image.sum()) for image in each) for each in images]
+    assert sums[0] == sums[1]
+    assert all(torch.equal(own[n]["input_ids"], dealt[n]["input_ids"]) for n in range(RECORDS))
+
+
+def test_the_projector_learns_at_its_own_rate(swapped: Path, data: Path, tmp_path: Path) -> None:
+    train(recipe(swapped, data, "lora", projector_lr=1e-9, steps=2), tmp_path / "out")
+    before, after = state_of(swapped), state_of(tmp_path / "out")
+    torch.testing.assert_close(
+        before[f"{PROJECTOR}linear_1.weight"], after[f"{PROJECTOR}linear_1.weight"], atol=1e-8, rtol=0
+    )
+    assert not torch.equal(
+        before[f"{LANGUAGE}layers.0.mlp.up_proj.weight"], after[f"{LANGUAGE}layers.0.mlp.up_proj.weight"]
+    )
+
+
+def test_the_second_stage_on_a_random_projector_is_warned_of(
+    swapped: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(recipe(swapped, data, "lora", steps=1), tmp_path / "out")
+    assert "has a random projector; train stage 1 first" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_image_that_cannot_be_read_is_named_in_one_sentence(
+    workers: int, swapped: Path, data: Path, tmp_path: Path
+) -> None:
+    records = json.loads((data / "captions.json").read_text())[:4]
+    records[2]["image"] = "torn.jpg"
+    (tmp_path / "captions.json").write_text(json.dumps(records))
+    for number in range(2):
+        (tmp_path / f"{number}.jpg").write_bytes((data / f"{number}.jpg").read_bytes())
+    (tmp_path / "3.jpg").write_bytes((data / "3.jpg").read_bytes())
+    (tmp_path / "torn.jpg").write_bytes((data / "2.jpg").read_bytes()[:300])
+    settings = recipe(swapped, tmp_path, "projector")
+    settings = settings.model_copy(update={"data": settings.data.model_copy(update={"workers": workers})})
+    with pytest.raises(RunError) as caught:
+        train(settings, tmp_path / "out")
+    assert str(caught.value) == f"{tmp_path / 'torn.jpg'}: the image of record '2' cannot be read; fetch it again"
+    assert not (tmp_path / "out" / "config.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"model": "nowhere"}, "model: nowhere is no LLaVA folder"),
+        (
+            {"training": {"steps": 1, "lr": 1, "global_batch": 5, "micro_batch": 2, "precision": "fp32"}},
+            "no multiple",
+        ),
+    ],
+)
+def test_a_recipe_that_cannot_run_is_refused_before_anything_is_written(
+    changes: dict[str, Any], says: str, swapped: Path, data: Path, tmp_path: Path
+) -> None:
+    fields = recipe(swapped, data, "projector").model_dump() | changes
+    with pytest.raises(InputError, match=says):
+        train(LlavaRecipe.model_validate(fields), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_folder_of_the_images_is_checked_before_the_run(swapped: Path, data: Path, tmp_path: Path) -> None:
+    settings = recipe(swapped, data, "projector")
+    wrong = settings.model_copy(update={"data": settings.data.model_copy(update={"images": str(tmp_path)})})
+    with pytest.raises(InputError, match=r"0\.jpg: no such image; data\.images names the folder"):
+        train(wrong, tmp_path / "out")
