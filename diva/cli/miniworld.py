@@ -46,3 +46,17 @@ def gates(base: Annotated[Path, typer.Argument(help="folder of a base")], device
     from diva.miniworld.command import run_gates
 
     run_gates(base, device=device, console=Console())
+
+
+@app.command()
+def study(
+    bases: Annotated[Path, typer.Option(help="folder that holds a folder for each base of the plan")],
+    out: Annotated[Path, typer.Option(help="folder for the rows and the table")],
+    work: Annotated[Path, typer.Option(help="folder for what is needed on the way")] = Path("runs/miniworld-study"),
+    processes: Annotated[int, typer.Option(help="runs at once, one core each")] = 1,
+) -> None:
+    """Run the study of the miniature world; a killed one goes on where it was."""
+    from benchmarks.miniworld.command import study as run
+    from diva.training import train
+
+    run(bases, work, out, train=train, processes=processes)

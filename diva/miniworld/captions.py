@@ -14,7 +14,9 @@ from diva.miniworld.scene import Scenes
 from diva.miniworld.vocabulary import ATTRIBUTES, PLACES, SHAPES
 
 NOUN_ORDER = ("colour", "structure", "state")
-AFTER_ORDER = ("orientation", "presence")  # close to the noun; the rest follow the place in their own order
+PLACE = "place"
+# what follows the noun in a full caption
+FIXED_ORDER = ("orientation", "presence", PLACE, "quantity", "position", "text", "viewpoint")
 
 
 class Exchange(NamedTuple):
@@ -29,21 +31,23 @@ class Exchange(NamedTuple):
 def full_captions(scenes: Scenes) -> list[str]:
     """Describe each scene completely, in one fixed order of words."""
     everything = torch.ones_like(scenes.details, dtype=torch.bool)
-    return _write(scenes, everything, everything[:, 0])
+    return _write(scenes, everything, everything[:, 0], [FIXED_ORDER] * scenes.number)
 
 
-def alt_texts(scenes: Scenes, probabilities: Sequence[float], place: float, random: torch.Generator) -> list[str]:
-    """Describe each scene the way alt texts do: always the shape, the rest by chance.
+def alt_texts(scenes: Scenes, probabilities: Tensor, place: float, random: torch.Generator) -> list[str]:
+    """Describe each scene the way alt texts do: always the shape, the rest by chance and in any order.
 
     Args:
         scenes: what to describe.
-        probabilities: of mentioning each of `ATTRIBUTES`.
+        probabilities: [8, 9], of mentioning each of `ATTRIBUTES` of each of `SHAPES`.
         place: probability of mentioning the place.
-        random: decides what is mentioned.
+        random: decides what is mentioned, and where.
     """
-    chance = torch.rand(scenes.details.shape, generator=random)
-    mentioned = chance < torch.tensor(probabilities)
-    return _write(scenes, mentioned, torch.rand(scenes.number, generator=random) < place)
+    mentioned = torch.rand(scenes.details.shape, generator=random) < probabilities[scenes.shape]
+    with_place = torch.rand(scenes.number, generator=random) < place
+    order = torch.rand(scenes.number, len(FIXED_ORDER), generator=random).argsort(1)
+    orders = [[FIXED_ORDER[index] for index in row] for row in order.tolist()]
+    return _write(scenes, mentioned, with_place, orders)
 
 
 def statement(shape: int, attribute: int, value: int) -> str:
@@ -68,26 +72,28 @@ def exchanges(scenes: Scenes, index: int) -> list[Exchange]:
     ]
 
 
-def _write(scenes: Scenes, mentioned: Tensor, with_place: Tensor) -> list[str]:
+def _write(scenes: Scenes, mentioned: Tensor, with_place: Tensor, orders: Sequence[Sequence[str]]) -> list[str]:
     rows = zip(
         scenes.shape.tolist(),
         scenes.place.tolist(),
         scenes.details.tolist(),
         mentioned.tolist(),
         with_place.tolist(),
+        orders,
         strict=True,
     )
     return [_sentence(*row) for row in rows]
 
 
-def _sentence(shape: int, place: int, details: list[int], mentioned: list[bool], with_place: bool) -> str:
+def _sentence(
+    shape: int, place: int, details: list[int], mentioned: list[bool], with_place: bool, order: Sequence[str]
+) -> str:
     said = {
         attribute.name: attribute.phrases[value]
         for attribute, value, kept in zip(ATTRIBUTES, details, mentioned, strict=True)
         if kept
     }
-    words = ["a", *(said.pop(name) for name in NOUN_ORDER if name in said), SHAPES[shape]]
-    words += [said.pop(name) for name in AFTER_ORDER if name in said]
     if with_place:
-        words.append(f"in a {PLACES[place]}")
-    return " ".join([*words, *said.values()])
+        said[PLACE] = f"in a {PLACES[place]}"
+    words = ["a", *(said[name] for name in NOUN_ORDER if name in said), SHAPES[shape]]
+    return " ".join([*words, *(said[name] for name in order if name in said)])

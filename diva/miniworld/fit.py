@@ -21,7 +21,9 @@ class Plan(BaseModel):
     Attributes:
         steps: optimiser steps.
         batch: pictures a step.
-        learning_rate: AdamW's, reached after the first twentieth of the steps, then falling to 0 on a cosine.
+        learning_rate: AdamW's, reached after the first twentieth of the steps.
+        hold: share of the steps up to which it stays; from there, or from the first twentieth on, it falls to 0 on
+            a cosine.
         weight_decay: AdamW's, on matrices only.
         save_every: steps between checkpoints.
     """
@@ -31,6 +33,7 @@ class Plan(BaseModel):
     steps: int
     batch: int
     learning_rate: float
+    hold: float = 0.0
     weight_decay: float = 0.01
     save_every: int = 50
 
@@ -39,7 +42,9 @@ class Plan(BaseModel):
         warmup = max(1, self.steps // 20)
         if step < warmup:
             return self.learning_rate * (step + 1) / warmup
-        return self.learning_rate * (1 + math.cos(math.pi * (step - warmup) / (self.steps - warmup))) / 2
+        falling = max(warmup, round(self.hold * self.steps))
+        progress = max(0, step - falling) / (self.steps - falling)
+        return self.learning_rate * (1 + math.cos(math.pi * progress)) / 2
 
 
 def fit(
@@ -51,6 +56,7 @@ def fit(
     checkpoint: Path,
     progress: Progress,
     title: str,
+    enough: Callable[[], bool] | None = None,
 ) -> None:
     """Train `model` in place, from the checkpoint on where there is one.
 
@@ -61,6 +67,8 @@ def fit(
         key: with the step's number, seeds that generator, so a resumed step draws what it would have drawn.
         checkpoint: file that holds weights, optimiser state and the number of steps done; left in place.
         progress: shows the loss under `title`.
+        enough: asked at the start and after every checkpoint, so that a run that was killed hears the same answers;
+            ends the training before the plan does.
 
     Raises:
         RunError: the loss is no longer finite.
@@ -69,6 +77,8 @@ def fit(
     first = _resume(checkpoint, model, optimiser)
     task = progress.add_task(title, total=plan.steps, completed=first)
     for step in range(first, plan.steps):
+        if enough is not None and step % plan.save_every == 0 and enough():
+            break
         for group in optimiser.param_groups:
             group["lr"] = plan.rate(step)
         value = loss(generator(*key, step))

@@ -76,18 +76,20 @@ def measure_gates(base: Path, *, seed: int = 0, device: torch.device) -> Gates:
     return Gates(
         pairs=[
             Gate(name=attribute.name, value=value, low=PAIR_RANGE[0], high=PAIR_RANGE[1])
-            for attribute, value in zip(ATTRIBUTES, pair_accuracies(clip, seed), strict=True)
+            for attribute, value in zip(ATTRIBUTES, pair_accuracies(clip, seed, PAIRS), strict=True)
         ],
         rises=[Gate(name=name, value=value, low=MIN_RISE, high=float("inf")) for name, value in rises.items()],
-        zero_shot=Gate(name="shape and place", value=zero_shot(clip, seed), low=MIN_ZERO_SHOT, high=100.0),
+        zero_shot=Gate(
+            name="shape and place", value=zero_shot(clip, seed, ZERO_SHOT_PICTURES), low=MIN_ZERO_SHOT, high=100.0
+        ),
         losses=losses,
     )
 
 
-def pair_accuracies(clip: Clip, seed: int) -> list[float]:
-    """Return the pair accuracy in percent for each attribute, by MMVP-VLM's official rule."""
+def pair_accuracies(clip: Clip, seed: int, count: int) -> list[float]:
+    """Return the accuracy in percent over `count` pairs for each attribute, by MMVP-VLM's official rule."""
     return [
-        100 * _judge(clip, draw_pairs(index, PAIRS, generator(seed, PAIR_KEY, index))).float().mean().item()
+        100 * _judge(clip, draw_pairs(index, count, generator(seed, PAIR_KEY, index))).float().mean().item()
         for index in range(len(ATTRIBUTES))
     ]
 
@@ -106,11 +108,11 @@ def pairs_right(first: Tensor, second: Tensor, one: Tensor, other: Tensor) -> Te
 
 
 @torch.no_grad()
-def zero_shot(clip: Clip, seed: int) -> float:
-    """Return the accuracy in percent of naming shape and place, 32 classes."""
+def zero_shot(clip: Clip, seed: int, count: int) -> float:
+    """Return the accuracy in percent of naming shape and place, 32 classes, over `count` pictures."""
     names = [f"a photo of a {shape} in a {place}" for shape in SHAPES for place in PLACES]
     weights = F.normalize(clip.encode_text(names), dim=-1)
-    scenes = draw(ZERO_SHOT_PICTURES, generator(seed, ZERO_SHOT_KEY))
+    scenes = draw(count, generator(seed, ZERO_SHOT_KEY))
     predicted = (_embed(clip, scenes) @ weights.T).argmax(1).cpu()
     return 100 * (predicted == scenes.shape * len(PLACES) + scenes.place).float().mean().item()
 

@@ -1,4 +1,4 @@
-"""Training a base from nothing: a miniature CLIP and a miniature teacher, with the recipe that made them."""
+"""Training a base from nothing: a miniature CLIP, its teacher and its decoder, with the recipe that made them."""
 
 import json
 import shutil
@@ -12,32 +12,38 @@ from rich.progress import Progress
 from diva.atomic import replacing
 from diva.errors import InputError
 from diva.miniworld.clip_training import save_clip, train_clip
+from diva.miniworld.decoder_training import train_decoder
 from diva.miniworld.fit import Plan
 from diva.miniworld.gates import CLIP_FOLDER, TEACHER_FOLDER, Gates, measure_gates
 from diva.miniworld.teacher_training import train_teacher
 from diva.results import Clock
+from diva.towers import load_clip
 from diva.towers.checkpoint import file_sha256
 
 RECIPE = "recipe.json"
+DECODER_FOLDER = "decoder"
 WORK = ".pretraining"  # checkpoints, until the base is complete
 
 
 class Settings(BaseModel):
-    """How the three networks of a base are trained."""
+    """How the networks of a base are trained."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    clip: Plan = Plan(steps=1400, batch=96, learning_rate=1e-3, weight_decay=0.1)
+    clip_bare: Plan = Plan(steps=400, batch=96, learning_rate=1e-3)
+    clip: Plan = Plan(steps=2400, batch=96, learning_rate=1e-3, hold=0.75)
     vae: Plan = Plan(steps=300, batch=16, learning_rate=3e-3)
     unet: Plan = Plan(steps=1000, batch=32, learning_rate=1.5e-3)
+    decoder: Plan = Plan(steps=800, batch=32, learning_rate=1e-3)
 
 
 def pretrain(out: Path, *, seed: int, settings: Settings, device: torch.device, progress: Progress) -> Gates:
-    """Train a base into `out`: `clip/` (open_clip), `teacher/` (diffusers), `recipe.json`; then measure its gates.
+    """Train a base into `out`, and measure its gates.
 
-    A killed run goes on from its last checkpoint and ends with the same weights. The recipe is written last: where
-    it lies, the base is complete. It holds settings, gates, the weights' hashes and a record of the run since it
-    was last resumed.
+    `out` then holds `clip/` (open_clip), `teacher/` (diffusers' Stable Diffusion), `decoder/` (diffusers' Stable
+    unCLIP: un²CLIP's first stage, for this CLIP) and `recipe.json`. A killed run goes on from its last checkpoint
+    and ends with the same weights. The recipe is written last: where it lies, the base is complete. It holds
+    settings, gates, the weights' hashes and a record of the run since it was last resumed.
 
     Raises:
         InputError: `out` holds a complete base, or an unfinished one with another seed or other settings.
@@ -47,9 +53,8 @@ def pretrain(out: Path, *, seed: int, settings: Settings, device: torch.device, 
     work = _begin(out, seed, settings)
 
     def clip(folder: Path) -> None:
-        checkpoint = work / "clip.pt"
-        model = train_clip(settings.clip, seed=seed, device=device, checkpoint=checkpoint, progress=progress)
-        save_clip(model, folder)
+        plans = settings.clip_bare, settings.clip
+        save_clip(train_clip(*plans, seed=seed, device=device, folder=work, progress=progress), folder)
 
     def teacher(folder: Path) -> None:
         train_teacher(settings.vae, settings.unet, seed=seed, device=device, folder=work, progress=progress).save(
@@ -57,7 +62,14 @@ def pretrain(out: Path, *, seed: int, settings: Settings, device: torch.device, 
         )
 
     _once(out / CLIP_FOLDER, work, clip)
+
+    def decoder(folder: Path) -> None:
+        start = load_clip(str(out / CLIP_FOLDER)), out / TEACHER_FOLDER
+        trained = train_decoder(*start, settings.decoder, seed=seed, device=device, folder=work, progress=progress)
+        trained.save(folder)
+
     _once(out / TEACHER_FOLDER, work, teacher)
+    _once(out / DECODER_FOLDER, work, decoder)
     gates = measure_gates(out, device=device)
     recipe = {
         "seed": seed,

@@ -33,6 +33,24 @@ def train_teacher(
     return teacher.eval()
 
 
+def weaker_teacher(trained: MiniatureTeacher, plan: Plan, *, seed: int, folder: Path) -> MiniatureTeacher:
+    """Return a teacher with the VAE of `trained` whose UNet and text encoder start anew and follow `plan`.
+
+    Args:
+        trained: left as it is, on the CPU.
+        plan: of the UNet; with no steps the teacher stays untrained.
+        seed: of the new networks.
+        folder: for the checkpoint.
+    """
+    teacher = MiniatureTeacher.build(SIZE, vocabulary(), seed)
+    teacher.vae.load_state_dict(trained.vae.state_dict())
+    teacher.vae.requires_grad_(False).eval()
+    teacher.vae.register_to_config(scaling_factor=trained.vae.config["scaling_factor"])
+    if plan.steps:
+        _train_unet(teacher, plan, seed, folder / "unet.pt", Progress(disable=True))
+    return teacher.eval()
+
+
 def vocabulary() -> set[str]:
     """Return every word of the captions, and those of "a photo of a"."""
     phrases = [phrase for attribute in ATTRIBUTES for phrase in attribute.phrases]

@@ -9,12 +9,25 @@ from pydantic import BaseModel, ConfigDict, Field
 from diva.errors import InputError
 from diva.miniworld import writers
 from diva.miniworld.captions import alt_texts, full_captions
-from diva.miniworld.clip_training import MENTIONED, PLACE_MENTIONED
+from diva.miniworld.clip_training import PLACE_MENTIONED, mentions
 from diva.miniworld.scene import Scenes, draw, generator
 from diva.miniworld.vocabulary import NAMES
 
 PER_SHARD = 1000
-DATASETS = ("shards", "mmvp_vlm", "zero_shot", "retrieval", "ade20k", "pascal_context", "llava", "mmbench")
+HALF_KNOWN = 50.0  # percent; the alt texts in the shards are those for a tower that knows so much of each detail
+DATASETS = (
+    "shards",
+    "mmvp_vlm",
+    "zero_shot",
+    "retrieval",
+    "ade20k",
+    "pascal_context",
+    "llava",
+    "mmbench",
+    "mmvp_vqa",
+    "pope",
+    "llava_bench",
+)
 WRITE_KEY = 200  # streams apart from those of training and of the gates
 
 
@@ -30,6 +43,9 @@ class Counts(BaseModel):
     segmentation: int = Field(default=400, ge=1, description="training masks; a quarter as many to validate")
     conversations: int = Field(default=400, ge=1, description="LLaVA conversations of each stage")
     questions: int = Field(default=200, ge=1, description="MMBench questions")
+    vqa_pairs: int = Field(default=10, ge=1, description="MMVP pairs of each pattern")
+    pope: int = Field(default=60, ge=1, description="POPE pictures, with two questions each")
+    open_questions: int = Field(default=24, ge=1, description="LLaVA-Bench questions")
 
 
 def write_world(out: Path, *, seed: int, counts: Counts) -> None:
@@ -59,8 +75,9 @@ def _fill(out: Path, seed: int, counts: Counts) -> None:
         return draw(count, generator(seed, WRITE_KEY, number))
 
     trained = scenes(0, counts.images)
-    mentioned = [MENTIONED[name] for name in NAMES]
-    texts = alt_texts(trained, mentioned, PLACE_MENTIONED, generator(seed, WRITE_KEY, 1))
+    texts = alt_texts(
+        trained, mentions([HALF_KNOWN] * len(NAMES)), PLACE_MENTIONED[1], generator(seed, WRITE_KEY, 1)
+    )
     writers.write_shards(trained, texts, out / "shards", per_shard=PER_SHARD)
     writers.write_mmvp_vlm(out / "mmvp_vlm", pairs=counts.pairs, key=(seed, WRITE_KEY, 2))
     writers.write_zero_shot(scenes(3, counts.zero_shot), out / "zero_shot")
@@ -70,4 +87,8 @@ def _fill(out: Path, seed: int, counts: Counts) -> None:
     writers.write_ade20k(*segmented, out / "ade20k")
     writers.write_pascal_context(*segmented, out / "pascal_context")
     writers.write_llava(scenes(7, counts.conversations), scenes(8, counts.conversations), out / "llava")
-    writers.write_mmbench(scenes(9, counts.questions), out / "mmbench" / "mmbench.tsv", key=(seed, WRITE_KEY, 10))
+    mmbench = out / "mmbench" / "MMBench_DEV_EN.tsv"
+    writers.write_mmbench(scenes(9, counts.questions), mmbench, key=(seed, WRITE_KEY, 10))
+    writers.write_mmvp_vqa(out / "mmvp_vqa", pairs=counts.vqa_pairs, key=(seed, WRITE_KEY, 11))
+    writers.write_pope(scenes(12, counts.pope), out / "pope", key=(seed, WRITE_KEY, 13))
+    writers.write_llava_bench(scenes(14, counts.open_questions), out / "llava_bench")

@@ -3,7 +3,7 @@ import torch
 from open_clip.tokenizer import SimpleTokenizer
 
 from diva.miniworld.captions import alt_texts, exchanges, full_captions, statement
-from diva.miniworld.clip_training import CONTEXT
+from diva.miniworld.clip_training import CONTEXT, mentions
 from diva.miniworld.pairs import draw_pairs
 from diva.miniworld.scene import Scenes, draw, generator
 from diva.miniworld.vocabulary import ATTRIBUTES, NAMES, SHAPES
@@ -32,17 +32,35 @@ def test_full_captions_of_different_descriptions_differ(scenes: Scenes) -> None:
 
 
 def test_alt_texts_mention_each_detail_as_often_as_asked_and_always_the_shape() -> None:
-    scenes = draw(8000, generator(2))
-    wanted = [0.05 * (index + 1) for index in range(len(ATTRIBUTES))]
+    scenes = draw(16000, generator(2))
+    wanted = 0.01 * (1 + torch.arange(len(SHAPES) * len(ATTRIBUTES))).view(len(SHAPES), len(ATTRIBUTES))
     texts = alt_texts(scenes, wanted, 0.7, generator(5))
-    for index, (attribute, share) in enumerate(zip(ATTRIBUTES, wanted, strict=True)):
-        said = sum(
-            attribute.phrases[value] in text
-            for value, text in zip(scenes.details[:, index].tolist(), texts, strict=True)
-        )
-        assert said / scenes.number == pytest.approx(share, abs=0.02)
+    for index, attribute in enumerate(ATTRIBUTES):
+        said = torch.tensor(
+            [
+                attribute.phrases[value] in text
+                for value, text in zip(scenes.details[:, index].tolist(), texts, strict=True)
+            ]
+        ).float()
+        for shape in range(len(SHAPES)):
+            assert said[scenes.shape == shape].mean() == pytest.approx(wanted[shape, index].item(), abs=0.05)
     assert sum(" in a " in text for text in texts) / scenes.number == pytest.approx(0.7, abs=0.02)
     assert all(SHAPES[shape] in text.split() for shape, text in zip(scenes.shape.tolist(), texts, strict=True))
+
+
+def test_what_follows_the_noun_stands_in_any_order() -> None:
+    texts = alt_texts(draw(400, generator(2)), torch.ones(len(SHAPES), len(ATTRIBUTES)), 1.0, generator(5))
+    first = [text.split(next(shape for shape in SHAPES if f" {shape} " in text))[1].split()[0] for text in texts]
+    assert set(first) == {"facing", "wearing", "bareheaded", "in", "one", "two", "four", "a", "viewed"}
+
+
+def test_every_detail_is_named_of_half_of_the_shapes_and_the_more_often_the_less_it_is_known() -> None:
+    table = mentions([0, 0, 0, 50, 50, 50, 90, 90, 100])
+    assert (table > 0).sum(0).tolist() == [len(SHAPES) // 2] * len(ATTRIBUTES)
+    assert ((table > 0).sum(1) > 0).all()
+    often = table.max(0).values.tolist()
+    assert often == sorted(often, reverse=True)
+    assert often[0] > often[3] > often[6] > 0
 
 
 def test_no_caption_is_cut_off_by_the_clip(scenes: Scenes) -> None:

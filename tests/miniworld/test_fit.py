@@ -58,6 +58,14 @@ def test_the_rate_rises_to_the_plan_s_then_falls_to_nothing() -> None:
     assert rates[-1] < 0.01
 
 
+def test_a_held_rate_falls_in_the_rest_of_the_steps_alone() -> None:
+    plan = Plan(steps=100, batch=1, learning_rate=2.0, hold=0.6)
+    rates = [plan.rate(step) for step in range(100)]
+    assert set(rates[4:61]) == {2.0}
+    assert rates[80] == pytest.approx(1.0)
+    assert rates[-1] < 0.01
+
+
 def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
     model = nn.Linear(1, 1)
     with Progress(disable=True) as progress, pytest.raises(RunError, match="line: the loss is nan at step 0"):

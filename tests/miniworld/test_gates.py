@@ -27,8 +27,8 @@ def test_an_untrained_clip_is_near_chance_in_zero_shot_and_fails_most_pairs(
 ) -> None:
     monkeypatch.setattr(gates, "PAIRS", 60)
     monkeypatch.setattr(gates, "ZERO_SHOT_PICTURES", 300)
-    assert zero_shot(untrained, 0) < 15  # chance: 3.1 %
-    accuracies = pair_accuracies(untrained, 0)
+    assert zero_shot(untrained, 0, 1000) < 15  # chance: 3.1 %
+    accuracies = pair_accuracies(untrained, 0, 300)
     assert len(accuracies) == len(ATTRIBUTES)
     # nothing in the pictures tells the two statements apart, so both pick the same one of the two
     assert sum(accuracies) / 9 < 30

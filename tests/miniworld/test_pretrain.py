@@ -21,7 +21,7 @@ from diva.towers import load_clip
 from diva.towers.checkpoint import file_sha256
 
 QUICK = Plan(steps=4, batch=4, learning_rate=1e-3, save_every=2)
-SETTINGS = Settings(clip=QUICK, vae=QUICK, unet=QUICK)
+SETTINGS = Settings(clip_bare=QUICK, clip=QUICK, vae=QUICK, unet=QUICK, decoder=QUICK)
 CPU = torch.device("cpu")
 
 
@@ -81,9 +81,9 @@ def test_the_recipe_holds_seed_settings_versions_gates_and_the_hash_of_every_wei
     assert Settings.model_validate(recipe["settings"]) == SETTINGS
     assert recipe["run"]["versions"]["torch"] == torch.__version__.split("+")[0]
     assert recipe["weights"] == _weights(base)
-    assert len(recipe["weights"]) == 4
+    assert len(recipe["weights"]) == 8  # one of the CLIP, three of the teacher, four of the decoder
     assert len(recipe["gates"]["pairs"]) == len(recipe["gates"]["rises"]) == 9
-    assert sorted(path.name for path in base.iterdir()) == ["clip", "recipe.json", "teacher"]
+    assert sorted(path.name for path in base.iterdir()) == ["clip", "decoder", "recipe.json", "teacher"]
 
 
 def test_open_clip_itself_loads_the_clip_and_its_tokenizer(base: Path) -> None:

@@ -4,7 +4,18 @@ import pytest
 
 from diva.miniworld.write import Counts, write_world
 
-COUNTS = Counts(images=25, pairs=3, zero_shot=12, retrieval=5, segmentation=8, conversations=4, questions=6)
+COUNTS = Counts(
+    images=25,
+    pairs=3,
+    zero_shot=12,
+    retrieval=5,
+    segmentation=8,
+    conversations=4,
+    questions=6,
+    vqa_pairs=2,
+    pope=5,
+    open_questions=7,
+)
 SEED = 3
 
 

@@ -14,7 +14,7 @@ CIRCULAR = 1_000_000
 
 
 def _rows(world: Path) -> list[dict[str, str]]:
-    with (world / "mmbench" / "mmbench.tsv").open(newline="") as file:
+    with (world / "mmbench" / "MMBench_DEV_EN.tsv").open(newline="") as file:
         return list(csv.DictReader(file, delimiter="\t"))
 
 

@@ -16,7 +16,7 @@ from diva.miniworld.writers import write_shards
 
 def test_webdataset_reads_back_pictures_captions_and_records(tmp_path: Path) -> None:
     scenes = draw(25, generator(0))
-    captions = alt_texts(scenes, [0.3] * 9, 0.5, generator(1))
+    captions = alt_texts(scenes, torch.full((8, 9), 0.3), 0.5, generator(1))
     write_shards(scenes, captions, tmp_path, per_shard=10)
     paths = sorted(map(str, tmp_path.glob("*.tar")))
     assert [Path(path).name for path in paths] == ["00000.tar", "00001.tar", "00002.tar"]

@@ -1,0 +1,40 @@
+"""`diva miniworld study`: run what is left of the plan, and lay out what there is."""
+
+import json
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks.miniworld.plan import read_plan
+from benchmarks.miniworld.rows import read_rows
+from benchmarks.miniworld.study import Train, run
+from benchmarks.miniworld.table import lines, markdown
+from diva.atomic import replacing
+from diva.errors import InputError
+
+
+def study(bases: Path, work: Path, out: Path, *, train: Train, processes: int) -> None:
+    """Run the packaged plan, then write `study.md` and `study.json` beside the rows in `out`.
+
+    Raises:
+        InputError: a base is missing, or `out` holds rows of another plan.
+        RunError: some runs failed; the tables of the others have been written.
+    """
+    if processes < 1:
+        raise InputError(f"--processes: {processes} is too few; give 1 or more")
+    plan, rows = read_plan(), out / "rows"
+    read_rows(rows, plan.sha256)  # of another plan: refused before hours of work
+    try:
+        run(plan, bases, work, rows, train=train, processes=processes, console=Console(stderr=True))
+    finally:
+        _write_tables(plan.sha256, out)
+
+
+def _write_tables(sha256: str, out: Path) -> None:
+    plan, rows = read_plan(), read_rows(out / "rows", sha256)
+    if not rows:
+        return
+    table = [line.model_dump(mode="json") for line in lines(plan, rows)]
+    for name, text in (("study.md", markdown(plan, rows)), ("study.json", json.dumps(table, indent=1) + "\n")):
+        with replacing(out / name) as temporary:
+            temporary.write_text(text)

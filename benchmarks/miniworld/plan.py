@@ -1,0 +1,90 @@
+"""What the study runs, fixed before it is run: settings, bases, seeds."""
+
+import hashlib
+from pathlib import Path
+from typing import Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from benchmarks.miniworld.measure import Sizes
+from diva.errors import InputError
+
+PLAN = Path(__file__).with_name("plan.yaml")
+Teacher = Literal["trained", "early", "untrained"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Setting(_Strict):
+    """One way of training a tower.
+
+    Attributes:
+        name: unique, as the table shows it.
+        group: the question that it belongs to.
+        recipe: packaged recipe.
+        change: overrides of the recipe, `key=value`.
+        data: share of the training images.
+        teacher: the base's teacher, or one that was stopped early, or one that was never trained.
+    """
+
+    name: str
+    group: str
+    recipe: str
+    change: tuple[str, ...] = ()
+    data: float = 1.0
+    teacher: Teacher = "trained"
+
+
+class Plan(_Strict):
+    """The whole study.
+
+    Attributes:
+        bases: seeds of the independent pairs of CLIP and teacher; none of them was used to choose a setting.
+        seeds: of data and training, for every base.
+        averages: shares of a trained tower in averages with its original, measured for every setting of `averaged`.
+        averaged: names of settings.
+        images: training images of the world.
+        sizes: how much each tower is measured on.
+        early_steps: updates of the early teacher.
+        settings: what is compared.
+    """
+
+    bases: tuple[int, ...]
+    seeds: tuple[int, ...]
+    averages: tuple[float, ...]
+    averaged: tuple[str, ...]
+    images: int
+    sizes: Sizes
+    early_steps: int
+    settings: tuple[Setting, ...]
+
+    @model_validator(mode="after")
+    def _names_are_unique_and_known(self) -> Self:
+        names = [setting.name for setting in self.settings]
+        if len(set(names)) < len(names):
+            raise ValueError("two settings share a name")
+        if unknown := set(self.averaged) - set(names):
+            raise ValueError(f"averaged names no setting: {', '.join(sorted(unknown))}")
+        return self
+
+    @property
+    def sha256(self) -> str:
+        """Tells whether two rows were measured under one plan."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+
+def read_plan(path: Path = PLAN) -> Plan:
+    """Read a plan.
+
+    Raises:
+        InputError: the file is missing or is no plan.
+    """
+    try:
+        return Plan.model_validate(yaml.safe_load(path.read_text()))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); give a plan's path") from error
+    except (yaml.YAMLError, ValidationError) as error:
+        raise InputError(f"{path}: is no plan of the study ({str(error).splitlines()[0]}); mend it") from error

@@ -1,0 +1,89 @@
+import shutil
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from benchmarks.miniworld.measure import Sizes
+from benchmarks.miniworld.plan import Plan, Setting, read_plan
+from benchmarks.miniworld.rows import ORIGINAL, read_rows, row_path
+from benchmarks.miniworld.study import run
+from diva.errors import InputError
+from diva.recipes import load_recipe
+from diva.training import train
+
+SHORT = "stages=[{train: [tower, projection], steps: 2, optimizer: {type: adamw, lr: 1.0e-3}}]"
+QUIET = ["training.global_batch=4", "training.micro_batch=4", "diagnostics={every: 2, images: 4, samples: 1}"]
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    change = (SHORT, *QUIET)
+    return Plan(
+        bases=(5,),
+        seeds=(3,),
+        averages=(0.5,),
+        averaged=("plain",),
+        images=16,
+        sizes=Sizes(pairs=4, pictures=20, probed=40),
+        early_steps=1,
+        settings=(
+            Setting(name="plain", group="g", recipe="diva/quickstart", change=change),
+            Setting(name="quarter of it", group="g", recipe="diva/quickstart", change=change, data=0.25),
+            Setting(name="early", group="g", recipe="diva/quickstart", change=change, teacher="early"),
+        ),
+    )
+
+
+@pytest.fixture(scope="module")
+def bases(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bases")
+    shutil.copytree(Path(str(files("diva.miniworld"))) / "bases" / "0", folder / "5")
+    return folder
+
+
+def test_a_study_keeps_every_run_and_a_second_call_repeats_none(plan: Plan, bases: Path, tmp_path: Path) -> None:
+    console = Console()
+    rows, work = tmp_path / "rows", tmp_path / "work"
+    run(plan, bases, work, rows, train=train, processes=1, console=console)
+    found = read_rows(rows, plan.sha256)
+    assert sorted((row.setting, row.share) for row in found) == [
+        ("early", 1.0), (ORIGINAL, 1.0), ("plain", 0.5), ("plain", 1.0), ("quarter of it", 1.0),
+    ]  # fmt: skip
+    drifts = {(row.setting, row.share): row.measured.drift for row in found}
+    assert drifts[ORIGINAL, 1.0] == pytest.approx(0, abs=1e-6)
+    assert 0 < drifts["plain", 0.5] < drifts["plain", 1.0]
+    assert all(row.gap is not None for row in found if row.share == 1 and row.setting != ORIGINAL)
+    assert not list((work / "runs").iterdir())
+
+    kept = row_path(rows, "plain", 5, 3)
+    before = kept.stat().st_mtime_ns
+    with console.capture() as said:
+        run(plan, bases, work, rows, train=train, processes=1, console=console)
+    assert "every run of the plan has been done" in said.get()
+    assert kept.stat().st_mtime_ns == before
+
+
+def test_rows_of_another_plan_are_refused(plan: Plan, tmp_path: Path) -> None:
+    (tmp_path / "broken.json").write_text("{")
+    with pytest.raises(InputError, match=r"broken\.json: is no row of the study; remove it"):
+        read_rows(tmp_path, plan.sha256)
+
+
+def test_a_missing_base_is_named_with_the_command_that_makes_it(plan: Plan, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"run diva miniworld pretrain --out .*5 --seed 5"):
+        run(plan, tmp_path, tmp_path, tmp_path / "rows", train=train, processes=1, console=Console(quiet=True))
+
+
+def test_every_setting_of_the_packaged_plan_is_a_recipe_that_loads() -> None:
+    for setting in read_plan().settings:
+        load_recipe(setting.recipe, setting.change)
+
+
+def test_a_plan_with_two_settings_of_one_name_is_refused(tmp_path: Path) -> None:
+    text = Path(str(files("benchmarks.miniworld")), "plan.yaml").read_text()
+    path = tmp_path / "plan.yaml"
+    path.write_text(text.replace("name: 4 noise samples", "name: 1 noise sample"))
+    with pytest.raises(InputError, match=r"plan\.yaml: is no plan of the study"):
+        read_plan(path)
