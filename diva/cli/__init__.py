@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from diva import __version__
-from diva.cli import bench, core, miniworld, quickstart, report
+from diva.cli import bench, core, llava, miniworld, quickstart, report, run, segmentation
 from diva.errors import InputError, RunError
 
 app = typer.Typer(
@@ -16,9 +16,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verbs in (core, report, quickstart):
+for verbs in (core, run, report, quickstart):
     app.add_typer(verbs.app)
-for name, group in (("bench", bench), ("miniworld", miniworld)):
+for name, group in (("bench", bench), ("llava", llava), ("miniworld", miniworld), ("seg", segmentation)):
     app.add_typer(group.app, name=name)
 
 

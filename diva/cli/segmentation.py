@@ -1,0 +1,74 @@
+"""Segmentation on top of a tower."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from diva.cli.options import Against, AgainstCheckpoint, Checkpoint, Overrides, Tower
+
+app = typer.Typer(no_args_is_help=True, help="Segment with a tower: train heads, measure them, compare.")
+
+Data = Annotated[Path, typer.Option(help="folder that holds the data set's official folder")]
+Crop = Annotated[int | None, typer.Option(help="side of the pictures in pixels; about 512, for SAN 640")]
+Workers = Annotated[int, typer.Option(help="processes that load data; 0 loads in the main one")]
+
+
+@app.command()
+def train(
+    tower: Tower,
+    head: Annotated[str, typer.Option(help="linear, upernet or san")],
+    dataset: Annotated[str, typer.Option(help="ade20k, pascal-context-59, pascal-context-60 or coco-stuff-164k")],
+    data: Data,
+    out: Annotated[Path, typer.Option(help="folder of the run")],
+    checkpoint: Checkpoint = None,
+    schedule: Annotated[str, typer.Option(help="20k, 40k, 80k or 160k iterations")] = "20k",
+    iterations: Annotated[int | None, typer.Option(help="in place of the schedule's")] = None,
+    crop: Crop = None,
+    batch: Annotated[int, typer.Option(help="pictures an iteration, on all processes together")] = 16,
+    workers: Workers = 4,
+    seed: Annotated[int, typer.Option(help="of the head's weights and the data's order")] = 0,
+    finetune: Annotated[bool, typer.Option("--finetune", help="train the tower too, with layer decay")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="go on from the newest checkpoint")] = False,
+    overrides: Overrides = None,
+) -> None:
+    """Train a segmentation head on a tower."""
+    from downstream.segmentation.command import Sizes
+    from downstream.segmentation.command import train as run
+
+    run(
+        tower,
+        checkpoint,
+        head,
+        dataset,
+        data,
+        out,
+        schedule,
+        Sizes(iterations, crop, batch, workers),
+        seed,
+        overrides or (),
+        finetune=finetune,
+        resume=resume,
+    )
+
+
+@app.command("eval")
+def evaluate(
+    tower: Annotated[str, typer.Option(help="folder of `diva seg train`, or a tower to measure without training")],
+    data: Data,
+    against: Against = None,
+    checkpoint: Checkpoint = None,
+    against_checkpoint: AgainstCheckpoint = None,
+    dataset: Annotated[str | None, typer.Option(help="as for train, ade20k-847 or pascal-context-459")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="result file to write; a sheet of pictures goes beside it")
+    ] = None,
+    crop: Crop = None,
+    workers: Workers = 4,
+    overrides: Overrides = None,
+) -> None:
+    """Measure the segmentation of one tower, or of two side by side."""
+    from downstream.segmentation.command import Sizes, measure
+
+    sizes = Sizes(crop=crop, workers=workers)
+    measure(tower, checkpoint, against, against_checkpoint, dataset, data, out, sizes, overrides or ())
