@@ -1,0 +1,237 @@
+"""`diva seg train` and `diva seg eval`: what they are told is checked, then done, then shown."""
+
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple, cast, get_args
+
+import torch
+import yaml
+from mmengine.dist import is_main_process
+from rich.console import Console
+from rich.text import Text
+
+import downstream.segmentation.registered  # noqa: F401 - configs name what it registers
+from diva.errors import InputError, RunError, did_you_mean
+from diva.results import write_result
+from diva.towers import Clip, load_clip
+from downstream.segmentation.datasets import Located, locate
+from downstream.segmentation.evaluation import Evaluation, add_baseline, evaluate
+from downstream.segmentation.features import TowerFeatures
+from downstream.segmentation.pictures import draw_differences
+from downstream.segmentation.setup import RECORD, TRAINING_FREE, Head, Setup, read_setup
+from downstream.segmentation.show import show
+from downstream.segmentation.training import checkpoint_of, finished, train_head
+
+SCHEDULES = {"20k": 20_000, "40k": 40_000, "80k": 80_000, "160k": 160_000}
+CROP, SAN_CROP = 512, 640
+
+
+class Sizes(NamedTuple):
+    """What a run costs; None takes what is usual.
+
+    Attributes:
+        iterations: of training, in place of the schedule's.
+        crop: side of a training picture and of the sliding window, in pixels.
+        batch: pictures an iteration.
+        workers: processes that load data; 0 loads in this one.
+    """
+
+    iterations: int | None = None
+    crop: int | None = None
+    batch: int = 16
+    workers: int = 4
+
+
+class _Subject(NamedTuple):
+    """A tower to measure, with its head."""
+
+    setup: Setup
+    clip: Clip
+    data: Located
+    checkpoint: Path | None
+
+
+def train(
+    tower: str,
+    checkpoint: Path | None,
+    head: str,
+    dataset: str,
+    data: Path,
+    out: Path,
+    schedule: str,
+    sizes: Sizes,
+    seed: int,
+    overrides: Sequence[str],
+    *,
+    finetune: bool,
+    resume: bool,
+) -> None:
+    """Train `head` on `tower` and say how it is measured next.
+
+    Raises:
+        InputError: an option, the tower or the data cannot be used.
+        RunError: the device's memory does not hold the run.
+    """
+    heads = [name for name in get_args(Head) if name != TRAINING_FREE]
+    if head not in heads:
+        raise InputError(f"--head: '{head}' cannot be trained; {did_you_mean(head, heads)}")
+    if schedule not in SCHEDULES:
+        raise InputError(f"--schedule: '{schedule}' is unknown; {did_you_mean(schedule, SCHEDULES)}")
+    _check(sizes)
+    located = locate(dataset, data)
+    clip = load_clip(tower, checkpoint)
+    setup = Setup(
+        tower=tower,
+        checkpoint=checkpoint,
+        sha256=clip.sha256,
+        head=cast("Head", head),
+        dataset=dataset,
+        classes=located.classes,
+        crop=_crop(clip, sizes.crop, SAN_CROP if head == "san" else CROP),
+        iterations=SCHEDULES[schedule] if sizes.iterations is None else sizes.iterations,
+        batch=sizes.batch,
+        seed=seed,
+        finetune=finetune,
+        overrides=_overrides(overrides),
+    )
+    with _plainly():
+        train_head(setup, clip, located, out, workers=sizes.workers, resume=resume)
+    if is_main_process():
+        Console().print(Text(f"{out}: {head} trained; measure it with 'diva seg eval --tower {out} --data {data}'"))
+
+
+def measure(
+    tower: str,
+    checkpoint: Path | None,
+    against: str | None,
+    against_checkpoint: Path | None,
+    dataset: str | None,
+    data: Path,
+    out: Path | None,
+    sizes: Sizes,
+    overrides: Sequence[str],
+) -> None:
+    """Measure `tower`, and `against` where given, print the table, write the result to `out` and draw beside it.
+
+    Args:
+        tower, against: folders of `train`, or towers, which are measured without training.
+        out: the result file; of two towers, a sheet of pictures goes beside it, named so with `.sheet.png`.
+
+    Raises:
+        InputError: an option, a tower or the data cannot be used.
+        RunError: the device's memory does not hold the run, or a file cannot be written.
+    """
+    if against is None and against_checkpoint is not None:
+        raise InputError(f"--against-checkpoint: {against_checkpoint} has no tower; name it with --against")
+    if out is not None and (out.is_dir() or out.suffix != ".json"):
+        raise InputError(f"--out: {out} is no result file; give a name that ends in .json")
+    _check(sizes)
+    named = [(tower, checkpoint)] if against is None else [(tower, checkpoint), (against, against_checkpoint)]
+    changed = _overrides(overrides)
+    subjects = [_subject(name, weights, dataset, data, sizes.crop, changed) for name, weights in named]
+    with TemporaryDirectory() as logs, _plainly():
+        evaluations = [
+            evaluate(each.setup, each.clip, each.data, each.checkpoint, folder=Path(logs), workers=sizes.workers)
+            for each in subjects
+        ]
+        _finish(evaluations, out)
+
+
+def _finish(evaluations: list[Evaluation], out: Path | None) -> None:
+    evaluation, *baselines = evaluations
+    for baseline in baselines:
+        add_baseline(evaluation, baseline)
+        if out is not None:
+            draw_differences(evaluation, baseline, out.with_suffix(".sheet.png"))
+    show(evaluation.result, Console())
+    if out is not None:
+        write_result(evaluation.result, out)
+
+
+def _subject(
+    name: str,
+    checkpoint: Path | None,
+    dataset: str | None,
+    data: Path,
+    crop: int | None,
+    overrides: dict[str, Any],
+) -> _Subject:
+    run = Path(name)
+    setup = read_setup(run) if run.is_dir() else None
+    if setup is None:
+        if dataset is None:
+            raise InputError(f"--dataset: is needed, since {name} was not trained by 'diva seg train'")
+        located, clip = locate(dataset, data), load_clip(name, checkpoint)
+        setup = Setup(
+            tower=name,
+            checkpoint=checkpoint,
+            sha256=clip.sha256,
+            head=TRAINING_FREE,
+            dataset=dataset,
+            classes=located.classes,
+            crop=_crop(clip, crop, CROP),
+            overrides=overrides,
+        )
+        return _Subject(setup, clip, located, None)
+    if checkpoint is not None or crop is not None or overrides:
+        raise InputError(f"{name}: was trained with its own tower and sizes; give no others")
+    located, clip = locate(dataset or setup.dataset, data), load_clip(setup.tower, setup.checkpoint)
+    if clip.sha256 != setup.sha256:
+        raise InputError(f"{run / RECORD}: {setup.tower} has changed since; train the head again")
+    if finished(run) < setup.iterations:
+        raise InputError(f"{run}: has {finished(run)} of {setup.iterations} iterations; go on with --resume first")
+    if setup.head != "san" and setup.classes != located.classes:
+        raise InputError(
+            f"{run}: its head knows {len(setup.classes)} classes, but {located.name} in {data} has"
+            f" {len(located.classes)} (others, or in another order); measure it on {setup.dataset}"
+        )
+    return _Subject(setup, clip, located, checkpoint_of(run, setup.iterations))
+
+
+def _crop(clip: Clip, crop: int | None, usual: int) -> int:
+    patch = TowerFeatures(clip.tower, [-1], joint=False).patch[0]
+    if crop is None:
+        return math.ceil(usual / patch) * patch
+    if crop % patch:
+        raise InputError(
+            f"--crop: {crop} pixels are no multiple of the patch of {patch}; give {crop // patch * patch}"
+        )
+    return crop
+
+
+def _check(sizes: Sizes) -> None:
+    least = {"iterations": 1, "crop": 1, "batch": 1, "workers": 0}
+    for name, value in sizes._asdict().items():
+        if value is not None and value < least[name]:
+            raise InputError(f"--{name}: {value} is too few; give {least[name]} or more")
+
+
+def _overrides(pairs: Sequence[str]) -> dict[str, Any]:
+    found = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise InputError(f"{pair}: is no KEY=VALUE")
+        try:
+            found[name] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise InputError(f"{name}: {value} is no YAML value") from error
+    return found
+
+
+@contextmanager
+def _plainly() -> Iterator[None]:
+    """Keep mmseg's notes to its developers from the user, and every error down to one sentence."""
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=UserWarning, module=r"mmseg|mmengine|mmcv")
+            yield
+    except InputError as error:
+        # a process that loads data hands on its whole traceback; the sentence is at its end
+        raise InputError(str(error).strip().splitlines()[-1].removeprefix("diva.errors.InputError: ")) from error
+    except torch.OutOfMemoryError as error:
+        raise RunError("--batch: the pictures do not fit into the device; lower --batch or --crop") from error

@@ -1,0 +1,153 @@
+"""One mmengine config from its parts: the data set's, the head's and the schedule's, with the tower filled in."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+
+from diva.errors import InputError, did_you_mean
+from diva.towers import Clip
+from downstream.segmentation.datasets import CONFIGS, Located
+from downstream.segmentation.features import TowerFeatures
+from downstream.segmentation.setup import TRAINING_FREE, Setup
+
+SHARED = (
+    *("custom_imports", "default_scope", "env_cfg", "default_hooks", "custom_hooks", "visualizer", "log_processor"),
+    *("log_level", "model", "test_dataloader", "test_cfg", "test_evaluator"),
+)
+TRAINING = ("train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler")
+LAYER_DECAY = 0.9
+FINETUNED_RATE = 0.1  # of the head's own rate, for everything, where the tower is trained too
+RESOLUTIONS = {16: 0.5, 14: 0.7}  # of SAN's tower by its patch size, as published
+WARM_UP = 1 / 40  # of the iterations
+
+
+def compose(setup: Setup, clip: Clip, data: Located, *, training: bool, workers: int, processes: int = 1) -> Config:
+    """Return the config of a run of `setup` on `data`, for mmengine's Runner and for mmseg's own tools.
+
+    Args:
+        clip: the tower of `setup`; its measurements are read off it.
+        training: whether the run trains; otherwise only what testing needs is in it.
+        workers: processes that load data.
+        processes: among which a batch is shared out.
+
+    Raises:
+        InputError: the batch cannot be shared out, SAN's tower is to be trained, or an override names no field.
+    """
+    head = setup.head.replace("-", "_")
+    parts = [Config.fromfile(CONFIGS / f"{part}.py") for part in ("runtime", "schedule", f"heads/{head}")]
+    fields = {key: value for part in (*parts, data.config) for key, value in part.items()}
+    config = Config({key: fields[key] for key in (*SHARED, *(TRAINING if training else ()))})
+    features = TowerFeatures(clip.tower, [-1], joint=False)
+    _fill_tower(config.model, setup, clip, features)
+    FILLERS[setup.head](config.model, features, data.classes)
+    _set_sizes(config, setup.crop)
+    for name in ("train_dataloader", "test_dataloader"):
+        if name in config:
+            config[name].update(num_workers=workers, persistent_workers=workers > 0)
+    if training:
+        _set_training(config, setup, processes)
+    config.randomness = {"seed": setup.seed}
+    override(
+        config, {key: each for key, each in setup.overrides.items() if training or not key.startswith(TRAINING)}
+    )
+    return config
+
+
+def override(config: Config, values: Mapping[str, Any]) -> None:
+    """Set fields of `config` by dotted name; numbers are places in lists.
+
+    Raises:
+        InputError: there is no such field.
+    """
+    for name, value in values.items():
+        *parents, last = name.split(".")
+        node: Any = config
+        for part in parents:
+            node = node[_place(node, part, name)]
+        node[_place(node, last, name)] = value
+
+
+def _place(node: Any, part: str, name: str) -> str | int:
+    if isinstance(node, list | tuple):
+        if part.isdecimal() and int(part) < len(node):
+            return int(part)
+        raise InputError(f"{name}: '{part}' is no place in a list of {len(node)}")
+    if not isinstance(node, Config | ConfigDict):
+        raise InputError(f"{name}: there is nothing below the value {node!r}")
+    if part not in node:
+        raise InputError(f"{name}: '{part}' is no field of the config; {did_you_mean(part, node.keys())}")
+    return part
+
+
+def _fill_tower(model: ConfigDict, setup: Setup, clip: Clip, features: TowerFeatures) -> None:
+    tower = {"tower": setup.tower, "checkpoint": str(setup.checkpoint) if setup.checkpoint else None}
+    for part in (model, model.get("backbone", {}), model.get("decode_head", {})):
+        if "tower" in part:
+            part.update(tower)
+    model.data_preprocessor.update(
+        mean=[255 * each for each in clip.input.mean],
+        std=[255 * each for each in clip.input.std],
+        test_cfg={"size_divisor": features.patch[0]},
+    )
+
+
+def _fill_linear(model: ConfigDict, features: TowerFeatures, classes: tuple[str, ...]) -> None:
+    model.decode_head.update(in_channels=features.width, num_classes=len(classes))
+
+
+def _fill_upernet(model: ConfigDict, features: TowerFeatures, classes: tuple[str, ...]) -> None:
+    model.backbone.out_blocks = [features.depth * quarter // 4 - 1 for quarter in (1, 2, 3, 4)]
+    model.decode_head.update(in_channels=[features.width] * 4, num_classes=len(classes))
+    model.auxiliary_head.update(in_channels=features.width, num_classes=len(classes))
+
+
+def _fill_san(model: ConfigDict, features: TowerFeatures, classes: tuple[str, ...]) -> None:
+    model.classes = classes
+    model.encoder_resolution = RESOLUTIONS.get(features.patch[0], 1.0)
+    model.data_preprocessor.test_cfg.size_divisor = round(features.patch[0] / model.encoder_resolution)
+
+
+def _fill_training_free(model: ConfigDict, _: TowerFeatures, classes: tuple[str, ...]) -> None:
+    model.decode_head.classes = classes
+
+
+FILLERS: dict[str, Callable[[ConfigDict, TowerFeatures, tuple[str, ...]], None]] = {
+    "linear": _fill_linear,
+    "upernet": _fill_upernet,
+    "san": _fill_san,
+    TRAINING_FREE: _fill_training_free,
+}
+
+
+def _set_sizes(config: Config, crop: int) -> None:
+    for name in ("train_dataloader", "test_dataloader"):
+        for step in config[name].dataset.pipeline if name in config else ():
+            if "scale" in step:
+                step.scale = (4 * crop, crop)  # the short side; the long one at most four times that
+            if "crop_size" in step:
+                step.crop_size = (crop, crop)
+    config.model.data_preprocessor.size = (crop, crop)
+    if config.model.test_cfg.mode == "slide":
+        config.model.test_cfg.update(crop_size=(crop, crop), stride=(2 * crop // 3, 2 * crop // 3))
+
+
+def _set_training(config: Config, setup: Setup, processes: int) -> None:
+    if setup.batch % processes:
+        raise InputError(f"--batch: {setup.batch} pictures cannot be shared out among {processes} processes")
+    config.train_dataloader.batch_size = setup.batch // processes
+    config.train_cfg.max_iters = setup.iterations
+    config.default_hooks.checkpoint.interval = max(1, setup.iterations // 10)
+    warm_up, decay = config.param_scheduler
+    warm_up.end = decay.begin = round(WARM_UP * setup.iterations)
+    decay.end = setup.iterations
+    if warm_up.end < 2:  # mmengine divides by one less
+        decay.begin = 0
+        config.param_scheduler = [decay]
+    if setup.finetune:
+        if "backbone" not in config.model:
+            raise InputError("--finetune: SAN keeps its tower frozen; take the head linear or upernet")
+        config.model.backbone.update(frozen=False, grad_checkpointing=True)
+        config.optim_wrapper.optimizer.lr *= FINETUNED_RATE
+        config.optim_wrapper.update(constructor="TowerLayerDecay", paramwise_cfg={"decay": LAYER_DECAY})
+        config.find_unused_parameters = True  # the last norm and the projection of an earlier block's features

@@ -1,0 +1,104 @@
+"""Patch features of chosen blocks of an image tower, for pictures of any size."""
+
+from collections.abc import Sequence
+
+from open_clip.timm_model import TimmModel
+from open_clip.transformer import VisionTransformer
+from timm.layers import resample_abs_pos_embed
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.functional import pad
+
+from diva.errors import InputError
+from diva.towers import Tower
+
+
+class TowerFeatures(nn.Module):
+    """Reads feature maps off a tower that itself stays as it is.
+
+    Every level has passed the tower's own final layer norm: then the last block's map, projected to the joint
+    space, is the tower's patch tokens. Position embeddings are interpolated to the grid of the picture, bicubic
+    with antialias, by timm's routine, which does what open_clip's does and lets gradients through.
+
+    Attributes:
+        blocks: indices of the blocks that are read, from 0.
+        width: channels of every level.
+        patch: (height, width) of a patch in pixels.
+    """
+
+    def __init__(self, tower: Tower, blocks: Sequence[int], *, joint: bool) -> None:
+        """Read `blocks` of `tower`, negative ones counted from the last.
+
+        Args:
+            joint: project the features to the joint image-text space.
+
+        Raises:
+            InputError: there is no such block.
+        """
+        super().__init__()
+        self._reader = _Reader(tower.visual)
+        depth = self._reader.depth
+        if not blocks or any(not -depth <= block < depth for block in blocks):
+            raise InputError(
+                f"out_blocks: {list(blocks)} are no blocks of this tower; give some of 0 to {depth - 1}"
+            )
+        self.blocks = [block % depth for block in blocks]
+        if self.blocks != sorted(set(self.blocks)):
+            raise InputError(f"out_blocks: {list(blocks)} must rise, each block once")
+        self._joint = joint
+        self._grid = tower.grid
+        self.patch = self._reader.patch
+        self.width = tower.width if joint else self._reader.width
+        self.depth = depth
+
+    def forward(self, pixels: Tensor) -> list[Tensor]:
+        """Encode `pixels` [B, 3, H, W], normalised, to one map [B, C, ⌈H / patch⌉, ⌈W / patch⌉] a block.
+
+        Sides that the patch does not divide are filled up with zeros at the bottom and on the right.
+        """
+        height, width = pixels.shape[-2:]
+        pixels = pad(pixels, (0, -width % self.patch[1], 0, -height % self.patch[0]))
+        grid = (pixels.shape[-2] // self.patch[0], pixels.shape[-1] // self.patch[1])
+        if grid == self._grid:
+            return self._reader(pixels, self.blocks, self._joint)
+        resampled = {self._reader.position: self._reader.positions_on(grid, self._grid)}
+        return functional_call(self._reader, resampled, (pixels, self.blocks, self._joint))
+
+
+class _Reader(nn.Module):
+    """What differs between open_clip's own ViT and a timm trunk."""
+
+    visual: VisionTransformer | TimmModel
+
+    def __init__(self, visual: VisionTransformer | TimmModel) -> None:
+        super().__init__()
+        self.visual = visual
+        if isinstance(visual, TimmModel):
+            trunk = visual.trunk
+            trunk.patch_embed.strict_img_size = False
+            self.depth, self.width, self.patch = len(trunk.blocks), trunk.embed_dim, trunk.patch_embed.patch_size
+            self.position, self._prefix = "visual.trunk.pos_embed", trunk.num_prefix_tokens
+            if trunk.no_embed_class:
+                self._prefix = 0
+        else:
+            self.depth, self.width = len(visual.transformer.resblocks), visual.ln_post.normalized_shape[0]
+            self.patch = visual.patch_size
+            self.position, self._prefix = "visual.positional_embedding", 1
+
+    def positions_on(self, grid: tuple[int, int], native: tuple[int, int]) -> Tensor:
+        embedding = self.get_parameter(self.position)
+        batched = embedding.reshape(1, *embedding.shape[-2:])
+        resampled = resample_abs_pos_embed(batched, list(grid), list(native), num_prefix_tokens=self._prefix)
+        return resampled.reshape(*embedding.shape[:-2], *resampled.shape[1:])
+
+    def forward(self, pixels: Tensor, blocks: list[int], joint: bool) -> list[Tensor]:
+        levels = self.visual.forward_intermediates(
+            pixels, indices=blocks, stop_early=True, normalize_intermediates=True, intermediates_only=True
+        )["image_intermediates"]
+        return [self._project(level) for level in levels] if joint else levels
+
+    def _project(self, level: Tensor) -> Tensor:
+        tokens = level.permute(0, 2, 3, 1)
+        timm = isinstance(self.visual, TimmModel)
+        joint = self.visual.head(tokens) if timm else tokens @ self.visual.proj
+        return joint.permute(0, 3, 1, 2)

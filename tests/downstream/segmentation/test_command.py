@@ -1,0 +1,269 @@
+"""`diva seg train` and `diva seg eval` on both layouts, from a fresh run to a comparison with pictures."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from diva.errors import InputError
+from diva.miniworld.vocabulary import CLASSES
+from diva.results import Result, read_result
+from downstream.segmentation.areas import Area
+from downstream.segmentation.command import Sizes, measure, train
+from downstream.segmentation.scores import scores_of
+
+SMALL = Sizes(iterations=6, crop=48, batch=4, workers=0)
+SAN = ("model.adapter.patch_size=8", "model.adapter.embed_dims=32", "model.adapter.depth=4")
+SIDE = (*SAN, "model.adapter.heads=4", "model.queries=10", "model.points=64")
+NARROW = ("model.decode_head.channels=16", "model.auxiliary_head.channels=16")
+HEADS = {"linear": ("ade20k", ()), "upernet": ("pascal-context-59", NARROW), "san": ("pascal-context-60", SIDE)}
+MARGIN = 2.0  # points of mIoU that training a tower is worth to a probe, at least
+
+
+def run(tower: Path, head: str, world: Path, out: Path, **changes: Any) -> Path:
+    """Train a head as the verb does, and return its folder."""
+    dataset, overrides = HEADS[head]
+    options: dict[str, Any] = {
+        "checkpoint": None,
+        "dataset": dataset,
+        "schedule": "20k",
+        "sizes": SMALL,
+        "seed": 0,
+        "overrides": overrides,
+        "finetune": False,
+        "resume": False,
+    }
+    train(str(tower), head=head, data=world, out=out, **options | changes)
+    return out
+
+
+def evaluate(tower: Path, world: Path, **changes: Any) -> None:
+    options: dict[str, Any] = {
+        "checkpoint": None,
+        "against": None,
+        "against_checkpoint": None,
+        "dataset": None,
+        "out": None,
+        "sizes": Sizes(workers=0),
+        "overrides": (),
+    }
+    measure(str(tower), data=world, **options | changes)
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return torch.load(run / "iter_6.pth", weights_only=True)["state_dict"]
+
+
+def areas_in(result: Result, classes: int) -> np.ndarray:
+    """Read each image's pixels back from a result's items, [N, 5, classes]."""
+    areas = np.zeros((len(result.items), len(Area), classes), np.int64)
+    for image, item in zip(areas, result.items, strict=True):
+        present = np.array(str(item.details["classes"]).split(), int)
+        for row in Area:
+            image[row, present] = np.array(str(item.details[row.name.lower()]).split(), int)
+    return areas
+
+
+@pytest.fixture(scope="module")
+def finished(world: Path, trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A linear probe after its six iterations."""
+    return run(trained, "linear", world, tmp_path_factory.mktemp("runs") / "linear")
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_a_head_trains_is_saved_goes_on_after_a_stop_as_if_there_was_none_and_is_measured(
+    head: str, world: Path, trained: Path, tmp_path: Path
+) -> None:
+    whole = run(trained, head, world, tmp_path / "whole")
+    stopped = Path(shutil.copytree(whole, tmp_path / "stopped"))
+    (stopped / "iter_6.pth").unlink()  # as if it had ended just after the checkpoint before
+    (stopped / "last_checkpoint").write_text(str(whole / "iter_5.pth"))  # and had been moved since
+    resumed = run(trained, head, world, stopped, resume=True)
+    expected, found = weights(whole), weights(resumed)
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(value, found[key]) for key, value in expected.items())
+    dataset = HEADS[head][0]
+    evaluate(resumed, world, out=tmp_path / "result.json")
+    result = read_result(tmp_path / "result.json")
+    assert (result.benchmark, result.data.name) == (f"segmentation/{dataset}", dataset)
+    assert result.protocol.startswith(f"{head}, trained on {dataset}, 6 × 4 pictures, tower frozen, 48 px")
+    assert result.subject.source == str(trained)
+    assert len(result.items) == result.metrics["mIoU"].n == 24
+    classes = len(CLASSES) + (dataset == "pascal-context-60")
+    scores = scores_of(areas_in(result, classes).sum(0))
+    assert result.metrics["mIoU"].value == pytest.approx(float(scores.mean_iou))
+    assert result.metrics["boundary_mIoU"].value == pytest.approx(float(scores.mean_boundary_iou))
+    assert result.metrics["image_IoU"].value == pytest.approx(
+        100 * np.mean([each.outcome for each in result.items])
+    )
+    low, high = result.metrics["mIoU"].interval or (0, 0)
+    assert low <= result.metrics["mIoU"].value <= high
+
+
+@pytest.mark.parametrize("dataset", ["ade20k", "pascal-context-59"])
+def test_without_training_two_towers_are_measured_side_by_side(
+    dataset: str, world: Path, trained: Path, untrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "results" / "free.json"
+    evaluate(trained, world, dataset=dataset, against=str(untrained), out=out, sizes=Sizes(crop=48, workers=0))
+    result = read_result(out)
+    assert result.protocol == "training-free, 48 px"
+    assert result.baseline is not None
+    assert result.baseline.subject.source == str(untrained)
+    by_pixels, by_image = result.comparisons
+    assert (by_pixels.metric, by_image.metric) == ("mIoU", "image_IoU")
+    for comparison in result.comparisons:
+        difference = result.metrics[comparison.metric].value - result.baseline.metrics[comparison.metric].value
+        low, high = comparison.interval or (0, 0)
+        assert comparison.difference == pytest.approx(difference)
+        assert low <= difference <= high
+    with Image.open(out.with_suffix(".sheet.png")) as sheet:
+        assert sheet.format == "PNG"
+        assert sheet.height > sheet.width > 600  # six rows of four
+    assert [path.name for path in out.parent.iterdir() if path.suffix not in (".json", ".png")] == []
+    shown = capsys.readouterr().out
+    assert "boundary_mIoU" in shown
+    assert "mIoU: difference " in shown
+
+
+def test_a_linear_probe_reads_more_off_a_trained_tower_than_off_an_untrained_one(
+    world: Path, trained: Path, untrained: Path, tmp_path: Path
+) -> None:
+    # the block before the last: a CLIP's last one gives its places away to the pooled token
+    steps = ("model.backbone.out_blocks=[-2]", "optim_wrapper.optimizer.lr=0.005")
+    plain = ("train_dataloader.dataset.pipeline.3.ratio_range=[1.0, 1.0]",)  # scenes of one size
+    options = {"sizes": SMALL._replace(iterations=100, batch=16), "overrides": (*steps, *plain)}
+    after, before = (
+        run(tower, "linear", world, tmp_path / name, **options)
+        for name, tower in (("after", trained), ("before", untrained))
+    )
+    evaluate(after, world, against=str(before), out=tmp_path / "result.json")
+    (comparison, _) = read_result(tmp_path / "result.json").comparisons
+    assert comparison.difference > MARGIN
+    assert comparison.interval is not None
+    assert comparison.interval[0] > 0
+
+
+def test_a_trained_tower_moves_with_its_head_and_goes_into_the_checkpoint(
+    world: Path, trained: Path, tmp_path: Path
+) -> None:
+    tuned = weights(run(trained, "linear", world, tmp_path / "tuned", finetune=True))
+    kept = [key for key in tuned if key.endswith("positional_embedding")]
+    assert kept
+    before = load_file(trained / "open_clip_model.safetensors")["visual.positional_embedding"]
+    assert not torch.equal(tuned[kept[0]], before)
+
+
+def test_a_probe_cannot_be_asked_for_other_classes_than_it_was_trained_on(finished: Path, world: Path) -> None:
+    with pytest.raises(InputError, match=r"linear: its head knows 18 classes, but pascal-context-60 in .* has 19"):
+        evaluate(finished, world, dataset="pascal-context-60")
+
+
+def test_a_label_of_no_class_stops_the_run_with_the_files_name(finished: Path, world: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(world, tmp_path / "copy"))
+    labels = sorted((copy / "ADEChallengeData2016/annotations/validation").iterdir())[3]
+    Image.fromarray(np.full((48, 48), 77, np.uint8)).save(labels)
+    for workers in (0, 1):
+        with pytest.raises(InputError, match=rf"^{labels}: has label 77, but there are 18 classes") as told:
+            evaluate(finished, copy, sizes=Sizes(workers=workers), out=tmp_path / "result.json")
+        assert "\n" not in str(told.value)
+    assert not (tmp_path / "result.json").exists()
+
+
+def test_a_head_of_another_number_of_classes_is_one_sentence(finished: Path, world: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(finished, tmp_path / "copy"))
+    record = json.loads((copy / "segmentation.json").read_text())
+    overrides = {"model.decode_head.num_classes": 19}
+    (copy / "segmentation.json").write_text(json.dumps(record | {"overrides": overrides}))
+    with pytest.raises(InputError, match=r"iter_6\.pth: is not of this head \(size mismatch"):
+        evaluate(copy, world)
+
+
+def test_a_tower_that_changed_since_and_a_run_that_is_not_finished_are_refused(
+    finished: Path, world: Path, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(finished, tmp_path / "copy"))
+    (copy / "last_checkpoint").write_text(str(copy / "iter_5.pth"))
+    with pytest.raises(InputError, match="has 5 of 6 iterations; go on with --resume first"):
+        evaluate(copy, world)
+    record = json.loads((copy / "segmentation.json").read_text())
+    (copy / "segmentation.json").write_text(json.dumps(record | {"sha256": "0" * 64}))
+    with pytest.raises(InputError, match="has changed since; train the head again"):
+        evaluate(copy, world)
+    (copy / "segmentation.json").write_text("{}")
+    with pytest.raises(InputError, match=r"segmentation\.json: tower: Field required"):
+        evaluate(copy, world)
+
+
+@pytest.mark.parametrize(
+    ("head", "changes", "sentence"),
+    [
+        ("linear", {"schedule": "30k"}, "--schedule: '30k' is unknown; did you mean"),
+        ("linear", {"sizes": SMALL._replace(batch=0)}, "--batch: 0 is too few; give 1 or more"),
+        (
+            "linear",
+            {"sizes": SMALL._replace(crop=50)},
+            "--crop: 50 pixels are no multiple of the patch of 8; give 48",
+        ),
+        ("linear", {"overrides": ("model.backbon=1",)}, "model.backbon: 'backbon' is no field .* mean 'backbone'"),
+        ("linear", {"overrides": ("model.backbone",)}, "model.backbone: is no KEY=VALUE"),
+        ("linear", {"overrides": ("env_cfg.cudnn_benchmark.x=1",)}, "there is nothing below the value True"),
+        ("linear", {"overrides": ("custom_hooks.9.type=A",)}, "'9' is no place in a list of 2"),
+        ("san", {"finetune": True}, "--finetune: SAN keeps its tower frozen"),
+    ],
+)
+def test_an_option_that_cannot_be_used_is_named_before_anything_is_written(
+    head: str, changes: dict[str, Any], sentence: str, world: Path, trained: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=sentence) as told:
+        run(trained, head, world, tmp_path / "run", **changes)
+    assert "\n" not in str(told.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_of_something_else_is_not_gone_on_with(world: Path, trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="is not empty; name another folder with --out"):
+        run(trained, "linear", world, tmp_path / "run", resume=True)
+
+
+def test_a_run_is_neither_overwritten_nor_gone_on_with_in_another_way(
+    finished: Path, world: Path, trained: Path
+) -> None:
+    with pytest.raises(InputError, match="is not empty; name another folder with --out, or go on with --resume"):
+        run(trained, "linear", world, finished)
+    with pytest.raises(InputError, match=r"was begun with another batch \(4\)"):
+        run(trained, "linear", world, finished, resume=True, sizes=SMALL._replace(batch=8))
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({}, "--dataset: is needed"),
+        ({"dataset": "ade20k", "out": Path("a.txt")}, r"--out: a\.txt is no result file"),
+        ({"against_checkpoint": Path("a.pt")}, r"--against-checkpoint: a\.pt has no tower"),
+    ],
+)
+def test_a_measurement_that_cannot_be_made_is_one_sentence(
+    changes: dict[str, Any], sentence: str, world: Path, trained: Path
+) -> None:
+    with pytest.raises(InputError, match=sentence):
+        evaluate(trained, world, **changes)
+
+
+def test_a_run_is_measured_as_it_was_trained(finished: Path, world: Path) -> None:
+    with pytest.raises(InputError, match="was trained with its own tower and sizes; give no others"):
+        evaluate(finished, world, sizes=Sizes(crop=96))
+
+
+def test_what_cannot_be_trained_is_said(world: Path, trained: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--head: 'training-free' cannot be trained; valid: linear, san, upernet"):
+        train(str(trained), None, "training-free", "ade20k", world, tmp_path / "a", "20k", SMALL, 0, (),
+              finetune=False, resume=False)  # fmt: skip

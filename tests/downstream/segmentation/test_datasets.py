@@ -1,0 +1,172 @@
+"""Both official layouts, what they may lack, and the labels that a map may wrongly hold."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mmengine.dataset import Compose
+from mmengine.registry import init_default_scope
+from mmseg.datasets import ADE20KDataset, PascalContextDataset, PascalContextDataset59
+from mmseg.registry import DATASETS as MMSEG_DATASETS
+from PIL import Image
+
+from diva.errors import InputError
+from diva.miniworld.vocabulary import CLASSES
+from downstream.segmentation.datasets import DATASETS, locate
+from downstream.segmentation.labels import CheckLabels, LoadWideAnnotations
+
+ADE, VOC = Path("ADEChallengeData2016"), Path("VOCdevkit/VOC2010")
+OFFICIAL = {
+    "ade20k": (ADE, "objectInfo150.txt", ADE20KDataset, 150),
+    "pascal-context-59": (VOC, "labels.txt", PascalContextDataset59, 459),
+    "pascal-context-60": (VOC, "labels.txt", PascalContextDataset, 459),
+}
+
+
+@pytest.fixture
+def copy(world: Path, tmp_path: Path) -> Path:
+    """Return a copy of the world that a test may damage."""
+    return Path(shutil.copytree(world, tmp_path / "copy"))
+
+
+def one(folder: Path) -> Path:
+    return sorted(folder.iterdir())[0]
+
+
+@pytest.mark.parametrize("name", OFFICIAL)
+def test_pictures_and_label_maps_of_a_split_are_found_in_pairs(world: Path, name: str) -> None:
+    located = locate(name, world)
+    background = ["background"] if name.endswith("60") else []
+    assert located.classes == (*background, *CLASSES)
+    train, test = located.files("train"), located.files("test")
+    assert (len(train), len(test)) == (400, 48)
+    assert not set(train) & set(test)
+    for picture, labels in zip(test[::2], test[1::2], strict=True):
+        assert (picture.suffix, labels.suffix) == (".jpg", ".png")
+        assert picture.stem == labels.stem
+
+
+def test_the_official_folder_itself_may_be_named(world: Path) -> None:
+    assert locate("ade20k", world / ADE).root == world / ADE
+    assert locate("pascal-context-59", world / VOC).root == world / VOC
+
+
+@pytest.mark.parametrize("name", OFFICIAL)
+def test_the_official_list_or_none_gives_the_official_classes(copy: Path, name: str) -> None:
+    folder, listed, dataset, number = OFFICIAL[name]
+    expected = tuple(each.strip() for each in dataset.METAINFO["classes"])
+    (copy / folder / listed).write_text("".join(f"{index}: class {index}\n" for index in range(1, number + 1)))
+    assert locate(name, copy).classes == expected
+    (copy / folder / listed).unlink()
+    assert locate(name, copy).classes == expected
+
+
+def test_the_first_of_several_names_in_ade20k_s_own_list_is_taken(copy: Path) -> None:
+    rows = ["Idx\tRatio\tTrain\tVal\tStuff\tName", "1\t0.1\t9\t1\t1\twall", "2\t0.1\t9\t1\t1\tbuilding, edifice"]
+    (copy / ADE / "objectInfo150.txt").write_text("\n".join(rows))
+    assert locate("ade20k", copy).classes == ("wall", "building")
+
+
+@pytest.mark.parametrize("name", ["ade20k", "pascal-context-60"])
+def test_label_zero_is_ignored_where_the_set_says_so_and_is_the_background_elsewhere(copy: Path, name: str) -> None:
+    located = locate(name, copy)
+    picture, labels = located.files("test")[:2]
+    stored = np.array(Image.open(labels))
+    stored[:4] = 0
+    Image.fromarray(stored).save(labels)
+    dataset = located.config.test_dataloader.dataset
+    init_default_scope("mmseg")
+    read = MMSEG_DATASETS.build({**dataset, "pipeline": []})
+    sample = Compose(dataset.pipeline)(read.get_data_info(0))["data_samples"].gt_sem_seg.data.squeeze(0).numpy()
+    assert read.get_data_info(0)["img_path"] == str(picture)
+    expected = stored.astype(int) - (name == "ade20k")
+    expected[:4] = 255 if name == "ade20k" else 0
+    assert np.array_equal(sample, expected)
+
+
+def test_a_missing_label_map_is_named(copy: Path) -> None:
+    lost = one(copy / ADE / "annotations" / "validation")
+    lost.unlink()
+    with pytest.raises(InputError, match=r": missing; every picture of ade20k needs its label map") as told:
+        locate("ade20k", copy).files("test")
+    assert str(told.value).startswith(str(lost))
+
+
+def test_more_missing_files_are_counted(copy: Path) -> None:
+    shutil.rmtree(copy / VOC / "SegmentationClassContext")
+    with pytest.raises(InputError, match=r"2010_000201\.png and 23 more files: missing"):
+        locate("pascal-context-59", copy).files("test")
+
+
+@pytest.mark.parametrize(
+    ("name", "gone", "split", "sentence"),
+    [
+        ("ade20k", "ADEChallengeData2016", "test", "ADEChallengeData2016: is no folder; give --data the folder"),
+        ("ade20k", "ADEChallengeData2016/images", "test", "validation: is missing; ade20k is not complete"),
+        ("pascal-context-59", "VOCdevkit/VOC2010/ImageSets", "train", r"train\.txt: is missing"),
+        ("ade20", "VOCdevkit", "test", "--dataset: 'ade20' is unknown; did you mean 'ade20k'"),
+        ("coco-stuff-164k", "VOCdevkit", "test", "coco_stuff164k: is no folder"),
+        ("pascal-context-459", "VOCdevkit/VOC2010/labels.txt", "test", r"labels\.txt: is missing; .* class names"),
+    ],
+)
+def test_a_set_that_is_not_there_is_one_sentence(
+    copy: Path, name: str, gone: str, split: str, sentence: str
+) -> None:
+    shutil.rmtree(copy / gone) if (copy / gone).is_dir() else (copy / gone).unlink()
+    with pytest.raises(InputError, match=sentence) as told:
+        locate(name, copy).files(split)
+    assert "\n" not in str(told.value)
+
+
+def test_a_set_for_testing_cannot_be_trained_on(copy: Path) -> None:
+    with pytest.raises(InputError, match="'pascal-context-459' is there to test open vocabularies"):
+        locate("pascal-context-459", copy).files("train")
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_every_set_is_found_in_its_layout(name: str, tmp_path: Path) -> None:
+    root = tmp_path / DATASETS[name].folder
+    root.mkdir(parents=True)
+    wide = name in ("ade20k-847", "pascal-context-459")
+    if wide:
+        (root / str(DATASETS[name].listed)).write_text("sky\nearth\n")
+    located = locate(name, tmp_path)
+    dataset = located.config.test_dataloader.dataset
+    prefix, suffix = dataset.data_prefix, MMSEG_DATASETS.get(dataset.type)
+    pictures, maps = root / prefix.img_path, root / prefix.seg_map_path
+    pictures.mkdir(parents=True)
+    maps.mkdir(parents=True, exist_ok=True)
+    if "ann_file" in dataset:
+        (root / dataset.ann_file).parent.mkdir(parents=True)
+        (root / dataset.ann_file).write_text("a\n")
+    ending = dataset.get("seg_map_suffix", "_labelTrainIds.png" if "COCO" in suffix.__name__ else ".png")
+    (pictures / "a.jpg").touch()
+    (maps / f"a{ending}").touch()
+    assert located.files("test") == [pictures / "a.jpg", maps / f"a{ending}"]
+
+
+def check(labels: list[int], classes: int, *, reduced: bool = False, ignored: int = 255) -> None:
+    CheckLabels(classes, ignored).transform(
+        {"gt_seg_map": np.array([labels]), "seg_map_path": "maps/a.png", "reduce_zero_label": reduced}
+    )
+
+
+def test_labels_of_the_classes_and_the_ignored_one_pass() -> None:
+    check([0, 17, 255], 18)
+    check([0, 846, 65535], 847, ignored=65535)
+
+
+@pytest.mark.parametrize(("reduced", "label"), [(False, 18), (True, 19)])
+def test_a_label_of_no_class_is_named_as_the_file_has_it(reduced: bool, label: int) -> None:
+    sentence = rf"^maps/a\.png: has label {label}, but there are 18 classes; name the set .* --dataset"
+    with pytest.raises(InputError, match=sentence):
+        check([0, 18, 255], 18, reduced=reduced)
+
+
+def test_sixteen_bit_label_maps_keep_their_labels(tmp_path: Path) -> None:
+    stored = np.array([[0, 300], [846, 65535]], np.uint16)
+    Image.fromarray(stored).save(tmp_path / "a.tif")
+    results = LoadWideAnnotations().transform({"seg_map_path": str(tmp_path / "a.tif"), "seg_fields": []})
+    assert results["gt_seg_map"].tolist() == stored.tolist()
+    assert results["seg_fields"] == ["gt_seg_map"]
