@@ -14,6 +14,7 @@ def quickstart(
     seed: Annotated[int, typer.Option(help="of the world and of the training")] = 0,
 ) -> None:
     """Train and measure on the miniature world: on a CPU, without a download, in minutes."""
+    from diva.cli.run import check_words
     from diva.miniworld.quickstart import run
 
-    run(out, seed=seed)
+    run(out, seed=seed, check=check_words)

@@ -20,13 +20,14 @@ def run(
     out: Annotated[Path | None, typer.Option(help="folder of the run; runs/NAME unless given")] = None,
     only: Annotated[str | None, typer.Option(help="run these stages alone (comma-separated)")] = None,
     start: Annotated[str | None, typer.Option("--from", help="run this stage and those behind it")] = None,
+    jobs: Annotated[int, typer.Option(help="stages that may run at once")] = 1,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be run and which data lack")] = False,
 ) -> None:
     """Do every stage of a recipe that is not done yet, and report."""
     from diva.pipeline.run import run
 
     stages = [name.strip() for name in only.split(",")] if only else []
-    run(recipe, overrides or (), out, only=stages, first=start, dry_run=dry_run, check=check_words)
+    run(recipe, overrides or (), out, only=stages, first=start, dry_run=dry_run, jobs=jobs, check=check_words)
 
 
 def check_words(words: Sequence[str]) -> None:

@@ -1,109 +1,169 @@
-"""`diva quickstart`: the commands of a real run, one after another, on the miniature world.
+"""`diva quickstart`: a whole run on the miniature world, in the commands and the formats of the real one.
 
-Each step is a `diva` command in a process of its own, printed as a user would type it; everything that it writes
-stays in the output folder, in the formats of the real runs.
+It writes one recipe with every stage, and `diva run` does the rest: each stage is a `diva` command in a process of
+its own, a killed quickstart goes on where it was, and its last stage is the report.
 """
 
-import json
-import shlex
-import subprocess
-import sys
-import time
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
+import yaml
 from rich.console import Console
 from rich.text import Text
 
-from diva.errors import InputError, RunError
-from diva.miniworld.gates import Gates
-from diva.miniworld.pretrain import RECIPE
+from diva.atomic import replacing
+from diva.errors import InputError
+from diva.miniworld.gates import CLIP_FOLDER, TEACHER_FOLDER
+from diva.miniworld.pretrain import DECODER_FOLDER
+from diva.pipeline.run import run as run_pipeline
 
+RECIPE = "quickstart.yaml"
 AVERAGE = 0.5  # share of the trained tower in the average with the original (WiSE-FT, arXiv 2109.01903)
+JOBS = 2  # each on one core
+# the pipelines that need more than the base install: a package of theirs, and the extra that brings it
+EXTRAS = {"llava": "lm_eval", "segmentation": "mmseg"}
+SEGMENTATION = "--head linear --dataset ade20k --crop 48 --batch 16 --iterations 100 --workers 0"
+SEGMENTATION_FIELDS = "optim_wrapper.optimizer.lr=0.005 model.backbone.out_blocks=[-2]"
 NEXT = """
 The same with real weights (README.md says where they come from):
-  diva train diva/openai-vit-l14-224
-  diva bench mmvp --tower runs/diva/openai-vit-l14-224/tower --against openai-vit-l14-224 \\
-    --against-checkpoint checkpoints/openai-vit-l14-224/open_clip_model.safetensors --data data/MMVP_VLM
+  diva run diva/openai-vit-l14-224 --dry-run   # says what it would do, and which files are missing
+  diva run diva/openai-vit-l14-224
 """
 
-
-class Step(NamedTuple):
-    """One command and what it is for."""
-
-    purpose: str
-    words: Sequence[str]
+Stages = Iterator[tuple[str, dict[str, Any]]]
 
 
-def run(out: Path, *, seed: int) -> None:
-    """Write the world, train, average, export, measure before and after, and report, into the new folder `out`.
+def run(out: Path, *, seed: int, check: Callable[[Sequence[str]], None]) -> None:
+    """Write the recipe of the quickstart into `out` and run it there.
+
+    Args:
+        out: a new folder, or that of a quickstart which did not end.
+        seed: of the world and of the training.
+        check: see `diva.pipeline.run.run`.
 
     Raises:
-        InputError: `out` is not empty.
-        RunError: a step failed; its own message stands above.
+        InputError: `out` holds something else, or a quickstart with another seed.
+        RunError: a stage failed; the report names it.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out}: is not empty; name another folder with --out, or remove it")
-    console, started = Console(), time.monotonic()
-    base = Path(str(files("diva.miniworld"))) / "bases" / "0"
-    _say_what_the_base_lacks(base, console)
-    steps = list(_steps(out, base, seed))
-    for number, step in enumerate(steps, start=1):
-        console.print(Text(f"\n[{number}/{len(steps)}] {step.purpose}", style="bold"))
-        console.print(Text(f"$ diva {shlex.join(step.words)}", style="cyan"), soft_wrap=True)
-        begin = time.monotonic()
-        done = subprocess.run([sys.executable, "-m", "diva.cli", *step.words])
-        if done.returncode:
-            raise RunError(f"quickstart: step {number} ({step.purpose}) ended with status {done.returncode}")
-        console.print(Text(f"  {time.monotonic() - begin:.0f} s", style="dim"))
-    console.print(Text(f"\nDone in {time.monotonic() - started:.0f} s. Open {out / 'report' / 'report.html'}."))
-    console.print(Text("Not part of it yet: the LLaVA and the segmentation pipelines."))
+    console, installed = Console(), [extra for extra, package in EXTRAS.items() if find_spec(package)]
+    path, text = out / RECIPE, yaml.safe_dump(_recipe(seed, installed), sort_keys=False, width=100)
+    if not path.is_file():
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise InputError(f"{out}: is not empty; name another folder with --out, or remove it")
+        out.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary:
+            temporary.write_text(text)
+    elif path.read_text() != text:
+        raise InputError(f"{path}: is that of another quickstart; name another folder with --out, or remove it")
+    for extra in EXTRAS.keys() - set(installed):
+        console.print(Text(f"Left out: {extra}; it needs pip install 'diva[{extra}]'.", "yellow"))
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the stages: two at once, each on its own core
+    run_pipeline(str(path), [], out, jobs=JOBS, check=check)
     console.print(Text(NEXT))
 
 
-def _say_what_the_base_lacks(base: Path, console: Console) -> None:
-    failed = Gates.model_validate(json.loads((base / RECIPE).read_text())["gates"]).failed
-    if failed:
-        missed = ", ".join(f"{gate.name} {gate.value:.0f} %" for gate in failed)
-        console.print(
-            Text(
-                f"The shipped base misses {len(failed)} of its gates ({missed}; wanted 10 to 90 %): these figures"
-                " show that the parts work together, not what the method does.",
-                style="yellow",
-            )
+def _recipe(seed: int, installed: Sequence[str]) -> dict[str, Any]:
+    base = Path(str(files("diva.miniworld"))) / "bases" / "0"
+    stages = dict(_stages(seed, installed))
+    return {
+        "extends": "diva/quickstart",
+        "name": "quickstart",
+        "seed": seed,
+        "pipeline": {
+            "data": {
+                "clip": {"path": str(base / CLIP_FOLDER)},
+                "teacher": {"path": str(base / TEACHER_FOLDER)},
+                "decoder": {"path": str(base / DECODER_FOLDER)},
+            },
+            "stages": stages,
+        },
+    }
+
+
+def _stages(seed: int, installed: Sequence[str]) -> Stages:
+    yield "world", _stage(f"miniworld write --out {{out}}/world --seed {seed}", "world/mmvp_vlm/Questions.csv")
+    shared = f"tower.name={{clip}} data.source={{world}}/world/shards seed={seed} --out {{out}} --resume"
+    tower = "tower/open_clip_model.safetensors"
+    yield "diva", _stage(f"train {{recipe}} denoiser.path={{teacher}} {shared}", tower)
+    yield "un2clip", _stage(f"train un2clip/quickstart denoiser.path={{decoder}} {shared}", tower)
+    # what another image's condition does: whatever the real run gains must not be gained here
+    control = f"train {{recipe}} feedback.shuffle_condition=true denoiser.path={{teacher}} {shared}"
+    yield "shuffled", _stage(control, tower)
+    for method in ("diva", "un2clip"):
+        average = f"export {{{method}}} --to open_clip --average {AVERAGE} --out {{out}}/tower"
+        yield f"{method}-averaged", _stage(average, tower)
+    export = "export {diva-averaged}/tower --to transformers --out {out}/model"
+    yield "transformers", _stage(export, "model/config.json")
+    for name in ("diva", "un2clip", "shuffled", "diva-averaged", "un2clip-averaged"):
+        measured = f"--tower {{{name}}}/tower --against {{clip}}"
+        pairs = f"bench mmvp {measured} --data {{world}}/world/mmvp_vlm --out {{out}}/mmvp.json"
+        yield f"mmvp-{name}", _stage(pairs, "mmvp.json")
+        classes = f"bench zero-shot {measured} --data {{world}}/world --sets zero_shot,retrieval"
+        yield f"zero-shot-{name}", _stage(f"{classes} --out {{out}}/zero-shot.json", "zero-shot.json")
+    yield (
+        "pictures",
+        _stage(
+            "visualize {mmvp-diva}/mmvp.json --run {diva} --pairs 4 --steps 20 --out {out}/pictures",
+            "pictures/visualised.json",
+        ),
+    )
+    if "segmentation" in installed:
+        yield from _segmentation()
+    if "llava" in installed:
+        yield from _llava()
+
+
+def _segmentation() -> Stages:
+    for name, tower in (("before", "{clip}"), ("after", "{diva-averaged}/tower")):
+        command = (
+            f"seg train --tower {tower} {SEGMENTATION} --data {{world}}/world/ade20k --out {{out}}/run --resume"
         )
+        yield f"segmentation-{name}", _stage(f"{command} {SEGMENTATION_FIELDS}", "run/last_checkpoint")
+    runs = "--tower {segmentation-after}/run --against {segmentation-before}/run"
+    data = "--data {world}/world/ade20k --workers 0"
+    yield "segmentation", _stage(f"seg eval {runs} {data} --out {{out}}/segmentation.json", "segmentation.json")
 
 
-def _steps(out: Path, base: Path, seed: int) -> Iterator[Step]:
-    world, trained, results = out / "world", out / "diva", out / "results"
-    clip, averaged = base / "clip", out / "diva-averaged"
-    train = [
-        "train",
-        "diva/quickstart",
-        *("--out", trained),
-        f"seed={seed}",
-        f"tower.name={clip}",
-        f"denoiser.path={base / 'teacher'}",
-        f"data.source={world / 'shards'}",
-    ]
-    yield _step("draw the world: images, and every benchmark in its own format", "miniworld", "write",
-                "--out", world, "--seed", seed)  # fmt: skip
-    yield _step("feedback: first the projection, then the tower", *train)
-    yield _step("average the trained tower with the original", "export", trained,
-                "--to", "open_clip", "--average", AVERAGE, "--out", averaged)  # fmt: skip
-    yield _step("write it for transformers", "export", averaged, "--to", "transformers",
-                "--out", out / "diva-averaged-transformers")  # fmt: skip
-    for name, tower in (("diva", trained / "tower"), ("diva-averaged", averaged)):
-        measured = ("--tower", tower, "--against", clip)
-        yield _step(f"visual patterns, before and after ({name})", "bench", "mmvp", *measured,
-                    "--data", world / "mmvp_vlm", "--out", results / f"mmvp-{name}.json")  # fmt: skip
-        yield _step(f"zero-shot, before and after ({name})", "bench", "zero-shot", *measured,
-                    "--data", world, "--sets", "zero_shot,retrieval",
-                    "--out", results / f"zero-shot-{name}.json")  # fmt: skip
-    yield _step("set it all side by side", "report", results, trained, "--out", out / "report")
+def _llava() -> Stages:
+    talks = "{world}/world/llava"
+    yield (
+        "llava-language",
+        _stage(
+            f"llava miniature {talks}/pretrain.json {talks}/finetune.json --out {{out}}/model", "model/config.json"
+        ),
+    )
+    swap = "llava swap {llava-language}/model --tower {clip} --out {out}/model"
+    yield "llava-start", _stage(swap, "model/config.json")
+    before = "llava-start"
+    for number, file in ((1, "pretrain"), (2, "finetune")):
+        yield (
+            f"llava-stage{number}",
+            _stage(
+                f"llava train llava-quickstart-stage{number} model={{{before}}}/model data.images={talks}"
+                f" data.conversations={talks}/{file}.json --out {{out}}/model --resume",
+                "model/config.json",
+            ),
+        )
+        before = f"llava-stage{number}"
+    yield (
+        "llava-swapped",
+        _stage(
+            "llava swap {llava-stage2}/model --tower {diva-averaged}/tower --out {out}/model", "model/config.json"
+        ),
+    )
+    yield (
+        "llava",
+        _stage(
+            "llava eval {llava-swapped}/model --against {llava-stage2}/model --data {world}/world --batch 32"
+            " --out {out}/results",
+            "results",
+        ),
+    )
 
 
-def _step(purpose: str, *words: object) -> Step:
-    return Step(purpose, [str(word) for word in words])
+def _stage(command: str, makes: str) -> dict[str, Any]:
+    return {"command": command, "makes": [makes]}

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from doit.dependency import Dependency
@@ -19,6 +20,7 @@ class Ledger:
             InputError: the file there is no manifest.
         """
         self.name = path
+        self._writing = Lock()  # stages that run at once are noted by threads of their own
         before = read_manifest(path).stages if path.exists() else {}
         self.manifest = Manifest(
             recipe=recipe,
@@ -53,7 +55,8 @@ class Ledger:
 
     def dump(self) -> None:
         """Write the manifest."""
-        write_manifest(self.manifest, self.name)
+        with self._writing:
+            write_manifest(self.manifest, self.name)
 
     def dependency(self) -> Dependency:
         """Return doit's view of this ledger."""

@@ -9,7 +9,7 @@ from types import FrameType
 
 import yaml
 from doit.control import TaskControl
-from doit.runner import Runner
+from doit.runner import MThreadRunner, Runner
 from rich.console import Console
 from rich.text import Text
 
@@ -36,6 +36,7 @@ def run(
     only: Sequence[str] = (),
     first: str | None = None,
     dry_run: bool = False,
+    jobs: int = 1,
     check: Callable[[Sequence[str]], None],
 ) -> None:
     """Run the stages of the recipe `name` in the folder `out`, those that are done excepted, and then the report.
@@ -48,6 +49,7 @@ def run(
         only: run these stages alone.
         first: run this stage and those behind it in the recipe.
         dry_run: only print what would be run.
+        jobs: stages that may run at once, where none needs another.
         check: raises `InputError` for the words of a `diva` command that would not be understood.
 
     Raises:
@@ -55,6 +57,8 @@ def run(
             has been run then.
         RunError: a stage is not done; the report names it.
     """
+    if jobs < 1:
+        raise InputError(f"--jobs: {jobs} is too few; give 1 or more")
     recipe = load_recipe(name, overrides)
     folder = out or Path("runs") / recipe.name
     steps = plan(recipe, folder)
@@ -71,7 +75,7 @@ def run(
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder) as lock, _stopping_on_sigterm():
         _write_training(recipe, folder / TRAINING)
-        failed = _run(chosen, recipe.pipeline, folder, ledger, lock)
+        failed = _run(chosen, recipe.pipeline, folder, ledger, lock, jobs)
     if failed:
         raise RunError(
             f"{folder}: not done: {', '.join(failed)}; {folder / MANIFEST} and the report say why, and the same"
@@ -79,16 +83,18 @@ def run(
         )
 
 
-def _run(steps: Sequence[Step], pipeline: PipelineSection, folder: Path, ledger: Ledger, lock: int) -> list[str]:
+def _run(
+    steps: Sequence[Step], pipeline: PipelineSection, folder: Path, ledger: Ledger, lock: int, jobs: int
+) -> list[str]:
     """Run the steps and the report; return the names of those that failed."""
     console = Console()
-    stages = _doit(steps, pipeline, ledger, lock, console)
+    stages = _doit(steps, pipeline, ledger, lock, console, jobs)
     facts = {
         name: f"{record.state} {record.reason} {record.started}"
         for name, record in ledger.manifest.stages.items()
         if name != REPORT
     }
-    report = _doit([report_step(pipeline, folder, facts)], pipeline, ledger, lock, console)
+    report = _doit([report_step(pipeline, folder, facts)], pipeline, ledger, lock, console, 1)
     if not (stages.ran or stages.failed or report.ran or report.failed):
         console.print(Text(f"Nothing was run: all {len(stages.kept)} stages and the report are unchanged."))
     console.print(Text(f"The report is {folder / REPORT / 'report.html'}."), soft_wrap=True)
@@ -96,7 +102,7 @@ def _run(steps: Sequence[Step], pipeline: PipelineSection, folder: Path, ledger:
 
 
 def _doit(
-    steps: Sequence[Step], pipeline: PipelineSection, ledger: Ledger, lock: int, console: Console
+    steps: Sequence[Step], pipeline: PipelineSection, ledger: Ledger, lock: int, console: Console, jobs: int
 ) -> Reporter:
     """Let doit run the steps in the order in which they need each other."""
     reporter = Reporter(ledger, steps, console)
@@ -104,7 +110,11 @@ def _doit(
         [task_of(step, pipeline.data, partial(execute, ledger=ledger, lock=lock)) for step in steps]
     )
     control.process(None)
-    Runner(ledger.dependency(), reporter, continue_=True).run_all(control.task_dispatcher())
+    if jobs == 1:
+        runner = Runner(ledger.dependency(), reporter, continue_=True)
+    else:
+        runner = MThreadRunner(ledger.dependency(), reporter, continue_=True, num_process=jobs)
+    runner.run_all(control.task_dispatcher())
     return reporter
 
 

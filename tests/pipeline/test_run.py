@@ -1,5 +1,7 @@
 """What is run, what is kept, and what goes on after a failure; a small program stands for the stages' commands."""
 
+import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -166,3 +168,33 @@ def test_what_cannot_work_is_refused_before_anything_is_run(
         pytest.raises(InputError, match="another run, or a stage that it left behind, is at work there"),
     ):
         run(recipe, [], out, check=anything)
+
+
+# each makes its file and then waits for the other's
+MEET = """
+import sys, time
+from pathlib import Path
+own = Path(sys.argv[-1])
+own.write_text("{}")
+other = {"a.json": "b/b.json", "b.json": "a/a.json"}.get(own.name)
+for _ in range(300):
+    if other is None or (own.parents[1] / other).exists(): sys.exit()
+    time.sleep(0.1)
+sys.exit("alone")
+"""
+
+
+def test_stages_that_need_not_wait_for_each_other_run_at_once_and_the_others_wait(
+    write_pipeline: WriteRecipe, tmp_path: Path
+) -> None:
+    (tmp_path / "meet.py").write_text(MEET)
+    stages = {name: stage(f"make {{out}}/{name}.json", f"{name}.json") for name in ("a", "b")}
+    stages["c"] = stage("make {a} {b} {out}/c.json", "c.json")
+    recipe = write_pipeline(stages, launcher=shlex.join([sys.executable, str(tmp_path / "meet.py")]))
+    run(str(recipe), [], tmp_path / "out", check=anything, jobs=2)
+    manifest = read_manifest(tmp_path / "out" / MANIFEST)
+    assert set(states(manifest).values()) == {"done"}
+    record = manifest.stages
+    assert record["c"].started > max(record["a"].started, record["b"].started)
+    with pytest.raises(InputError, match="--jobs: 0 is too few"):
+        run(str(recipe), [], tmp_path / "out", check=anything, jobs=0)
