@@ -8,8 +8,9 @@ READY := $(VENV)/.ready
 quickstart: $(READY)
 	$(VENV)/bin/diva quickstart
 
+# two processes with a thread each: tiny models gain nothing from more threads
 test: $(READY) chromium
-	$(VENV)/bin/pytest
+	OMP_NUM_THREADS=1 $(VENV)/bin/pytest -n 2 --dist loadfile
 
 test-slow: $(READY)
 	$(VENV)/bin/pytest -m slow
