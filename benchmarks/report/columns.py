@@ -1,10 +1,14 @@
 """Which towers the results are of, and which of them is the baseline."""
 
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from pathlib import PurePath
 
 from benchmarks.report.content import Tower
 from diva.results import Result, Subject
+
+NO_PATH = re.compile(r"^hf-hub:| \(")  # a repository, or a name with its weights in brackets
 
 
 def columns(results: Sequence[Result]) -> tuple[list[Tower], str]:
@@ -17,11 +21,12 @@ def columns(results: Sequence[Result]) -> tuple[list[Tower], str]:
     for result in results:
         subjects.setdefault(result.subject.sha256, result.subject)
     baseline, note = _baseline(results, list(subjects))
+    short = short_labels({subject.label for subject in subjects.values()})
     labels = Counter(subject.label for subject in subjects.values())
     towers = [
         Tower(
             # two checkpoints of one name must not look alike
-            label=subject.label if labels[subject.label] == 1 else f"{subject.label} #{sha256[:8]}",
+            label=short[subject.label] + ("" if labels[subject.label] == 1 else f" #{sha256[:8]}"),
             role="baseline" if sha256 == baseline else "tower",
             architecture=subject.architecture,
             source=subject.source,
@@ -32,6 +37,24 @@ def columns(results: Sequence[Result]) -> tuple[list[Tower], str]:
         for sha256, subject in subjects.items()
     ]
     return sorted(towers, key=lambda tower: tower.role != "baseline"), note
+
+
+def short_labels(labels: Collection[str]) -> dict[str, str]:
+    """Return each label, of a path only as many of its last parts (two at least) as tell it from the others.
+
+    The whole path stands on the reproducibility page.
+    """
+    paths = {label: PurePath(label).parts for label in labels if "/" in label and not NO_PATH.search(label)}
+
+    def short(label: str) -> str:
+        if label not in paths:
+            return label
+        lengths = range(2, len(paths[label]) + 1)
+        others = [path for other, path in paths.items() if other != label]
+        unique = (n for n in lengths if paths[label][-n:] not in [path[-n:] for path in others])
+        return "/".join(paths[label][-next(unique, len(paths[label])) :])
+
+    return {label: short(label) for label in labels}
 
 
 def _baseline(results: Sequence[Result], hashes: Sequence[str]) -> tuple[str | None, str]:

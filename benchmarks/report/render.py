@@ -59,4 +59,5 @@ def _breakable(name: str) -> Markup:
 
 def _markdown(text: str) -> Markup:
     """Escape `text` for a Markdown table's cell: neither markup nor a column's end."""
-    return Markup(re.sub(r"([\\`*_\[\]|#~$])", r"\\\1", str(escape(" ".join(text.split())))))
+    escaped = str(escape(" ".join(text.split()))).replace("&#39;", "'").replace("&#34;", '"')
+    return Markup(re.sub(r"([\\`*_\[\]|#~$])", r"\\\1", escaped))

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -90,9 +91,23 @@ def _claims_to_be_result(path: Path) -> bool:
     if path.suffix != ".json":
         return False
     try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        content = path.read_bytes()
+        return _is_result(json.loads(content))
+    except OSError:
         return True  # reading it as a result says what is wrong with it
+    except ValueError:
+        return not _holds_other_lines(content)
+
+
+def _holds_other_lines(content: bytes) -> bool:
+    """Tell whether the first line is a whole JSON value: a log, or data such as POPE's."""
+    try:
+        return not _is_result(json.loads(content.partition(b"\n")[0]))
+    except ValueError:
+        return False
+
+
+def _is_result(content: Any) -> bool:
     return isinstance(content, dict) and {"schema_version", "benchmark"} <= content.keys()
 
 

@@ -21,6 +21,10 @@ def splits(measures: Sequence[Measure], towers: Sequence[Tower]) -> list[Split]:
     published = [measure for measure in ours if measure.protocol.startswith(PUBLISHED)]
     if not ours or towers[0].role != "baseline":
         return []
+    if not published:
+        return [
+            Split(tower="every tower", protocol=None, effects=None, missing=["results by a published protocol"])
+        ]
     found = []
     for column in range(1, len(towers)):
         of_either = [measure for measure in published if measure.entries[column] or measure.entries[0]]

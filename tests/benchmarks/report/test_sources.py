@@ -12,6 +12,7 @@ def test_results_are_found_at_any_depth_and_other_json_is_passed_over(tmp_path: 
     write_result(result(AFTER, [1]), tmp_path / "a" / "b" / "pope.json")
     (tmp_path / "a" / "open_clip_config.json").write_text('{"model_cfg": {}}')
     (tmp_path / "a" / "list.json").write_text("[1, 2]")
+    (tmp_path / "a" / "coco_pope_random.json").write_text('{"question_id": 1}\n{"question_id": 2}\n')
     sources = read_sources([tmp_path])
     assert [path for path, _ in sources.results] == [tmp_path / "a" / "b" / "pope.json"]
     assert sources.left_out == []
@@ -32,7 +33,14 @@ def test_a_newer_schema_is_named_with_its_remedy(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", ['{"schema_version": 1, "bench', "", '{"schema_version": 1, "benchmark": "x"}', "\0"]
+    "content",
+    [
+        '{"schema_version": 1, "bench',
+        "",
+        '{"schema_version": 1, "benchmark": "x"}',
+        "\0",
+        '{"schema_version": 1, "benchmark": "x"}\n}',
+    ],
 )
 def test_a_broken_result_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "broken.json").write_text(content)

@@ -33,7 +33,7 @@ def test_what_a_split_lacks_is_named(build: Build) -> None:
 def test_without_any_published_protocol_both_results_are_missing(build: Build) -> None:
     content = build(against(mmvp(AFTER, right_in_each(2)), mmvp(BEFORE, right_in_each(1))))
     (split,) = content["splits"]
-    assert split["missing"] == ["before by a published protocol", "after by a published protocol"]
+    assert (split["tower"], split["missing"]) == ("every tower", ["results by a published protocol"])
 
 
 def test_features_on_other_data_are_not_mixed(build: Build) -> None:
