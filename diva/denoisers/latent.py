@@ -135,6 +135,7 @@ class LatentDenoiser(nn.Module):
 
     def _save_network(self, folder: Path) -> None:
         network: Any = self.network
+        network.register_to_config(_name_or_path="")  # diffusers would write where it was loaded from
         network.save_pretrained(folder)
 
 

@@ -117,6 +117,7 @@ def test_a_teacher_becomes_a_decoder_for_a_tower(tmp_path: Path, teacher_folder:
     decoder.save(tmp_path / "decoder")
     theirs = StableUnCLIPImg2ImgPipeline.from_pretrained(tmp_path / "decoder", **NONE)
     torch.testing.assert_close(theirs.unet.state_dict(), decoder.network.state_dict(), rtol=0, atol=0)
+    assert str(folder) not in (tmp_path / "decoder" / "unet" / "config.json").read_text()
     expected = theirs.noise_image_embeddings(embeddings[:2], 30, noise=embeddings[2:4])
     ours = decoder.noise_embedding(embeddings[:2], torch.tensor([30, 30]), embeddings[2:4])
     torch.testing.assert_close(ours, expected)

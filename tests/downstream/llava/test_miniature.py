@@ -8,9 +8,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from diva.miniworld.scene import draw, generator
 from diva.miniworld.vocabulary import ATTRIBUTES, NAMES, PLACES, SHAPES
+from diva.miniworld.write import Counts, write_world
 from diva.miniworld.writers.pictures import jpegs
+from diva.results import read_result
 from downstream.llava.conversation import SYSTEM
+from downstream.llava.evaluation.command import run
 from downstream.llava.record import read_record
+from tests.fixtures.judge import loopback_judge
 from tests.fixtures.llava import miniature_stages, miniature_swap
 
 
@@ -43,22 +47,58 @@ def loss(folder: Path) -> float:
     return sum(last) / len(last)
 
 
-def test_the_loss_falls_below_that_of_the_same_run_with_shuffled_images(
-    swapped: Path, conversations: Path, tmp_path: Path
-) -> None:
+@pytest.fixture(scope="module")
+def trained(swapped: Path, conversations: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The same two stages with the right images and with shuffled ones."""
     longer = (
         "training.global_batch=16",
         "training.micro_batch=16",
         "training.steps=60",
         "training.checkpoint_every=100",
     )
-    _, seeing = miniature_stages(swapped, conversations, tmp_path / "seeing", *longer)
+    folder = tmp_path_factory.mktemp("trained")
+    _, seeing = miniature_stages(swapped, conversations, folder / "seeing", *longer)
     shuffled = ("data.shuffle_images=true", *longer)
-    _, blind = miniature_stages(swapped, conversations, tmp_path / "blind", *shuffled)
-    assert loss(seeing) < loss(blind) - 0.03
-    record = read_record(seeing)
+    _, blind = miniature_stages(swapped, conversations, folder / "blind", *shuffled)
+    return {"seeing": seeing, "blind": blind}
+
+
+def test_the_loss_falls_below_that_of_the_same_run_with_shuffled_images(trained: dict[str, Path]) -> None:
+    assert loss(trained["seeing"]) < loss(trained["blind"]) - 0.03
+    record = read_record(trained["seeing"])
     assert record is not None
     assert record.state == "projector + lora"
+
+
+def test_what_was_swapped_and_trained_answers_all_four_benchmarks(
+    trained: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = Counts(images=1, pairs=1, zero_shot=1, retrieval=1, segmentation=1, conversations=1)
+    write_world(
+        tmp_path / "world", seed=5, counts=few.model_copy(update={"questions": 6, "pope": 6, "vqa_pairs": 1})
+    )
+    names = ("mmbench-en-dev", "mmvp-vqa", "pope-random", "llava-bench-wild")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-any")
+    with loopback_judge() as judge:
+        run(
+            trained["seeing"],
+            data=tmp_path / "world",
+            out=tmp_path / "results",
+            baseline=trained["blind"],
+            benchmarks=names,
+            first=None,
+            batch=16,
+            device="cpu",
+            judge_url=judge.url,
+            judge_model="judge",
+        )
+    for name in names:
+        result = read_result(tmp_path / "results" / f"{name}.json")
+        assert result.metrics
+        assert result.items
+        assert result.baseline is not None
+        assert "projector + lora" in result.protocol
+        assert "zero-retrain" not in result.protocol
 
 
 def test_the_miniature_has_read_what_it_will_be_asked(swapped: Path) -> None:
