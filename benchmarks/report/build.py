@@ -13,6 +13,7 @@ from benchmarks.report.published import published_towers
 from benchmarks.report.segmentation import is_segmentation, segmentation
 from benchmarks.report.sources import Sources
 from benchmarks.report.split import splits
+from benchmarks.report.throughput import is_throughput, throughput
 from benchmarks.report.tradeoff import trade_offs
 from benchmarks.report.verdict import verdicts
 from benchmarks.report.zero_shot import zero_shot
@@ -21,7 +22,7 @@ from diva import __version__
 
 def build(sources: Sources, *, published: bool) -> Content:
     """Return the report's content; `published` adds the papers' figures."""
-    gathered = gather(sources.results)
+    gathered = gather([(path, result) for path, result in sources.results if not is_throughput(result)])
     towers, measures = gathered.towers, gathered.measures
     of_sets = zero_shot(measures, towers)
     summary = _summary(measures)
@@ -38,6 +39,7 @@ def build(sources: Sources, *, published: bool) -> Content:
         trade_offs=trade_offs(measures, towers),
         llava=llava(measures),
         segmentation=segmentation(measures, sources.sheets),
+        throughput=throughput(sources.results),
         tables=[_table(measure) for measure in measures if not _has_own_section(measure)],
         qualitative=sources.qualitative,
         runs=sources.runs,

@@ -66,6 +66,28 @@ class Segmentation(Table):
     sheets: list[Picture]
 
 
+class Speed(Part):
+    """One timed case of training.
+
+    Attributes:
+        images_per_second: with its interval over updates.
+        times_baseline: images/s over those of the published schedule in the same process.
+        flops_per_second: TFLOP/s of one device; share_of_peak: in percent of a large matrix product's.
+        memory: the peak, in bytes.
+    """
+
+    case: str
+    tower: str
+    device: str
+    images_per_second: float
+    interval: tuple[float, float] | None
+    times_baseline: float | None
+    flops_per_second: float
+    share_of_peak: float
+    memory: float
+    path: str
+
+
 class Llava(Table):
     """One benchmark of the language model behind the tower; `details` are the rows of single categories."""
 
@@ -302,6 +324,7 @@ class Content(Part):
     trade_offs: list[TradeOff]
     llava: list[Llava]
     segmentation: list[Segmentation]
+    throughput: list[Speed]
     tables: list[Table]
     qualitative: list[Qualitative]
     runs: list[PipelineRun]

@@ -24,6 +24,7 @@ from tests.benchmarks.report.examples import (
     result,
     right_in_each,
     segmentation,
+    timed,
     write_metrics,
     write_png,
     write_visualised,
@@ -75,6 +76,7 @@ def full_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "half-zero_shot": against(zero_shot_summary(HALF, 74.5), mean),
         "mmbench": against(mmbench(AFTER, [1, 0, 1, 1]), mmbench(BEFORE, [1, 0, 0, 1])),
         "ade20k": against(segmentation(AFTER, 40.5), segmentation(BEFORE, 38.25)),
+        "throughput": timed("batch 16, cached", 30.5, timed("batch 16, published schedule", 12.25)),
         "elsewhere": result(OTHER, [1, 0], data=pooled.data),
     }
     for name, each in written.items():

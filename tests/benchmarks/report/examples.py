@@ -135,6 +135,17 @@ def segmentation(subject: Subject, value: float) -> Result:
     return result(subject, [0], "segmentation/ade20k", "linear", metrics=metrics, items=[], data=source)
 
 
+def timed(case: str, images_per_second: float, baseline: Result | None = None) -> Result:
+    """Return one case of `diva bench throughput`."""
+    metrics = {
+        "images/s": Metric(value=images_per_second, unit="images/s", n=80, interval=(1.5, 400.0)),
+        "TFLOP/s": Metric(value=5.5 * images_per_second, unit="TFLOP/s", n=10),
+        "share of peak": Metric(value=0.375, unit="ratio", n=10),
+        "memory": Metric(value=3 * 2**30, unit="bytes", n=1, higher_is_better=False),
+    }
+    return result(AFTER, [0], "throughput", case, metrics=metrics, items=[], baseline=baseline)
+
+
 def a_run() -> Manifest:
     """Return a run of which one stage is done, one failed, and one could not begin."""
     done = StageRecord(

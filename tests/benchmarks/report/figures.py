@@ -25,6 +25,7 @@ def of_sections(content: Json) -> dict[str, list[float]]:
         "trade-off": [x for each in content["trade_offs"] for point in each["points"] for x in of_point(point)],
         "llava": [x for each in content["llava"] for x in of_rows(each["rows"] + each["details"])],
         "segmentation": [x for each in content["segmentation"] for x in of_rows(each["rows"] + each["details"])],
+        "throughput": [x for each in content["throughput"] for x in of_speed(each)],
         "qualitative": [x for each in content["qualitative"] for x in of_examples(each)],
         "training": [x for each in content["training"] for x in (each["images_per_second"], each["memory_gib"])],
     }
@@ -42,6 +43,13 @@ def of_rows(rows: list[Json]) -> Iterator[float]:
                 yield cell["spread"]
             if cell["difference"]:
                 yield from of_difference(cell["difference"])
+
+
+def of_speed(line: Json) -> Iterator[float]:
+    yield line["images_per_second"]
+    if line["times_baseline"] is not None:
+        yield line["times_baseline"]
+    yield from (line["flops_per_second"], line["share_of_peak"], line["memory"])
 
 
 def of_difference(difference: Json) -> Iterator[float]:

@@ -75,10 +75,10 @@ def test_results_on_other_items_are_not_subtracted_and_it_is_said_why(build: Bui
 
 
 def test_a_benchmark_that_the_baseline_lacks_is_shown_without_a_difference(build: Build) -> None:
-    content = build(result(BEFORE, [0, 1]), result(AFTER, [1, 1], "throughput"))
+    content = build(result(BEFORE, [0, 1]), result(AFTER, [1, 1], "captions"))
     assert [row["cells"][0] for row in content["summary"]][1] is None
     assert content["left_out"] == [
-        {"what": "throughput (greedy): difference of after", "reason": "the baseline was not measured"}
+        {"what": "captions (greedy): difference of after", "reason": "the baseline was not measured"}
     ]
 
 

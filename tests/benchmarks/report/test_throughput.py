@@ -1,0 +1,18 @@
+import pytest
+
+from tests.benchmarks.report.conftest import Build
+from tests.benchmarks.report.examples import AFTER, result, timed
+
+
+def test_a_case_stands_beside_the_published_schedule_of_its_own_process_and_is_no_measure_of_a_tower(
+    build: Build,
+) -> None:
+    published = timed("published schedule", 12.0)
+    content = build(timed("cached", 30.0, published), timed("plain", 18.0, published), result(AFTER, [1, 0]))
+    assert [(line["case"], line["times_baseline"]) for line in content["throughput"]] == [
+        ("published schedule", None),
+        ("plain", pytest.approx(1.5)),
+        ("cached", pytest.approx(2.5)),
+    ]
+    assert content["throughput"][0]["share_of_peak"] == pytest.approx(37.5)
+    assert len(content["towers"]) == len(content["summary"]) == 1
