@@ -18,6 +18,7 @@ from rich.progress import Progress
 from benchmarks.miniworld.measure import measure
 from benchmarks.miniworld.plan import Plan, Setting
 from benchmarks.miniworld.rows import ORIGINAL, Row, row_path, write_rows
+from diva.atomic import new_folder
 from diva.denoisers.miniature_teacher import MiniatureTeacher
 from diva.errors import InputError, RunError
 from diva.export.average import average
@@ -117,20 +118,14 @@ def _make_teacher(base: Path, steps: int, seed: int, folder: Path) -> None:
     settings = Settings.model_validate(json.loads((base / RECIPE).read_text())["settings"])
     plan = settings.unet.model_copy(update={"steps": steps})
     trained = MiniatureTeacher.load(base / TEACHER_FOLDER)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=folder.parent) as temporary:
-        weaker_teacher(trained, plan, seed=seed, folder=Path(temporary)).save(Path(temporary, folder.name))
-        Path(temporary, folder.name).rename(folder)
+    with TemporaryDirectory() as checkpoints, new_folder(folder) as content:
+        weaker_teacher(trained, plan, seed=seed, folder=Path(checkpoints)).save(content)
 
 
 def _write_shards(images: int, seed: int, folder: Path) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
     scenes = draw(images, generator(SEED_OF_WORLDS, seed))
-    with TemporaryDirectory(dir=folder.parent) as temporary:
-        written = Path(temporary, folder.name)
-        written.mkdir()
-        write_shards(scenes, full_captions(scenes), written, per_shard=images // SHARDS)
-        written.rename(folder)
+    with new_folder(folder) as content:
+        write_shards(scenes, full_captions(scenes), content, per_shard=images // SHARDS)
 
 
 def _shards(work: Path, seed: int) -> Path:

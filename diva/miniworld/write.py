@@ -1,11 +1,10 @@
 """The whole world on disk: every data set that the suite reads, from one seed."""
 
-import shutil
 from pathlib import Path
-from tempfile import mkdtemp
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from diva.atomic import new_folder
 from diva.errors import InputError
 from diva.miniworld import writers
 from diva.miniworld.captions import alt_texts, full_captions
@@ -58,16 +57,10 @@ def write_world(out: Path, *, seed: int, counts: Counts) -> None:
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out}: is not empty; name a new folder for the world")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(mkdtemp(prefix=f".{out.name}.", suffix=".tmp", dir=out.parent))
-    try:
+    with new_folder(out) as content:
         for name in DATASETS:
-            (temporary / name).mkdir()
-        _fill(temporary, seed, counts)
-        temporary.chmod(0o755)
-        temporary.replace(out)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+            (content / name).mkdir()
+        _fill(content, seed, counts)
 
 
 def _fill(out: Path, seed: int, counts: Counts) -> None:
