@@ -97,7 +97,7 @@ class Bench:
             )
             subject = subject_of(step.clip)
         baseline = self._baselines.get((case.recipe, case.batch))
-        result = as_result(outcome, subject, recipe.data.source, clock.stop(), baseline)
+        result = as_result(outcome, subject, self._source(recipe), clock.stop(), baseline)
         if case.is_baseline:
             self._baselines[case.recipe, case.batch] = result
         if self._setting.out is not None and os.environ.get("RANK", "0") == "0":
@@ -143,6 +143,12 @@ class Bench:
         ]
         overrides = [*self._setting.overrides, *self._files(case), *case.overrides(), *fields]
         return load_recipe(_recipe_file(case.recipe), overrides)
+
+    def _source(self, recipe: Recipe) -> str:
+        """Say where the images come from; of generated ones the folder is gone when the result is read."""
+        if self._setting.shards is None:
+            return recipe.data.source
+        return f"{self._setting.shards} generated shards of {IMAGES_PER_SHARD} images, {recipe.data.image_size} px"
 
     def _files(self, case: Case) -> list[str]:
         """Return the recipe fields that name generated files; what is not there yet is written."""

@@ -74,8 +74,8 @@ def train_clip(
 ) -> CLIP:
     """Train a CLIP contrastively on pictures and alt texts: first of shapes and places, then with details.
 
-    It ends when the model half knows every detail, or with the plan. Checkpoints go to `folder`, from which a killed
-    run goes on.
+    It ends when the model half knows every detail, or with the plan. Checkpoints go to `folder`, from which a
+    killed run goes on.
     """
     model = build_clip(seed).to(device)
     clip = Clip(model, "miniature", "miniature", None, TowerInput.of(model), MODEL)
