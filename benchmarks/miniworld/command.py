@@ -1,6 +1,5 @@
 """`diva miniworld study`: run what is left of the plan, and lay out what there is."""
 
-import json
 from pathlib import Path
 
 from rich.console import Console
@@ -8,7 +7,7 @@ from rich.console import Console
 from benchmarks.miniworld.plan import read_plan
 from benchmarks.miniworld.rows import read_rows
 from benchmarks.miniworld.study import Train, run
-from benchmarks.miniworld.table import lines, markdown
+from benchmarks.miniworld.table import markdown, summarise
 from diva.atomic import replacing
 from diva.errors import InputError
 
@@ -34,7 +33,7 @@ def _write_tables(sha256: str, out: Path) -> None:
     plan, rows = read_plan(), read_rows(out / "rows", sha256)
     if not rows:
         return
-    table = [line.model_dump(mode="json") for line in lines(plan, rows)]
-    for name, text in (("study.md", markdown(plan, rows)), ("study.json", json.dumps(table, indent=1) + "\n")):
+    summary = summarise(plan, rows)
+    for name, text in (("study.md", markdown(summary)), ("study.json", summary.model_dump_json(indent=1) + "\n")):
         with replacing(out / name) as temporary:
             temporary.write_text(text)

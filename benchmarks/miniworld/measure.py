@@ -5,10 +5,10 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from benchmarks.miniworld.probes import probe_accuracy
+from benchmarks.miniworld.probes import probe_accuracies
 from diva.miniworld.gates import pair_accuracies, zero_shot
 from diva.miniworld.render import render
-from diva.miniworld.scene import draw, generator
+from diva.miniworld.scene import Scenes, draw, generator
 from diva.miniworld.vocabulary import NAMES
 from diva.towers import Clip, TowerTokens
 
@@ -52,30 +52,37 @@ class Measured(BaseModel):
     drift: float
 
 
-def measure(clip: Clip, original: Clip, sizes: Sizes) -> Measured:
-    """Measure `clip`, which was trained from `original`; both on the CPU in `eval()`."""
-    fitted = sizes.probed
-    scenes = draw(fitted + sizes.pictures, generator(SEED, PROBE_KEY))
-    pictures = [render(scenes.take(slice(at, at + CHUNK))).rgb for at in range(0, scenes.number, CHUNK)]
-    tokens, before = _encode(clip, pictures), _encode(original, pictures)
-    pooled, patches = tokens.pooled, tokens.patches.flatten(1)
+class Yardstick:
+    """Measures towers that were trained from one original, all on the same scenes."""
 
-    def probe(features: Tensor) -> dict[str, float]:
-        return {
-            name: probe_accuracy(features[:fitted], labels[:fitted], features[fitted:], labels[fitted:])
-            for name, labels in zip(NAMES, scenes.details.T, strict=True)
-        }
+    def __init__(self, original: Clip, sizes: Sizes) -> None:
+        """Draw the scenes, and read those that drift is measured on with `original`, on the CPU in `eval()`."""
+        self._sizes = sizes
+        self._scenes = draw(sizes.probed + sizes.pictures, generator(SEED, PROBE_KEY))
+        self._before = _encode(original, self._scenes.take(slice(sizes.probed, None))).pooled
 
-    return Measured(
-        pairs=dict(zip(NAMES, pair_accuracies(clip, SEED, sizes.pairs), strict=True)),
-        zero_shot=zero_shot(clip, SEED, sizes.pictures),
-        pooled_probe=probe(pooled),
-        patch_probe=probe(patches),
-        drift=(1 - cosine_similarity(pooled[fitted:], before.pooled[fitted:])).mean().item(),
-    )
+    def measure(self, clip: Clip) -> Measured:
+        """Measure `clip`, on the CPU in `eval()`."""
+        tokens = _encode(clip, self._scenes)
+        after = tokens.pooled[self._sizes.probed :]
+        return Measured(
+            pairs=dict(zip(NAMES, pair_accuracies(clip, SEED, self._sizes.pairs), strict=True)),
+            zero_shot=zero_shot(clip, SEED, self._sizes.pictures),
+            pooled_probe=self._probe(tokens.pooled),
+            patch_probe=self._probe(tokens.patches.flatten(1)),
+            drift=(1 - cosine_similarity(after, self._before)).mean().item(),
+        )
+
+    def _probe(self, features: Tensor) -> dict[str, float]:
+        fitted = self._sizes.probed
+        (train, test), (labels, wanted) = (
+            (whole[:fitted], whole[fitted:]) for whole in (features, self._scenes.details)
+        )
+        return dict(zip(NAMES, probe_accuracies(train, labels, test, wanted), strict=True))
 
 
 @torch.inference_mode()
-def _encode(clip: Clip, pictures: list[Tensor]) -> TowerTokens:
-    read = [clip.tower(clip.input.from_rgb(rgb)) for rgb in pictures]
+def _encode(clip: Clip, scenes: Scenes) -> TowerTokens:
+    chunks = [scenes.take(slice(at, at + CHUNK)) for at in range(0, scenes.number, CHUNK)]
+    read = [clip.tower(clip.input.from_rgb(render(chunk).rgb)) for chunk in chunks]
     return TowerTokens(*(torch.cat(part) for part in zip(*read, strict=True)))

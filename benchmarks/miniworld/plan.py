@@ -9,9 +9,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from benchmarks.miniworld.measure import Sizes
 from diva.errors import InputError
+from diva.miniworld.fit import Plan as Length
 
 PLAN = Path(__file__).with_name("plan.yaml")
-Teacher = Literal["trained", "early", "untrained"]
+Teacher = Literal["trained", "early", "untrained", "decoder"]
 
 
 class _Strict(BaseModel):
@@ -27,7 +28,8 @@ class Setting(_Strict):
         recipe: packaged recipe.
         change: overrides of the recipe, `key=value`.
         data: share of the training images.
-        teacher: the base's teacher, or one that was stopped early, or one that was never trained.
+        teacher: the base's teacher, one that was stopped early, one that was never trained, or the base's un²CLIP
+            decoder.
     """
 
     name: str
@@ -38,6 +40,20 @@ class Setting(_Strict):
     teacher: Teacher = "trained"
 
 
+class Distillation(_Strict):
+    """A control on the same images without a teacher, see `diva.miniworld.self_distillation`.
+
+    Attributes:
+        name: unique, as the table shows it.
+        group: the question that it belongs to.
+        self_distillation: steps, batch and learning rate.
+    """
+
+    name: str
+    group: str
+    self_distillation: Length
+
+
 class Plan(_Strict):
     """The whole study.
 
@@ -45,10 +61,12 @@ class Plan(_Strict):
         bases: seeds of the independent pairs of CLIP and teacher; none of them was used to choose a setting.
         seeds: of data and training, for every base.
         averages: shares of a trained tower in averages with its original, measured for every setting of `averaged`.
+            Where a recipe keeps a moving average of the weights, that is measured as well.
         averaged: names of settings.
         images: training images of the world.
         sizes: how much each tower is measured on.
         early_steps: updates of the early teacher.
+        change: overrides of every setting's recipe.
         settings: what is compared.
     """
 
@@ -59,7 +77,8 @@ class Plan(_Strict):
     images: int
     sizes: Sizes
     early_steps: int
-    settings: tuple[Setting, ...]
+    change: tuple[str, ...] = ()
+    settings: tuple[Setting | Distillation, ...]
 
     @model_validator(mode="after")
     def _names_are_unique_and_known(self) -> Self:

@@ -6,10 +6,46 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from benchmarks.miniworld.measure import Measured
+from benchmarks.study import TRAINED
 from diva.atomic import replacing
 from diva.errors import InputError
 
 ORIGINAL = "no training"
+MOVING_AVERAGE = "moving average"
+
+
+class Gaps(BaseModel):
+    """How much worse the teacher denoises under another image's condition than under the image's own.
+
+    Attributes:
+        first: soon after the start.
+        before_tower: when the tower itself began to learn; null where it did so from the start.
+        last: at the end.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    first: float
+    before_tower: float | None
+    last: float
+
+
+class Run(BaseModel):
+    """The training that a tower comes from.
+
+    Attributes:
+        gaps: where feedback was measured.
+        warnings: what the diagnostics said.
+        images: images seen, over all stages.
+        cpu_seconds: of one core.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    gaps: Gaps | None
+    warnings: tuple[str, ...]
+    images: int
+    cpu_seconds: float
 
 
 class Row(BaseModel):
@@ -17,26 +53,29 @@ class Row(BaseModel):
 
     Attributes:
         plan: SHA-256 of the plan.
+        base_sha256: of the recipe of the base, which holds the hashes of its weights.
         setting: its name; `ORIGINAL` for the tower of the base itself.
-        share: of the trained tower in an average with the original; 1 for the trained tower itself.
+        weights: `TRAINED`, `MOVING_AVERAGE` of them, or an average with the original (`averaged`).
         base, seed: of the run; the original has no seed.
         measured: on the test scenes.
-        gap: how much worse the teacher denoises under another image's condition, where that was measured.
-        warnings: what the diagnostics said while it trained.
-        seconds: wall time of the training.
+        run: null for the original.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     plan: str
+    base_sha256: str
     setting: str
-    share: float = 1.0
+    weights: str = TRAINED
     base: int
     seed: int | None
     measured: Measured
-    gap: float | None = None
-    warnings: tuple[str, ...] = ()
-    seconds: float | None = None
+    run: Run | None = None
+
+
+def averaged(share: float) -> str:
+    """Name the average of `share` of the trained weights with the rest of the original ones."""
+    return f"average, {share:g} of it"
 
 
 def row_path(folder: Path, setting: str, base: int, seed: int | None) -> Path:

@@ -1,11 +1,14 @@
 """Running the plan: every (base, setting, seed) once, kept as soon as it is done, so a killed study goes on."""
 
 import contextlib
+import hashlib
+import itertools
 import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,18 +17,33 @@ from typing import NamedTuple
 import torch
 from rich.console import Console
 from rich.progress import Progress
+from torch import Tensor
 
-from benchmarks.miniworld.measure import measure
-from benchmarks.miniworld.plan import Plan, Setting
-from benchmarks.miniworld.rows import ORIGINAL, Row, row_path, write_rows
+from benchmarks.miniworld.measure import Yardstick
+from benchmarks.miniworld.plan import Distillation, Plan, Setting, Teacher
+from benchmarks.miniworld.rows import (
+    MOVING_AVERAGE,
+    ORIGINAL,
+    Gaps,
+    Row,
+    Run,
+    averaged,
+    read_rows,
+    row_path,
+    write_rows,
+)
+from benchmarks.study import TRAINED
 from diva.atomic import new_folder
 from diva.denoisers.miniature_teacher import MiniatureTeacher
 from diva.errors import InputError, RunError
 from diva.export.average import average
+from diva.export.open_clip_format import write_open_clip
 from diva.miniworld.captions import full_captions
+from diva.miniworld.fit import Plan as Length
 from diva.miniworld.gates import CLIP_FOLDER, TEACHER_FOLDER
-from diva.miniworld.pretrain import RECIPE, Settings
-from diva.miniworld.scene import draw, generator
+from diva.miniworld.pretrain import DECODER_FOLDER, RECIPE, Settings
+from diva.miniworld.scene import Scenes, draw, generator
+from diva.miniworld.self_distillation import self_distil
 from diva.miniworld.teacher_training import weaker_teacher
 from diva.miniworld.writers import write_shards
 from diva.recipes import Recipe, load_recipe
@@ -40,7 +58,7 @@ class Job(NamedTuple):
     """One run; `setting` is None for the base's own tower."""
 
     base: int
-    setting: Setting | None
+    setting: Setting | Distillation | None
     seed: int | None
 
     @property
@@ -62,7 +80,7 @@ def run(plan: Plan, bases: Path, work: Path, rows: Path, *, train: Train, proces
         console: where the progress is drawn.
 
     Raises:
-        InputError: a base is missing.
+        InputError: a base is missing, or is another than that of the rows.
         RunError: some runs failed; the others are kept.
     """
     for base in plan.bases:
@@ -71,6 +89,9 @@ def run(plan: Plan, bases: Path, work: Path, rows: Path, *, train: Train, proces
                 f"{bases / str(base)}: is no complete base; run diva miniworld pretrain --out {bases / str(base)}"
                 f" --seed {base}"
             )
+    for row in read_rows(rows, plan.sha256):
+        if row.base_sha256 != _base_sha256(bases / str(row.base)):
+            raise InputError(f"{rows}: holds rows of another base {row.base}; name another folder with --out")
     left = [job for job in _jobs(plan) if not row_path(rows, job.name, job.base, job.seed).is_file()]
     if not left:
         console.print("every run of the plan has been done")
@@ -108,7 +129,7 @@ def _prepare(plan: Plan, jobs: list[Job], bases: Path, work: Path) -> None:
     for seed in {job.seed for job in jobs if job.seed is not None}:
         if not _shards(work, seed).is_dir():
             _write_shards(plan.images, seed, _shards(work, seed))
-    for base, kind in {(job.base, job.setting.teacher) for job in jobs if job.setting}:
+    for base, kind in {(job.base, job.setting.teacher) for job in jobs if isinstance(job.setting, Setting)}:
         folder = _teacher(bases, work, base, kind)
         if not folder.is_dir():
             _make_teacher(bases / str(base), plan.early_steps if kind == "early" else 0, base, folder)
@@ -123,66 +144,96 @@ def _make_teacher(base: Path, steps: int, seed: int, folder: Path) -> None:
 
 
 def _write_shards(images: int, seed: int, folder: Path) -> None:
-    scenes = draw(images, generator(SEED_OF_WORLDS, seed))
+    scenes = _scenes(images, seed)
     with new_folder(folder) as content:
         write_shards(scenes, full_captions(scenes), content, per_shard=images // SHARDS)
+
+
+def _scenes(images: int, seed: int) -> Scenes:
+    return draw(images, generator(SEED_OF_WORLDS, seed))
 
 
 def _shards(work: Path, seed: int) -> Path:
     return work / "shards" / str(seed)
 
 
-def _teacher(bases: Path, work: Path, base: int, kind: str) -> Path:
-    return bases / str(base) / TEACHER_FOLDER if kind == "trained" else work / "teachers" / f"{base}-{kind}"
+def _teacher(bases: Path, work: Path, base: int, kind: Teacher) -> Path:
+    shipped = {"trained": TEACHER_FOLDER, "decoder": DECODER_FOLDER}
+    return bases / str(base) / shipped[kind] if kind in shipped else work / "teachers" / f"{base}-{kind}"
 
 
 def _run_job(job: Job, plan: Plan, bases: Path, work: Path, rows: Path, train: Train) -> None:
     """Train, measure, keep the rows, and remove the weights."""
-    clip = bases / str(job.base) / CLIP_FOLDER
-    original = load_clip(str(clip))
-    path = row_path(rows, job.name, job.base, job.seed)
+    base, path = bases / str(job.base), row_path(rows, job.name, job.base, job.seed)
+    clip = load_clip(str(base / CLIP_FOLDER))
+    yardstick = Yardstick(clip, plan.sizes)
+    row = partial(
+        Row,
+        plan=plan.sha256,
+        base_sha256=_base_sha256(base),
+        setting=job.name,
+        base=job.base,
+        seed=job.seed,
+    )
     if job.setting is None:
-        row = Row(
-            plan=plan.sha256,
-            setting=ORIGINAL,
-            base=job.base,
-            seed=None,
-            measured=measure(original, original, plan.sizes),
-        )
-        write_rows([row], path)
+        write_rows([row(measured=yardstick.measure(clip))], path)
         return
     folder = work / "runs" / path.stem
     shutil.rmtree(folder, ignore_errors=True)  # of a study that was killed
     folder.mkdir(parents=True)
-    recipe = _recipe(job.setting, job.seed or 0, str(clip), bases, work, job.base)
-    began = time.monotonic()
-    with (folder / "output.log").open("w") as log, contextlib.redirect_stderr(log), contextlib.redirect_stdout(log):
-        train(recipe, folder)
-    seconds = time.monotonic() - began
-    trained = load_clip(str(folder / "tower"))
-    shares = (1.0, *(plan.averages if job.setting.name in plan.averaged else ()))
-    before, after = ({k: v.clone() for k, v in each.model.state_dict().items()} for each in (original, trained))
+    run = _trained(job, plan, bases, work, train, folder)
+    before, trained = (_weights(each) for each in (base / CLIP_FOLDER, folder / "tower"))
+    variants = {TRAINED: trained}
+    if (folder / "tower-ema").is_dir():
+        variants[MOVING_AVERAGE] = _weights(folder / "tower-ema")
+    for share in plan.averages if job.name in plan.averaged else ():
+        variants[averaged(share)] = average(before, trained, share)
     found = []
-    for share in shares:
-        trained.model.load_state_dict(average(before, after, share))
-        found.append(
-            Row(
-                plan=plan.sha256,
-                setting=job.name,
-                share=share,
-                base=job.base,
-                seed=job.seed,
-                measured=measure(trained, original, plan.sizes),
-                gap=_last_gap(folder / "metrics.jsonl") if share == 1 else None,
-                warnings=_warnings(folder / "train.log") if share == 1 else (),
-                seconds=seconds if share == 1 else None,
-            )
-        )
+    for name, weights in variants.items():
+        clip.model.load_state_dict(weights)
+        found.append(row(weights=name, measured=yardstick.measure(clip), run=run))
     write_rows(found, path)
     shutil.rmtree(folder)
 
 
-def _recipe(setting: Setting, seed: int, clip: str, bases: Path, work: Path, base: int) -> Recipe:
+def _trained(job: Job, plan: Plan, bases: Path, work: Path, train: Train, folder: Path) -> Run:
+    """Train what `job` says into `folder`, which then holds `tower/`."""
+    seed, clip = job.seed or 0, bases / str(job.base) / CLIP_FOLDER
+    with (folder / "output.log").open("w") as log, contextlib.redirect_stderr(log), contextlib.redirect_stdout(log):
+        began = time.process_time()
+        if isinstance(job.setting, Distillation):
+            length = job.setting.self_distillation
+            _distil(clip, _scenes(plan.images, seed), length, seed, folder)
+            seconds = time.process_time() - began
+            return Run(gaps=None, warnings=(), images=length.steps * length.batch, cpu_seconds=seconds)
+        assert job.setting is not None
+        recipe = _recipe(job.setting, plan, seed, str(clip), bases, work, job.base)
+        train(recipe, folder)
+    return Run(
+        gaps=_gaps(folder / "metrics.jsonl", recipe),
+        warnings=_warnings(folder / "train.log"),
+        images=sum(stage.steps or 0 for stage in recipe.stages) * recipe.training.global_batch,
+        cpu_seconds=time.process_time() - began,
+    )
+
+
+def _distil(clip_folder: Path, scenes: Scenes, length: Length, seed: int, folder: Path) -> None:
+    clip = load_clip(str(clip_folder))
+    with Progress() as progress:
+        self_distil(clip, scenes, length, seed=seed, folder=folder, progress=progress)
+    write_open_clip(clip, folder / "tower")
+
+
+def _base_sha256(base: Path) -> str:
+    """Tell bases apart by their weights."""
+    return hashlib.sha256(json.dumps(json.loads((base / RECIPE).read_text())["weights"]).encode()).hexdigest()
+
+
+def _weights(folder: Path) -> dict[str, Tensor]:
+    return load_clip(str(folder)).model.state_dict()
+
+
+def _recipe(setting: Setting, plan: Plan, seed: int, clip: str, bases: Path, work: Path, base: int) -> Recipe:
     shards = round(SHARDS * setting.data)
     return load_recipe(
         setting.recipe,
@@ -191,15 +242,20 @@ def _recipe(setting: Setting, seed: int, clip: str, bases: Path, work: Path, bas
             f"tower.name={clip}",
             f"denoiser.path={_teacher(bases, work, base, setting.teacher)}",
             f"data.source={_shards(work, seed)}/{{00000..{shards - 1:05d}}}.tar",
+            *plan.change,
             *setting.change,
         ],
     )
 
 
-def _last_gap(metrics: Path) -> float | None:
+def _gaps(metrics: Path, recipe: Recipe) -> Gaps | None:
     records = [json.loads(line) for line in metrics.read_text().splitlines()]
-    gaps = [record["gap"] for record in records if "gap" in record]
-    return gaps[-1] if gaps else None
+    gaps = {record["step"]: record["gap"] for record in records if "gap" in record}
+    if not gaps:
+        return None
+    without_tower = itertools.takewhile(lambda stage: "tower" not in stage.train, recipe.stages)
+    steps = sum(stage.steps or 0 for stage in without_tower)
+    return Gaps(first=gaps[min(gaps)], before_tower=gaps.get(steps), last=gaps[max(gaps)])
 
 
 def _warnings(log: Path) -> tuple[str, ...]:

@@ -2,66 +2,40 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 
 import numpy as np
-from pydantic import BaseModel
 from scipy.stats import t as student_t
 
+from benchmarks.miniworld.measure import Measured
 from benchmarks.miniworld.plan import Plan
-from benchmarks.miniworld.rows import ORIGINAL, Row
+from benchmarks.miniworld.rows import MOVING_AVERAGE, ORIGINAL, Gaps, Row, Run, averaged
+from benchmarks.study import TRAINED, Figure, Line, Original, Study, signed
 
 CONFIDENCE = 0.95
 
 
-class Figure(BaseModel):
-    """A mean over bases, with the t-interval of the mean; null where fewer than two bases have been run."""
-
-    mean: float
-    interval: tuple[float, float] | None
-
-    def __str__(self) -> str:
-        if self.interval is None:
-            return _signed(self.mean)
-        return f"{_signed(self.mean)} [{_signed(self.interval[0])}, {_signed(self.interval[1])}]"
-
-
-class Line(BaseModel):
-    """One setting, as differences in points to the untrained tower of the same base.
-
-    Attributes:
-        runs: bases × seeds that were run.
-        pairs, zero_shot, pooled_probe, patch_probe: differences of means over the details.
-        by_detail: difference in pair accuracy of each detail, mean over bases.
-        gap, drift: mean over bases, in their own units.
-    """
-
-    setting: str
-    group: str
-    share: float
-    runs: int
-    pairs: Figure
-    zero_shot: Figure
-    pooled_probe: Figure
-    patch_probe: Figure
-    by_detail: dict[str, float]
-    gap: Figure | None
-    drift: Figure
-
-
-def lines(plan: Plan, rows: Sequence[Row]) -> list[Line]:
+def summarise(plan: Plan, rows: Sequence[Row]) -> Study:
     """Summarise every setting that has been run, in the plan's order, each followed by its averages."""
     originals = {row.base: row for row in rows if row.setting == ORIGINAL}
-    return [
-        _line(setting.name, setting.group, share, chosen, originals)
-        for setting in plan.settings
-        for share in (1.0, *plan.averages)
-        if (chosen := [row for row in rows if row.setting == setting.name and row.share == share])
-    ]
+    kinds = (TRAINED, MOVING_AVERAGE, *(averaged(share) for share in plan.averages))
+    return Study(
+        plan=plan.sha256,
+        bases=plan.bases,
+        seeds=plan.seeds,
+        originals=tuple(_original(row) for row in originals.values()),
+        lines=tuple(
+            _line(setting.name, setting.group, kind, chosen, originals)
+            for setting in plan.settings
+            for kind in kinds
+            if (chosen := [row for row in rows if row.setting == setting.name and row.weights == kind])
+        ),
+    )
 
 
-def markdown(plan: Plan, rows: Sequence[Row]) -> str:
+def markdown(study: Study) -> str:
     """Lay the study out for the docs."""
-    return "\n".join(_markdown(plan, lines(plan, rows), rows)) + "\n"
+    return "\n".join([*_summary(study), "", *_by_detail(study)]) + "\n"
 
 
 def over_bases(values: Sequence[tuple[int, float]]) -> Figure:
@@ -75,63 +49,102 @@ def over_bases(values: Sequence[tuple[int, float]]) -> Figure:
     return Figure(mean=mean, interval=(mean - float(half), mean + float(half)))
 
 
-def _line(setting: str, group: str, share: float, rows: Sequence[Row], originals: dict[int, Row]) -> Line:
-    def rise(of: Callable[[Row], float]) -> Figure:
-        return over_bases([(row.base, of(row) - of(originals[row.base])) for row in rows])
-
-    gaps = [(row.base, row.gap) for row in rows if row.gap is not None]
-    return Line(
-        setting=setting,
-        group=group,
-        share=share,
-        runs=len(rows),
-        pairs=rise(lambda row: _mean(row.measured.pairs)),
-        zero_shot=rise(lambda row: row.measured.zero_shot),
-        pooled_probe=rise(lambda row: _mean(row.measured.pooled_probe)),
-        patch_probe=rise(lambda row: _mean(row.measured.patch_probe)),
-        by_detail={name: rise(_pairs_of(name)).mean for name in rows[0].measured.pairs},
-        gap=over_bases(gaps) if gaps else None,
-        drift=over_bases([(row.base, row.measured.drift) for row in rows]),
+def _original(row: Row) -> Original:
+    measured = row.measured
+    return Original(
+        base=row.base,
+        pairs=_mean(measured.pairs),
+        zero_shot=measured.zero_shot,
+        pooled_probe=_mean(measured.pooled_probe),
+        patch_probe=_mean(measured.patch_probe),
+        pairs_of=measured.pairs,
     )
 
 
-def _markdown(plan: Plan, table: Sequence[Line], rows: Sequence[Row]) -> Iterator[str]:
-    wanted = len(plan.bases) * len(plan.seeds)
-    yield f"Plan `{plan.sha256[:12]}`: {len(plan.bases)} bases × {len(plan.seeds)} seeds."
+def _line(setting: str, group: str, weights: str, rows: Sequence[Row], originals: dict[int, Row]) -> Line:
+    def rise(of: Callable[[Measured], float]) -> Figure:
+        return over_bases([(row.base, of(row.measured) - of(originals[row.base].measured)) for row in rows])
+
+    def rises(of: Callable[[Measured], dict[str, float]]) -> dict[str, float]:
+        def of_detail(name: str) -> float:
+            return rise(lambda measured: of(measured)[name]).mean
+
+        return {name: of_detail(name) for name in of(rows[0].measured)}
+
+    def gap(of: Callable[[Gaps], float | None]) -> Figure | None:
+        return _over(rows, lambda run: of(run.gaps) if run.gaps else None)
+
+    return Line(
+        setting=setting,
+        group=group,
+        weights=weights,
+        runs=len(rows),
+        pairs=rise(lambda measured: _mean(measured.pairs)),
+        zero_shot=rise(lambda measured: measured.zero_shot),
+        pooled_probe=rise(lambda measured: _mean(measured.pooled_probe)),
+        patch_probe=rise(lambda measured: _mean(measured.patch_probe)),
+        pairs_of=rises(lambda measured: measured.pairs),
+        pooled_probe_of=rises(lambda measured: measured.pooled_probe),
+        patch_probe_of=rises(lambda measured: measured.patch_probe),
+        gap_first=gap(lambda gaps: gaps.first),
+        gap_before_tower=gap(lambda gaps: gaps.before_tower),
+        gap=gap(lambda gaps: gaps.last),
+        drift=over_bases([(row.base, row.measured.drift) for row in rows]),
+        cpu_ms_per_image=_over(rows, lambda run: 1000 * run.cpu_seconds / run.images)
+        if weights == TRAINED
+        else None,
+        warned=sum(bool(row.run and row.run.warnings) for row in rows),
+    )
+
+
+def _over(rows: Sequence[Row], of: Callable[[Run], float | None]) -> Figure | None:
+    values = [(row.base, of(row.run)) for row in rows if row.run]
+    known = [(base, value) for base, value in values if value is not None]
+    return over_bases(known) if known else None
+
+
+def _summary(study: Study) -> Iterator[str]:
+    wanted = len(study.bases) * len(study.seeds)
+    yield f"Plan `{study.plan[:12]}`: {len(study.bases)} bases × {len(study.seeds)} seeds."
     yield "Points against the untrained tower of the same base, mean over bases [95 % t-interval over bases]."
     yield ""
-    yield "| setting | runs | pairs | zero-shot | pooled probe | patch probe | gap | drift |"
-    yield "|---|---|---|---|---|---|---|---|"
-    for original in (row for row in rows if row.setting == ORIGINAL):
-        measured = original.measured
-        figures = [
-            _mean(measured.pairs),
-            measured.zero_shot,
-            _mean(measured.pooled_probe),
-            _mean(measured.patch_probe),
-        ]
-        yield f"| base {original.base}, untrained (%) | | {' | '.join(f'{figure:.1f}' for figure in figures)} | | |"
-    group = None
-    for line in table:
-        if line.group != group:
-            group = line.group
-            yield f"| **{group}** | | | | | | | |"
-        name = line.setting if line.share == 1 else f"{line.setting}, {line.share:g} of it averaged in"
-        runs = f"{line.runs}" if line.runs == wanted else f"{line.runs} of {wanted}"
-        gap = "" if line.gap is None else f"{line.gap.mean:.4f}"
-        yield (
-            f"| {name} | {runs} | {line.pairs} | {line.zero_shot} | {line.pooled_probe} | {line.patch_probe}"
-            f" | {gap} | {line.drift.mean:.3f} |"
-        )
+    yield "| setting | runs | pairs | zero-shot | pooled probe | patch probe | gap | drift | ms/image |"
+    yield "|---|---|---|---|---|---|---|---|---|"
+    for original in study.originals:
+        figures = [original.pairs, original.zero_shot, original.pooled_probe, original.patch_probe]
+        yield f"| base {original.base}, untrained (%) | | {' | '.join(f'{each:.1f}' for each in figures)} | | | |"
+    for group, lines in groupby(study.lines, key=lambda line: line.group):
+        yield f"| **{group}** | | | | | | | | |"
+        for line in lines:
+            runs = f"{line.runs}" if line.runs == wanted else f"{line.runs} of {wanted}"
+            gap = "" if line.weights != TRAINED else _gaps(line)
+            cost = f"{line.cpu_ms_per_image.mean:.1f}" if line.cpu_ms_per_image else ""
+            yield (
+                f"| {_name(line)} | {runs} | {line.pairs} | {line.zero_shot} | {line.pooled_probe}"
+                f" | {line.patch_probe} | {gap} | {line.drift.mean:.3f} | {cost} |"
+            )
 
 
-def _pairs_of(detail: str) -> Callable[[Row], float]:
-    return lambda row: row.measured.pairs[detail]
+def _by_detail(study: Study) -> Iterator[str]:
+    details = list(study.lines[0].pairs_of) if study.lines else []
+    yield "Pair accuracy of each detail, points against the untrained tower, mean over bases."
+    yield ""
+    yield f"| setting | {' | '.join(details)} |"
+    yield f"|---|{'---|' * len(details)}"
+    for original in study.originals:
+        figures = " | ".join(f"{original.pairs_of[name]:.1f}" for name in details)
+        yield f"| base {original.base}, untrained (%) | {figures} |"
+    for line in study.lines:
+        yield f"| {_name(line)} | {' | '.join(signed(line.pairs_of[name]) for name in details)} |"
+
+
+def _gaps(line: Line) -> str:
+    return " → ".join(f"{each.mean:.4f}" for each in (line.gap_before_tower, line.gap) if each)
+
+
+def _name(line: Line) -> str:
+    return line.setting if line.weights == TRAINED else f"{line.setting}; {line.weights}"
 
 
 def _mean(values: dict[str, float]) -> float:
     return sum(values.values()) / len(values)
-
-
-def _signed(points: float) -> str:
-    return f"{round(points, 1) + 0.0:+.1f}".replace("-", "−")

@@ -1,3 +1,4 @@
+import json
 import shutil
 from importlib.resources import files
 from pathlib import Path
@@ -6,21 +7,25 @@ import pytest
 from rich.console import Console
 
 from benchmarks.miniworld.measure import Sizes
-from benchmarks.miniworld.plan import Plan, Setting, read_plan
-from benchmarks.miniworld.rows import ORIGINAL, read_rows, row_path
+from benchmarks.miniworld.plan import Distillation, Plan, Setting, read_plan
+from benchmarks.miniworld.rows import MOVING_AVERAGE, ORIGINAL, averaged, read_rows, row_path
 from benchmarks.miniworld.study import run
+from benchmarks.study import TRAINED
 from diva.errors import InputError
+from diva.miniworld.fit import Plan as Length
+from diva.miniworld.pretrain import RECIPE
 from diva.recipes import load_recipe
 from diva.training import train
 
 SHORT = "stages=[{train: [tower, projection], steps: 2, optimizer: {type: adamw, lr: 1.0e-3}}]"
+TOWER = "stages=[{train: [tower], steps: 2, optimizer: {type: adamw, lr: 1.0e-3}}]"
 QUIET = ["training.global_batch=4", "training.micro_batch=4", "diagnostics={every: 2, images: 4, samples: 1}"]
 
 
 @pytest.fixture(scope="module")
 def plan() -> Plan:
-    change = (SHORT, *QUIET)
     return Plan(
+        change=(SHORT, *QUIET),
         bases=(5,),
         seeds=(3,),
         averages=(0.5,),
@@ -29,9 +34,13 @@ def plan() -> Plan:
         sizes=Sizes(pairs=4, pictures=20, probed=40),
         early_steps=1,
         settings=(
-            Setting(name="plain", group="g", recipe="diva/quickstart", change=change),
-            Setting(name="quarter of it", group="g", recipe="diva/quickstart", change=change, data=0.25),
-            Setting(name="early", group="g", recipe="diva/quickstart", change=change, teacher="early"),
+            Setting(name="plain", group="g", recipe="diva/quickstart", change=("training.ema_decay=0.5",)),
+            Setting(name="quarter of it", group="g", recipe="diva/quickstart", data=0.25),
+            Setting(name="early", group="g", recipe="diva/quickstart", teacher="early"),
+            Setting(name="other", group="g", recipe="un2clip/quickstart", change=(TOWER,), teacher="decoder"),
+            Distillation(
+                name="distilled", group="g", self_distillation=Length(steps=2, batch=4, learning_rate=1e-3)
+            ),
         ),
     )
 
@@ -48,13 +57,22 @@ def test_a_study_keeps_every_run_and_a_second_call_repeats_none(plan: Plan, base
     rows, work = tmp_path / "rows", tmp_path / "work"
     run(plan, bases, work, rows, train=train, processes=1, console=console)
     found = read_rows(rows, plan.sha256)
-    assert sorted((row.setting, row.share) for row in found) == [
-        ("early", 1.0), (ORIGINAL, 1.0), ("plain", 0.5), ("plain", 1.0), ("quarter of it", 1.0),
+    assert sorted((row.setting, row.weights) for row in found) == [
+        ("distilled", TRAINED), ("early", TRAINED), (ORIGINAL, TRAINED), ("other", TRAINED),
+        ("plain", averaged(0.5)), ("plain", MOVING_AVERAGE), ("plain", TRAINED), ("quarter of it", TRAINED),
     ]  # fmt: skip
-    drifts = {(row.setting, row.share): row.measured.drift for row in found}
-    assert drifts[ORIGINAL, 1.0] == pytest.approx(0, abs=1e-6)
-    assert 0 < drifts["plain", 0.5] < drifts["plain", 1.0]
-    assert all(row.gap is not None for row in found if row.share == 1 and row.setting != ORIGINAL)
+    drifts = {(row.setting, row.weights): row.measured.drift for row in found}
+    assert drifts[ORIGINAL, TRAINED] == pytest.approx(0, abs=1e-6)
+    assert 0 < drifts["plain", averaged(0.5)] < drifts["plain", TRAINED]
+    assert 0 < drifts["plain", MOVING_AVERAGE] < drifts["plain", TRAINED]
+    runs = {row.setting: row.run for row in found}
+    assert runs[ORIGINAL] is None
+    assert {setting: run.images for setting, run in runs.items() if run} == dict.fromkeys(
+        ("distilled", "early", "other", "plain", "quarter of it"), 8
+    )
+    assert all(
+        run.cpu_seconds > 0 and (run.gaps is None) == (name == "distilled") for name, run in runs.items() if run
+    )
     assert not list((work / "runs").iterdir())
 
     kept = row_path(rows, "plain", 5, 3)
@@ -71,14 +89,28 @@ def test_rows_of_another_plan_are_refused(plan: Plan, tmp_path: Path) -> None:
         read_rows(tmp_path, plan.sha256)
 
 
+def test_rows_of_another_base_are_refused(plan: Plan, bases: Path, tmp_path: Path) -> None:
+    rows = tmp_path / "rows"
+    one = plan.model_copy(update={"settings": plan.settings[-1:], "averaged": ()})
+    run(one, bases, tmp_path / "work", rows, train=train, processes=1, console=Console(quiet=True))
+    other = shutil.copytree(bases, tmp_path / "bases")
+    recipe = json.loads((other / "5" / RECIPE).read_text())
+    recipe["weights"]["clip/open_clip_model.safetensors"] = "0" * 64
+    (other / "5" / RECIPE).write_text(json.dumps(recipe))
+    with pytest.raises(InputError, match="holds rows of another base 5; name another folder"):
+        run(one, other, tmp_path / "work", rows, train=train, processes=1, console=Console(quiet=True))
+
+
 def test_a_missing_base_is_named_with_the_command_that_makes_it(plan: Plan, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"run diva miniworld pretrain --out .*5 --seed 5"):
         run(plan, tmp_path, tmp_path, tmp_path / "rows", train=train, processes=1, console=Console(quiet=True))
 
 
 def test_every_setting_of_the_packaged_plan_is_a_recipe_that_loads() -> None:
-    for setting in read_plan().settings:
-        load_recipe(setting.recipe, setting.change)
+    plan = read_plan()
+    for setting in plan.settings:
+        if isinstance(setting, Setting):
+            load_recipe(setting.recipe, [*plan.change, *setting.change])
 
 
 def test_a_plan_with_two_settings_of_one_name_is_refused(tmp_path: Path) -> None:

@@ -5,14 +5,26 @@ from scipy.stats import ttest_1samp
 
 from benchmarks.miniworld.measure import Measured
 from benchmarks.miniworld.plan import Plan, read_plan
-from benchmarks.miniworld.rows import ORIGINAL, Row
-from benchmarks.miniworld.table import lines, markdown, over_bases
+from benchmarks.miniworld.rows import ORIGINAL, Gaps, Row, Run, averaged
+from benchmarks.miniworld.table import markdown, over_bases, summarise
+from benchmarks.study import TRAINED, Study
 
 
-def row(plan: Plan, setting: str, base: int, seed: int | None, pairs: float, share: float = 1.0) -> Row:
+def row(plan: Plan, setting: str, base: int, seed: int | None, pairs: float, weights: str = TRAINED) -> Row:
     both = {"colour": pairs, "text": pairs + 10}
     measured = Measured(pairs=both, zero_shot=90 + pairs / 10, pooled_probe=both, patch_probe=both, drift=0.1)
-    return Row(plan=plan.sha256, setting=setting, share=share, base=base, seed=seed, measured=measured, gap=0.01)
+    gaps = Gaps(first=0.01, before_tower=0.02 * base, last=0.05)
+    run = None if setting == ORIGINAL else Run(gaps=gaps, warnings=("odd",) * base, images=200, cpu_seconds=base)
+    return Row(
+        plan=plan.sha256,
+        base_sha256="0" * 64,
+        setting=setting,
+        weights=weights,
+        base=base,
+        seed=seed,
+        measured=measured,
+        run=run,
+    )
 
 
 @pytest.fixture
@@ -38,15 +50,27 @@ def test_seeds_of_one_base_are_not_taken_for_independent() -> None:
 
 
 def test_a_line_holds_differences_to_the_untrained_tower_of_the_same_base(plan: Plan) -> None:
+    half_of_it = averaged(0.5)
     rows = [row(plan, ORIGINAL, 1, None, 20), row(plan, ORIGINAL, 2, None, 40)]
-    rows += [row(plan, "DIVA", 1, 0, 23), row(plan, "DIVA", 2, 0, 45), row(plan, "DIVA", 1, 0, 21, share=0.5)]
-    whole, half = lines(plan, rows)
-    assert (whole.setting, whole.share, whole.runs) == ("DIVA", 1.0, 2)
+    rows += [row(plan, "DCR", 1, 0, 21, half_of_it), row(plan, "DCR", 1, 0, 23), row(plan, "DCR", 2, 0, 45)]
+    study = summarise(plan, rows)
+    whole, half = study.lines
+    assert (whole.setting, whole.weights, whole.runs) == ("DCR", TRAINED, 2)
     assert whole.pairs.mean == pytest.approx(4)  # 3 and 5
-    assert whole.by_detail == pytest.approx({"colour": 4, "text": 4})
+    assert whole.pairs_of == pytest.approx({"colour": 4, "text": 4})
     assert whole.zero_shot.mean == pytest.approx(0.4)
-    assert (half.share, half.pairs.mean, half.pairs.interval) == (0.5, pytest.approx(1), None)
-    text = markdown(plan, rows)
-    assert "| DIVA | 2 of 9 | +4.0 [" in text
-    assert "| DIVA, 0.5 of it averaged in | 1 of 9 | +1.0 |" in text
+    assert whole.gap_before_tower is not None
+    assert whole.gap_before_tower.mean == pytest.approx(0.03)
+    assert whole.cpu_ms_per_image is not None
+    assert whole.cpu_ms_per_image.mean == pytest.approx(7.5)  # 1 s and 2 s for 200 images
+    assert whole.warned == 2
+    assert (half.weights, half.pairs.mean, half.pairs.interval) == (half_of_it, pytest.approx(1), None)
+    assert half.cpu_ms_per_image is None
+    assert Study.model_validate_json(study.model_dump_json()) == study
+    text = markdown(study)
+    assert "| DCR | 2 of 9 | +4.0 [" in text
+    assert "| 0.0300 → 0.0500 | 0.100 | 7.5 |" in text
+    assert "| DCR; average, 0.5 of it | 1 of 9 | +1.0 |" in text
     assert "| base 1, untrained (%) | | 25.0 | 92.0 |" in text
+    assert "| DCR | +4.0 | +4.0 |" in text
+    assert "−0.0" not in text

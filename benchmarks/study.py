@@ -1,0 +1,88 @@
+"""What a study of settings found, as it is kept: the miniature world's `study.json`, and what the report reads."""
+
+from pydantic import BaseModel, ConfigDict
+
+TRAINED = "trained"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Figure(_Strict):
+    """A mean over bases, with the t-interval of the mean; null where fewer than two bases have been run."""
+
+    mean: float
+    interval: tuple[float, float] | None
+
+    def __str__(self) -> str:
+        if self.interval is None:
+            return signed(self.mean)
+        return f"{signed(self.mean)} [{signed(self.interval[0])}, {signed(self.interval[1])}]"
+
+
+class Line(_Strict):
+    """One setting, as differences in points to the untrained tower of the same base.
+
+    Attributes:
+        setting, group: of the plan.
+        weights: trained, a moving average of them, or an average with the original.
+        runs: bases × seeds that were run.
+        pairs, zero_shot, pooled_probe, patch_probe: differences, of means over the details.
+        pairs_of, pooled_probe_of, patch_probe_of: differences for each detail, means over bases.
+        gap_first, gap_before_tower, gap: feedback gap soon after the start, when the tower began to learn, and at
+            the end, in the teacher's loss; null where none was measured.
+        drift: 1 - cosine to the original's embeddings.
+        cpu_ms_per_image: of one core, for each image seen; null for weights that cost no training of their own.
+        warned: runs in which the diagnostics warned.
+    """
+
+    setting: str
+    group: str
+    weights: str
+    runs: int
+    pairs: Figure
+    zero_shot: Figure
+    pooled_probe: Figure
+    patch_probe: Figure
+    pairs_of: dict[str, float]
+    pooled_probe_of: dict[str, float]
+    patch_probe_of: dict[str, float]
+    gap_first: Figure | None
+    gap_before_tower: Figure | None
+    gap: Figure | None
+    drift: Figure
+    cpu_ms_per_image: Figure | None
+    warned: int
+
+
+class Original(_Strict):
+    """The untrained tower of a base, in percent."""
+
+    base: int
+    pairs: float
+    zero_shot: float
+    pooled_probe: float
+    patch_probe: float
+    pairs_of: dict[str, float]
+
+
+class Study(_Strict):
+    """What `study.json` holds.
+
+    Attributes:
+        plan: SHA-256 of the plan.
+        bases, seeds: of the plan.
+        originals: in percent; lines: differences to them in points.
+    """
+
+    plan: str
+    bases: tuple[int, ...]
+    seeds: tuple[int, ...]
+    originals: tuple[Original, ...]
+    lines: tuple[Line, ...]
+
+
+def signed(points: float) -> str:
+    """Write a difference with its sign and one decimal; nothing is −0.0."""
+    return f"{round(points, 1) + 0.0:+.1f}".replace("-", "−")
