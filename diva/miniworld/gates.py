@@ -183,8 +183,9 @@ def _embed(clip: Clip, scenes: Scenes) -> Tensor:
 
 @torch.no_grad()
 def _judge(clip: Clip, pairs: Pairs) -> Tensor:
-    one, other = (
-        F.normalize(clip.encode_text([f"a photo of {said[side]}" for said in pairs.statements]), dim=-1)
-        for side in (0, 1)
-    )
+    texts = [f"a photo of {said[side]}" for side in (0, 1) for said in pairs.statements]
+    different = list(dict.fromkeys(texts))  # most are said of many pairs
+    embeddings = F.normalize(clip.encode_text(different), dim=-1)
+    place = {text: number for number, text in enumerate(different)}
+    one, other = embeddings[[place[text] for text in texts]].chunk(2)
     return pairs_right(_embed(clip, pairs.first), _embed(clip, pairs.second), one, other)
