@@ -116,6 +116,34 @@ def test_a_projection_warm_up_is_two_lines() -> None:
     assert len(yaml.safe_load(path.read_text())["stages"]) == 2
 
 
+def test_the_ablation_of_the_teacher_changes_nothing_else() -> None:
+    plain, dit = (load_recipe(f"{BASE}{suffix}").model_dump() for suffix in ("", "-dit"))
+    changed = {field for field in plain if plain[field] != dit[field]}
+    assert changed == {"name", "description", "condition", "denoiser", "pipeline"}
+    assert dit["condition"] == {"type": "class_vector", "prompt": "", "weights": None}
+    assert dit["denoiser"]["type"] == "dit"
+    places = [recipe["pipeline"]["data"].pop("teacher")["path"] for recipe in (plain, dit)]
+    assert places == [plain["denoiser"]["path"], dit["denoiser"]["path"]]
+    assert plain["pipeline"] == dit["pipeline"]
+
+
+def test_a_recipe_may_start_from_several_of_which_the_later_change_the_earlier(tmp_path: Path) -> None:
+    (tmp_path / "part.yaml").write_text("seed: 3\ntower: {name: my-tower}\n")
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"extends: [{BASE}, {tmp_path / 'part.yaml'}]\nname: mine\nseed: 4\n")
+    base, recipe = load_recipe(BASE), load_recipe(str(path))
+    assert (recipe.seed, recipe.tower.name) == (4, "my-tower")
+    assert recipe.tower.checkpoint == base.tower.checkpoint
+    assert recipe.stages == base.stages
+
+
+def test_files_and_folders_with_an_underscore_in_front_are_parts_and_no_recipes(tmp_path: Path) -> None:
+    for name in ("a.yaml", "_b.yaml", "_c/d.yaml", "e/_f.yaml", "e/g_h.yaml"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert list(packaged_recipes(tmp_path)) == ["a", "e/g_h"]
+
+
 def test_overrides_change_fields_by_dotted_name_and_by_list_index() -> None:
     recipe = load_recipe(
         BASE, ["stages.0.steps=7", "data.source=a/{00..03}.tar", "training.checkpoint_activations=both", "seed=3"]
@@ -172,6 +200,8 @@ def test_a_wrong_override_is_one_line_that_names_the_field(override: str, says: 
         ("- a\n- b\n", "a recipe is a mapping of fields"),
         ("a: [1,\n", "not a YAML file"),
         ("extends: diva/openai-vit-l14-22\n", "did you mean 'diva/openai-vit-l14-224'?"),
+        ("extends: {diva: true}\n", "extends: give the recipe that this one changes, or a list of such names"),
+        ("extends: [1]\n", "extends: give the recipe that this one changes, or a list of such names"),
         ("name: x\n", "tower: field required"),
     ],
 )

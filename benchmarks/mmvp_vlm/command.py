@@ -10,6 +10,7 @@ from benchmarks.mmvp_vlm.dataset import read_mmvp
 from benchmarks.mmvp_vlm.evaluate import AVERAGE, evaluate
 from benchmarks.mmvp_vlm.protocols import find_protocol
 from benchmarks.mmvp_vlm.show import show
+from benchmarks.options import named_towers, require_positive
 from diva.errors import InputError
 from diva.results import write_result
 from diva.towers import load_clip
@@ -42,15 +43,11 @@ def run(
         InputError: a name, a file or a number cannot be used; nothing has been measured then, unless an image
             turns out to be undecodable.
     """
-    for option, value in (("--seeds", seeds), ("--batch", batch)):
-        if value < 1:
-            raise InputError(f"{option}: {value} is too few; give 1 or more")
-    if against is None and against_checkpoint is not None:
-        raise InputError(f"--against-checkpoint: {against_checkpoint} has no tower; name it with --against")
+    require_positive({"--seeds": seeds, "--batch": batch})
+    named = named_towers(tower, checkpoint, against, against_checkpoint)
     if out is not None and out.is_dir():
         raise InputError(f"--out: {out} is a folder; give the result file's path")
     chosen, where, pairs = find_protocol(protocol), usable_device(device), read_mmvp(data)
-    named = [(tower, checkpoint)] if against is None else [(tower, checkpoint), (against, against_checkpoint)]
     clips = [load_clip(name, weights) for name, weights in named]
     progress = Console(stderr=True)
     results = [

@@ -10,6 +10,7 @@ from rich.text import Text
 from benchmarks.device import usable_device
 from benchmarks.encoder import Encoder
 from benchmarks.noninferiority import check_margin
+from benchmarks.options import named_towers, require_positive
 from benchmarks.subject import subject_of
 from benchmarks.tensor_cache import TensorCache
 from benchmarks.zero_shot.data import read_set
@@ -65,16 +66,13 @@ def run(
         InputError: an option cannot be used or no set is there; nothing has been measured then.
         RunError: a set could not be measured; the others have been.
     """
-    if batch < 1:
-        raise InputError(f"--batch: {batch} is too few; give 1 or more")
-    if against is None and against_checkpoint is not None:
-        raise InputError(f"--against-checkpoint: {against_checkpoint} has no tower; name it with --against")
+    require_positive({"--batch": batch})
+    named = named_towers(tower, checkpoint, against, against_checkpoint)
     check_margin(margin)
     files, where, located = _files(out), usable_device(device), locate_sets(data, sets)
     progress = Console(stderr=True)
     if cache is None and files is not None:
         cache = files.summary.with_name("cache")
-    named = [(tower, checkpoint)] if against is None else [(tower, checkpoint), (against, against_checkpoint)]
     store = TensorCache(cache, progress)
     encoders = [_encoder(name, weights, where, store, batch) for name, weights in named]
     clock = Clock([], str(where))

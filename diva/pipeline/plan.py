@@ -48,7 +48,7 @@ class Step:
 
 
 def plan(recipe: Recipe, out: Path) -> list[Step]:
-    """Return the recipe's steps in its own order, save that each stands behind those that it needs.
+    """Return the recipe's steps in its own order, save that each stands right behind those that it needs.
 
     Args:
         recipe: with a pipeline.
@@ -99,20 +99,22 @@ def training_recipe(recipe: Recipe) -> Recipe:
 
 def _in_order(steps: Sequence[Step]) -> list[Step]:
     makers = {path: number for number, step in enumerate(steps) for path in step.makes}
-    sorter = TopologicalSorter({number: {makers[path] for path in step.needs} for number, step in enumerate(steps)})
+    needed = {number: {makers[path] for path in step.needs} for number, step in enumerate(steps)}
     try:
-        sorter.prepare()
+        TopologicalSorter(needed).prepare()
     except CycleError as error:
         circle = " → ".join(steps[number].name for number in reversed(error.args[1]))
         raise InputError(f"pipeline: {circle}: each of these stages needs the next; break the circle") from error
-    ordered, ready = [], set[int]()
-    while sorter.is_active():
-        ready.update(sorter.get_ready())
-        first = min(ready)
-        ready.remove(first)
-        sorter.done(first)
-        ordered.append(steps[first])
-    return ordered
+    ordered: dict[int, Step] = {}
+
+    def put(number: int) -> None:
+        for other in sorted(needed[number] - ordered.keys()):
+            put(other)
+        ordered.setdefault(number, steps[number])
+
+    for number in needed:
+        put(number)
+    return list(ordered.values())
 
 
 def _step(pipeline: PipelineSection, name: str, each: str, out: Path, training: str) -> Step:

@@ -20,17 +20,18 @@ Schema = TypeVar("Schema", bound=Section)
 def packaged_recipes(folder: Path = FOLDER) -> dict[str, Path]:
     """Return the recipes that ship in `folder`, by name such as `diva/openai-vit-l14-224`.
 
-    A file whose name starts with an underscore is a part that recipes extend, and none itself.
+    A file or a folder whose name starts with an underscore holds parts that recipes extend, and none itself.
     """
-    paths = sorted(path for path in folder.rglob("*.yaml") if not path.name.startswith("_"))
-    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in paths}
+    paths = {path.relative_to(folder).with_suffix("").as_posix(): path for path in sorted(folder.rglob("*.yaml"))}
+    return {name: path for name, path in paths.items() if "/_" not in f"/{name}"}
 
 
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     """Load a recipe by its packaged name or its path, and apply `key=value` overrides in order.
 
-    A recipe that holds `extends: NAME` starts from that one: mappings merge, lists are replaced, and so is a part
-    whose `kind` or `type` changes. An override replaces the value that it names.
+    A recipe that holds `extends: NAME` starts from that one, and with a list of names from each in turn: mappings
+    merge, lists are replaced, and so is a part whose `kind` or `type` changes. An override replaces the value that
+    it names.
 
     Raises:
         InputError: no such recipe, not YAML, an unknown field, a wrong type or a missing value.
@@ -44,7 +45,7 @@ def load_section(name: str, overrides: Sequence[str], schema: type[Schema], pack
     Raises:
         InputError: as for `load_recipe`.
     """
-    config = _read(name, packaged)
+    config = OmegaConf.create(_read(name, packaged))
     for override in overrides:
         _apply(config, override)
     try:
@@ -60,7 +61,7 @@ def write_recipe(recipe: Section, path: Path) -> None:
     path.write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
 
 
-def _read(name: str, packaged: Mapping[str, Path]) -> DictConfig:
+def _read(name: str, packaged: Mapping[str, Path]) -> dict[str, Any]:
     path = packaged.get(name) or (FOLDER / f"{name}.yaml" if name.startswith("_") else Path(name))
     if not path.is_file():
         raise InputError(f"{name}: no such recipe file or packaged recipe; {did_you_mean(name, packaged)}")
@@ -70,10 +71,15 @@ def _read(name: str, packaged: Mapping[str, Path]) -> DictConfig:
         raise InputError(f"{path}: not a YAML file ({' '.join(str(error).split())})") from error
     if not isinstance(config, DictConfig):
         raise InputError(f"{path}: a recipe is a mapping of fields; see diva/recipes for examples")
-    parent = config.pop("extends", None)
-    if parent is None:
-        return config
-    return OmegaConf.create(_merge(OmegaConf.to_container(_read(parent, packaged)), OmegaConf.to_container(config)))
+    fields: Any = OmegaConf.to_container(config)
+    extends = fields.pop("extends", [])
+    parents = [extends] if isinstance(extends, str) else extends
+    if not (isinstance(parents, list) and all(isinstance(parent, str) for parent in parents)):
+        raise InputError(f"{path}: extends: give the recipe that this one changes, or a list of such names")
+    merged: Any = {}
+    for each in (*(_read(parent, packaged) for parent in parents), fields):
+        merged = _merge(merged, each)
+    return merged
 
 
 def _merge(base: Any, change: Any) -> Any:

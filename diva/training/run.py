@@ -83,7 +83,8 @@ def _find_checkpoint(recipe: Recipe, folder: Path, resume: bool) -> Path | None:
 
 
 def _refuse_changes(before: Recipe, now: Recipe, folder: Path) -> None:
-    old, new = (dict(_fields(recipe.model_dump())) for recipe in (before, now))
+    # the stages around training are none of its business
+    old, new = (dict(_fields(recipe.model_dump(exclude={"pipeline"}))) for recipe in (before, now))
     # it is no matter of speed alone where images of one micro-batch are set against each other
     compares = now.objective.compares_images or now.feedback.shuffle_condition
     free = FREE_ON_RESUME if compares else FREE_ON_RESUME | {"training.micro_batch"}

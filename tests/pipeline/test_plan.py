@@ -60,9 +60,10 @@ def test_an_option_whose_data_have_no_path_is_left_out(planned: Planned) -> None
     assert step.data == {}
 
 
-def test_a_stage_stands_behind_those_that_it_needs(planned: Planned) -> None:
-    stages = {"a": stage("zoo {c}"), "b": stage("zoo"), "c": stage("zoo"), "d": stage("zoo {a}")}
-    assert [step.name for step in plan(planned(stages), OUT)] == ["b", "c", "a", "d"]
+def test_a_stage_stands_right_behind_those_that_it_needs(planned: Planned) -> None:
+    needs = {"a": "", "b": "{e} {d}", "c": "", "d": "{e}", "e": ""}
+    stages = {name: stage(f"zoo {needed}") for name, needed in needs.items()}
+    assert [step.name for step in plan(planned(stages), OUT)] == ["a", "e", "d", "b", "c"]
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from diva.training import train
 from diva.training.adapt import plain_state
 from diva.training.build import build_accelerator, build_trainer
 from diva.training.checkpoints import checkpoints
+from tests.fixtures.teachers import tiny_dit
 from tests.fixtures.towers import tiny_clip
 
 Load = Callable[..., Recipe]
@@ -111,6 +112,23 @@ def test_only_what_a_stage_names_changes(load: Load, tmp_path: Path, tower_folde
     }
 
 
+def test_the_ablation_s_dit_is_judged_by_a_projected_vector_and_left_as_it_is(
+    load: Load, tmp_path: Path, tower_folder: Path
+) -> None:
+    dit = tiny_dit(tmp_path / "dit")
+    tiny = ("tower.checkpoint=null", f"denoiser.path={dit}", "data.workers=0", "data.streams=4")
+    train(load("diva/openai-vit-l14-224-dit", *tiny), tmp_path / "run")
+    trained = tensors(tmp_path / "run")
+    tower, projection = "tower/open_clip_model.safetensors", "projection.safetensors"
+    assert {key.split(":")[0] for key in trained} == {tower, projection}
+    # from the tower's joint space, 32 wide, to the transformer's width, 2 heads of 16
+    assert trained[f"{projection}:projection.weight"].shape == (32, 32)
+    start = load_file(tower_folder / "open_clip_model.safetensors")
+    changed = {name for name, value in start.items() if not torch.equal(trained[f"{tower}:{name}"], value)}
+    assert changed
+    assert all(name.startswith("visual.") for name in changed)
+
+
 def test_two_processes_train_a_denoiser_and_then_a_tower_as_one_process_does(load: Load, tmp_path: Path) -> None:
     recipe = load("genhancer/quickstart", "tower.adapt.dropout=0.0", "diagnostics.every=2")
     write_recipe(recipe, tmp_path / "mine.yaml")
@@ -151,6 +169,9 @@ def test_a_decoder_of_an_earlier_run_serves_the_tower_that_it_was_trained_for_an
     load: Load, tmp_path: Path
 ) -> None:
     train(load("un2clip/quickstart-decoder"), tmp_path / "decoder")
+    pipeline = load_recipe("un2clip/openai-vit-l14-224").pipeline
+    assert pipeline is not None
+    assert all((tmp_path / "decoder" / made).is_file() for made in pipeline.stages["decoder"].makes)
     AcceleratorState._reset_state(reset_partial_state=True)
     second = load("un2clip/quickstart", f"denoiser.path={tmp_path / 'decoder' / 'denoiser'}")
     train(second, tmp_path / "tower")

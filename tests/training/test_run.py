@@ -204,3 +204,5 @@ def test_a_finished_run_is_not_overwritten_and_a_resumed_one_keeps_its_recipe(ti
         train(tiny(), run, resume=True)
     with pytest.raises(InputError, match=r"data.image_size: differs from"):
         train(tiny("stages.0.steps=5", "data.image_size=48"), run, resume=True)
+    around = {"stages": {"look": {"command": "zoo", "makes": ["zoo.txt"]}}}
+    train(tiny("stages.0.steps=5", pipeline=around), run, resume=True)  # what follows training may change

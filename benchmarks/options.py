@@ -1,0 +1,39 @@
+"""Options that several benchmarks have: the towers, and counts."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from diva.errors import InputError
+
+
+def named_towers(
+    tower: str, checkpoint: Path | None, against: str | None, against_checkpoint: Path | None
+) -> list[tuple[str, Path | None]]:
+    """Return the tower that is measured and, where there is one, the one that it is compared with.
+
+    Args:
+        tower, against: names that `diva.towers.load_clip` takes.
+        checkpoint, against_checkpoint: their weights files.
+
+    Returns:
+        Each name with its weights file, as `diva.towers.load_clip` takes them.
+
+    Raises:
+        InputError: there is a weights file of the second tower, but no second tower.
+    """
+    if against is not None:
+        return [(tower, checkpoint), (against, against_checkpoint)]
+    if against_checkpoint is not None:
+        raise InputError(f"--against-checkpoint: {against_checkpoint} has no tower; name it with --against")
+    return [(tower, checkpoint)]
+
+
+def require_positive(counts: Mapping[str, int]) -> None:
+    """Check options that count something, such as `--batch`, by their names.
+
+    Raises:
+        InputError: a value is below 1.
+    """
+    for option, value in counts.items():
+        if value < 1:
+            raise InputError(f"{option}: {value} is too few; give 1 or more")
