@@ -16,7 +16,7 @@ def run(results: list[Path], out: Path, published: bool) -> None:
     """Write `report.html`, `report.md` and `report.json` into the folder `out`, and print the verdict.
 
     Args:
-        results: result files, `metrics.jsonl`, `recipe.yaml`, or folders that hold them at any depth.
+        results: result files, `metrics.jsonl`, `recipe.yaml`, `study.json`, or folders that hold them at any depth.
         published: whether the papers' figures are shown beside those measured here.
 
     Raises:
@@ -31,6 +31,8 @@ def run(results: list[Path], out: Path, published: bool) -> None:
     console = Console(soft_wrap=True)
     for verdict in content.verdicts:
         console.print(Text(f"{verdict.tower}: {verdict.sentence}"))
+    for study in content.methods:
+        console.print(Text(f"{study.path}: {study.sentence}"))
     for left_out in content.left_out:
         console.print(Text(f"left out: {left_out.what}: {left_out.reason}"))
     console.print(Text(f"The report is {out / 'report.html'}, with report.md and report.json beside it."))

@@ -225,6 +225,80 @@ class TradeOff(Part):
     points: list[TradeOffPoint]
 
 
+class Level(Part):
+    """What the untrained towers of a study score, in percent: the mean, the lowest and the highest base."""
+
+    mean: float
+    lowest: float
+    highest: float
+
+
+class StudyLine(Part):
+    """One setting of a study; differences are means over bases, to the untrained tower of the same base.
+
+    Attributes:
+        name: of the setting; of a method's, how the tower was preserved.
+        runs: bases × seeds behind the figures.
+        gap_before_tower, gap: feedback gap when the tower began to learn, and at the end, in the teacher's loss;
+            null where it was not measured and for weights that were averaged from another line's.
+        drift: 1 - cosine to the untrained tower's embeddings.
+        cpu_ms_per_image: of one core; null for weights that cost no training of their own.
+        times_reference: that over the reference's.
+        warned: runs in which the diagnostics warned.
+        pairs_of: difference in pair accuracy of each detail.
+    """
+
+    name: str
+    runs: int
+    pairs: Difference
+    zero_shot: Difference
+    pooled_probe: Difference
+    patch_probe: Difference
+    gap_before_tower: float | None
+    gap: float | None
+    drift: float
+    cpu_ms_per_image: float | None
+    times_reference: float | None
+    warned: int
+    pairs_of: dict[str, float]
+
+
+class StudyGroup(Part):
+    """A method with its ways of preservation, `missing` those that other methods have; or another group."""
+
+    title: str
+    missing: list[str]
+    lines: list[StudyLine]
+
+
+class Methods(Part):
+    """A study of settings as the comparison of methods.
+
+    Attributes:
+        plan: SHA-256 of the plan.
+        bases, seeds: of the plan; planned: runs of each setting, their product.
+        sentence: what got better, what got worse; certainty: how sure that is.
+        untrained: levels by measure; untrained_pairs_of: means by detail.
+        reference: the setting whose cost is the unit of the others'.
+        compared: methods and controls; further: the study's other groups.
+        commands: that run it again, or go on with it.
+    """
+
+    path: str
+    plan: str
+    bases: list[int]
+    seeds: list[int]
+    planned: int
+    sentence: str
+    certainty: str
+    untrained: dict[str, Level]
+    untrained_pairs_of: dict[str, float]
+    reference: str | None
+    compared: list[StudyGroup]
+    further: list[StudyGroup]
+    commands: list[str]
+
+
 class Series(Part):
     """One curve."""
 
@@ -318,6 +392,7 @@ class Content(Part):
     baseline_note: str
     verdicts: list[Verdict]
     summary: list[Row]
+    methods: list[Methods]
     patterns: list[Patterns]
     splits: list[Split]
     zero_shot: ZeroShot | None

@@ -1,4 +1,4 @@
-"""The report's plots: MMVP-VLM by pattern, differences with their intervals, training curves."""
+"""The report's plots: MMVP-VLM by pattern, differences with their intervals, methods compared, training curves."""
 
 import math
 import textwrap
@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.projections.polar import PolarAxes
 
-from benchmarks.report.content import Difference, Panel, Patterns, Row, TradeOff
+from benchmarks.report.content import Difference, Panel, Patterns, Row, StudyGroup, TradeOff
 from benchmarks.report.drawing import DASHES, INK, PAPER, SERIES, house_style, to_svg
 
 
@@ -83,6 +83,39 @@ def intervals(rows: Sequence[Row]) -> str | None:
         axes.set_xlabel("points lower than the baseline ← 0 → points higher")
         axes.margins(x=0.08)
         return to_svg(figure, "Differences from the baseline with their 95 % intervals")
+
+
+def forest(groups: Sequence[StudyGroup], measure: str) -> str:
+    """Draw one measure of every line of a study with its interval, under the name of its method or group."""
+    labels = [
+        (textwrap.fill(name, 22, break_long_words=False), difference)
+        for group in groups
+        for name, difference in (
+            (group.title, None),
+            *((line.name, getattr(line, measure)) for line in group.lines),
+        )
+    ]
+    heights = [0.09 + 0.12 * (1 + name.count("\n")) for name, _ in labels]
+    with house_style():
+        figure = Figure(figsize=(2.6, sum(heights) + 0.5))
+        axes = figure.add_subplot()
+        axes.axvline(0, color=INK, linewidth=0.8)
+        top = 0.0
+        for (name, difference), height in zip(labels, heights, strict=True):
+            middle, weight = -top - height / 2, "normal" if difference else "bold"
+            place = axes.get_yaxis_transform()
+            axes.text(-0.04, middle, name, transform=place, ha="right", va="center", fontsize=8, weight=weight)
+            if difference:
+                _whisker(axes, difference, middle, 1)
+            top += height
+        axes.set_ylim(-top, 0)
+        axes.set_yticks([])
+        axes.spines["left"].set_visible(False)
+        axes.grid(axis="x")
+        axes.set_axisbelow(True)
+        axes.set_xlabel("points against the untrained tower")
+        axes.margins(x=0.08)
+        return to_svg(figure, f"Change in {measure.replace('_', ' ')} by method, with 95 % intervals")
 
 
 def curves(panel: Panel, stages: dict[str, int]) -> str:

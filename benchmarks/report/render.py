@@ -8,7 +8,7 @@ from markupsafe import Markup, escape
 
 from benchmarks.report import wording
 from benchmarks.report.content import Content
-from benchmarks.report.plots import curves, intervals, radar, trade_off
+from benchmarks.report.plots import curves, forest, intervals, radar, trade_off
 
 FILTERS: dict[str, Callable[..., str]] = {
     function.__name__: function
@@ -23,7 +23,7 @@ FILTERS: dict[str, Callable[..., str]] = {
         wording.versions,
     )
 }
-PLOTS: tuple[Callable[..., str | None], ...] = (radar, intervals, curves, trade_off)
+PLOTS: tuple[Callable[..., str | None], ...] = (radar, intervals, forest, curves, trade_off)
 
 
 def render(content: Content) -> dict[str, str]:

@@ -9,7 +9,8 @@ from typing import Any
 
 import yaml
 
-from benchmarks.report.content import LeftOut, RecipeFile, Training
+from benchmarks.report.content import LeftOut, Methods, RecipeFile, Training
+from benchmarks.report.methods import STUDY, read_methods
 from benchmarks.report.pictures import Picture, read_picture
 from benchmarks.report.qualitative import Qualitative, read_qualitative
 from benchmarks.report.runs import PipelineRun, read_run
@@ -21,7 +22,7 @@ from diva.visualize.index import INDEX
 
 RECIPE = "recipe.yaml"
 SHEET = ".sheet.png"  # the picture sheet of RESULT.json is RESULT.sheet.png
-NAMED = (METRICS, RECIPE, MANIFEST, INDEX)
+NAMED = (METRICS, RECIPE, MANIFEST, INDEX, STUDY)
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Sources:
     sheets: dict[Path, Picture] = field(default_factory=dict)
     qualitative: list[Qualitative] = field(default_factory=list)
     runs: list[PipelineRun] = field(default_factory=list)
+    methods: list[Methods] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
 
 
@@ -41,9 +43,9 @@ def read_sources(places: Iterable[Path]) -> Sources:
     """Read what `diva` wrote, each file named as it is or somewhere below a folder.
 
     These are result files with their picture sheets, `metrics.jsonl`, `recipe.yaml`, the `manifest.json` of
-    `diva run` and the `visualised.json` of `diva visualize`. Another JSON file below a folder is taken for a result
-    if it says so or cannot be parsed; the rest (a tower's configuration) are passed over. A file that is named by
-    itself must be one of these.
+    `diva run`, the `visualised.json` of `diva visualize` and the `study.json` of `diva miniworld study`. Another
+    JSON file below a folder is taken for a result if it says so or cannot be parsed; the rest (a tower's
+    configuration) are passed over. A file that is named by itself must be one of these.
 
     Raises:
         InputError: a place does not exist or is no such file, or nothing at all was found.
@@ -59,6 +61,8 @@ def read_sources(places: Iterable[Path]) -> Sources:
                 sources.runs.append(read_run(path))
             elif path.name == INDEX:
                 sources.qualitative.append(read_qualitative(path))
+            elif path.name == STUDY:
+                sources.methods.append(read_methods(path))
             else:
                 sources.results.append((path, read_result(path)))
                 sheet = path.with_suffix(SHEET)
@@ -66,7 +70,8 @@ def read_sources(places: Iterable[Path]) -> Sources:
                     sources.sheets[path] = read_picture(sheet)
         except InputError as error:
             sources.left_out.append(LeftOut(what=str(path), reason=str(error).removeprefix(f"{path}: ")))
-    if not (sources.results or sources.training or sources.runs or sources.qualitative or sources.left_out):
+    shown = (sources.results, sources.training, sources.runs, sources.qualitative, sources.methods)
+    if not any(shown) and not sources.left_out:
         raise InputError("RESULTS: no result file there; name files or folders that `diva bench` or `train` wrote")
     return sources
 

@@ -12,6 +12,9 @@ DIGITS = {
     "score": 1,
     "TFLOP": 3,
     "TFLOP/s": 1,
+    "loss": 4,
+    "ms": 1,
+    "points": 2,
 }
 SUFFIXES = {
     "percent": " %",
@@ -23,6 +26,9 @@ SUFFIXES = {
     "score": "",
     "TFLOP": " TFLOP",
     "TFLOP/s": " TFLOP/s",
+    "loss": "",
+    "ms": " ms",
+    "points": " points",
 }
 SIGNS: dict[Judgement, str] = {"better": "▲", "worse": "▼", "no change shown": "≈", "untested": "·"}
 GIB = 2**30

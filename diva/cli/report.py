@@ -12,7 +12,7 @@ app = typer.Typer()
 
 @app.command()
 def report(
-    results: Annotated[list[Path], typer.Argument(help="result files, metrics.jsonl, or folders that hold them")],
+    results: Annotated[list[Path], typer.Argument(help="results, metrics.jsonl, study.json, or folders of them")],
     out: Annotated[Path, typer.Option(help="folder for report.html, report.md and report.json")],
     published: Annotated[bool, typer.Option("--published", help="show the papers' figures beside these")] = False,
 ) -> None:

@@ -16,6 +16,7 @@ from tests.benchmarks.report.examples import (
     HALF,
     OTHER,
     a_run,
+    a_study,
     against,
     compared,
     mmbench,
@@ -27,6 +28,7 @@ from tests.benchmarks.report.examples import (
     timed,
     write_metrics,
     write_png,
+    write_study,
     write_visualised,
     zero_shot_set,
     zero_shot_summary,
@@ -84,6 +86,7 @@ def full_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_png(results / "ade20k.sheet.png", "teal", (900, 300))
     write_visualised(results / "pictures")
     write_manifest(a_run(), results / MANIFEST)
+    write_study(results / "study.json", a_study())
     (results / "broken.json").write_text('{"schema_version": 1, "bench')
     write_metrics(results / "run" / "metrics.jsonl")
     (results / "run" / "recipe.yaml").write_text("name: diva/openai-vit-l14-224\nseed: 42\n")

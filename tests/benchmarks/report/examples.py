@@ -8,6 +8,7 @@ from typing import Any
 
 from PIL import Image
 
+from benchmarks.study import TRAINED, Figure, Line, Original, Study
 from diva.pipeline.manifest import Manifest, StageRecord
 from diva.results import Comparison, DataSource, Item, Metric, Result, Run, Subject
 from diva.visualize.index import INDEX, Drawing, Index, ShownPair, View
@@ -251,4 +252,85 @@ def write_metrics(path: Path, lines: int = 6) -> Path:
                 "probe/count": 0.5,
             }
             file.write(json.dumps(line) + "\n")
+    return path
+
+
+def study_line(
+    setting: str,
+    pairs: tuple[float, float, float] | float,
+    zero_shot: tuple[float, float, float] | float,
+    *,
+    group: str = "methods",
+    weights: str = TRAINED,
+    cost: float | None = None,
+    **changes: Any,
+) -> Line:
+    """Return a setting of a study; pairs and zero-shot as a mean, or as mean, low and high end of the interval."""
+    fields: dict[str, Any] = {
+        "setting": setting,
+        "group": group,
+        "weights": weights,
+        "runs": 6,
+        "pairs": figure(pairs),
+        "zero_shot": figure(zero_shot),
+        "pooled_probe": figure((-0.25, -1.5, 1.0)),
+        "patch_probe": figure((0.75, 0.125, 1.375)),
+        "pairs_of": {"colour": 1.5, "state": -2.25},
+        "pooled_probe_of": {"colour": 0.5, "state": -1.0},
+        "patch_probe_of": {"colour": 0.5, "state": 1.0},
+        "gap_first": figure(0.0021),
+        "gap_before_tower": figure(0.0312),
+        "gap": figure(0.0456),
+        "drift": figure(0.0625),
+        "cpu_ms_per_image": None if cost is None else figure(cost),
+        "warned": 0,
+    }
+    return Line(**(fields | changes))
+
+
+def figure(value: tuple[float, float, float] | float) -> Figure:
+    if isinstance(value, tuple):
+        return Figure(mean=value[0], interval=value[1:])
+    return Figure(mean=value, interval=None)
+
+
+def study(*lines: Line, bases: tuple[int, ...] = (1, 2, 3), seeds: tuple[int, ...] = (0, 1)) -> Study:
+    """Return a study of `lines`; the untrained towers score 50 %, 52 %, … of pairs."""
+    originals = tuple(
+        Original(
+            base=base,
+            pairs=50.0 + 2 * number,
+            zero_shot=96.5 - number,
+            pooled_probe=70.25,
+            patch_probe=80.75,
+            pairs_of={"colour": 40.0 + number, "state": 60.0 + 3 * number},
+        )
+        for number, base in enumerate(bases)
+    )
+    return Study(plan="9" * 64, bases=bases, seeds=seeds, originals=originals, lines=lines)
+
+
+def a_study() -> Study:
+    """Return a study of two methods, of which one lacks a way of preservation, a control and a further group."""
+    return study(
+        study_line("DIVA", (-2.5, -4.0, -1.0), (-8.0, -20.0, 4.0), cost=10, gap_before_tower=None, warned=1),
+        study_line("DCR", (1.25, 0.25, 2.25), (-3.0, -5.0, -1.0), cost=15),
+        study_line("DCR", (1.0, -0.5, 2.5), (-1.0, -2.0, 0.0), weights="average, 0.5 of it"),
+        study_line("DCR, anchored", (0.5, -1.0, 2.0), (0.25, -0.5, 1.0), cost=17.5, runs=4),
+        study_line(
+            "self-distillation",
+            (-0.5, -1.5, 0.5),
+            (-1.5, -3.0, 0.0),
+            group="controls",
+            cost=4,
+            gap_before_tower=None,
+            gap=None,
+        ),
+        study_line("all patches", (-6.0, -7.0, -5.0), (-9.0, -30.0, 12.0), group="condition", cost=12.5),
+    )
+
+
+def write_study(path: Path, written: Study) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(written.model_dump_json(indent=1) + "\n")
     return path

@@ -12,6 +12,7 @@ def of_sections(content: Json) -> dict[str, list[float]]:
     zero_shot = content["zero_shot"]
     found = {
         "summary": [*of_rows(content["summary"])],
+        "methods": [x for each in content["methods"] for x in of_methods(each)],
         "patterns": [
             content["patterns"][0]["chance"],
             *(x for each in content["patterns"] for x in of_patterns(each)),
@@ -43,6 +44,23 @@ def of_rows(rows: list[Json]) -> Iterator[float]:
                 yield cell["spread"]
             if cell["difference"]:
                 yield from of_difference(cell["difference"])
+
+
+def of_methods(study: Json) -> Iterator[float]:
+    for groups in (study["compared"], study["further"]):
+        for level in study["untrained"].values():
+            yield from (level["mean"], level["lowest"], level["highest"])
+        for line in (line for group in groups for line in group["lines"]):
+            yield line["runs"]
+            if line["warned"]:
+                yield line["warned"]
+            for measure in ("pairs", "zero_shot", "pooled_probe", "patch_probe"):
+                yield from of_difference(line[measure])
+            places = ("gap_before_tower", "gap", "drift", "cpu_ms_per_image", "times_reference")
+            yield from (line[place] for place in places if line[place] is not None)
+    yield from study["untrained_pairs_of"].values()
+    for line in (line for group in study["compared"] + study["further"] for line in group["lines"]):
+        yield from line["pairs_of"].values()
 
 
 def of_speed(line: Json) -> Iterator[float]:

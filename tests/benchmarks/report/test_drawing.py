@@ -1,12 +1,15 @@
 import re
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.report.content import Cell, Difference, Panel, Patterns, Row, Series
-from benchmarks.report.plots import curves, intervals, radar
+from benchmarks.report.content import Cell, Difference, Panel, Patterns, Row, Series, StudyGroup
+from benchmarks.report.methods import read_methods
+from benchmarks.report.plots import curves, forest, intervals, radar
+from tests.benchmarks.report.examples import study, study_line, write_study
 
 
 def row(name: str, value: float, difference: Difference | None = None, unit: str = "percent") -> Row:
@@ -16,6 +19,17 @@ def row(name: str, value: float, difference: Difference | None = None, unit: str
 def patterns(names: list[str]) -> Patterns:
     rows = [row(name, 10.0 + number) for number, name in enumerate([*names, "Average"])]
     return Patterns(protocol="pooled", data="MMVP-VLM", chance=25, rows=rows, changed=[])
+
+
+@pytest.fixture
+def compared(tmp_path: Path) -> list[StudyGroup]:
+    """A method whose pairs fell, a control whose pairs rose, and one that was run on one base only."""
+    lines = [
+        study_line("DIVA", (-2.0, -3.0, -1.0), (4.0, 3.0, 5.0)),
+        study_line("a condition of quite another image", (3.0, 2.0, 4.0), (4.0, 3.0, 5.0), group="controls"),
+        study_line("$x_1$", 0.0, (4.0, 3.0, 5.0), group="controls"),
+    ]
+    return read_methods(write_study(tmp_path / "study.json", study(*lines))).compared
 
 
 def texts(svg: str) -> list[str]:
@@ -31,11 +45,23 @@ def test_a_radar_has_a_spoke_for_each_pattern() -> None:
     assert "25" in texts(svg)  # the ring at the chance level
 
 
-def test_drawings_take_every_colour_from_the_page_and_load_nothing() -> None:
+def test_a_forest_names_every_line_under_its_group_and_draws_an_interval_only_where_there_is_one(
+    compared: list[StudyGroup],
+) -> None:
+    svg = forest(compared, "pairs")
+    names = " ".join(texts(svg))
+    place = [names.index(name) for name in ("DIVA", "no preservation", "controls", "a condition of quite", "$x_1$")]
+    assert place == sorted(place)
+    assert svg.count("stroke-width: 1.6") == 2
+    assert forest(compared, "zero_shot").count("stroke-width: 1.6") == 3
+
+
+def test_drawings_take_every_colour_from_the_page_and_load_nothing(compared: list[StudyGroup]) -> None:
     drawn = [
         radar(patterns(["a", "b", "c"])),
         intervals([row("a", 1, Difference(value=1, interval=(0.5, 2)))]) or "",
         curves(Panel(title="Loss", series=[Series(name="loss", steps=[1, 2], values=[1, 0.5])]), {"1": 1, "2": 2}),
+        forest(compared, "pairs"),
     ]
     for svg in drawn:
         colours = re.findall(r"(?:fill|stroke): ?([^;\"]+)", svg)
