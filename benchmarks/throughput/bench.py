@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Protocol
@@ -14,6 +14,8 @@ from rich.console import Console
 from benchmarks.subject import subject_of
 from benchmarks.throughput.cases import BASELINE, CACHED, Case
 from benchmarks.throughput.data_stage import measure_data
+from benchmarks.throughput.growth import TIMES, WholeRun, train_once
+from benchmarks.throughput.growth_result import growth_result
 from benchmarks.throughput.launch import launched
 from benchmarks.throughput.measure import flops, measure
 from benchmarks.throughput.outcome import Outcome, as_result
@@ -23,6 +25,7 @@ from benchmarks.throughput.step import Step
 from diva.data import Loader
 from diva.recipes import Recipe, load_recipe
 from diva.results import Clock, Result, write_result
+from diva.towers import load_clip
 
 IMAGES_PER_SHARD = 16
 RECIPES = Path(__file__).parent / "recipes"
@@ -112,6 +115,29 @@ class Bench:
             rate = measure_data(loader, warmup=self._setting.warmup, batches=self._setting.updates)
             return name, len(loader.source.names), rate.images_per_second, rate.memory
 
+    def growth(self, name: str, batch: int) -> tuple[WholeRun, WholeRun]:
+        """Train a recipe over the generated shards, and over ten times as many; write the result file of both."""
+        assert self._setting.shards is not None
+        case = Case(name, batch, ())
+        recipe = self._recipe(case)
+        clock = Clock([recipe.seed], _name(torch.device("cuda" if torch.cuda.is_available() else "cpu")))
+        # as many checkpoints an image in both, and several in the short one
+        every = max(1, self._setting.shards * IMAGES_PER_SHARD // batch // TIMES)
+        often = ["training.log_every=1", f"training.checkpoint_every={every}"]
+        runs = []
+        for shards in (self._setting.shards, TIMES * self._setting.shards):
+            self._progress.print(f"{name}, batch {batch}: {shards} shards", markup=False)
+            bench = Bench(replace(self._setting, shards=shards), self._training, self._folder, self._progress)
+            folder = self._folder / f"whole-{next(self._launches)}"
+            runs.append(train_once(bench._recipe(case, often), folder, shards=shards))
+        short, long = runs
+        if self._setting.out is not None:
+            checkpoint = Path(recipe.tower.checkpoint) if recipe.tower.checkpoint else None
+            clip = load_clip(recipe.tower.name, checkpoint, random_weights=recipe.tower.random_weights)
+            result = growth_result(name, short, long, subject_of(clip), self._source(recipe), clock.stop())
+            write_result(result, self._setting.out / f"{name.replace('/', '-')}-batch{batch}-growth.json")
+        return short, long
+
     def rate(self, outcome: Outcome, processes: int) -> float:
         """Return the images/s of `processes` processes on this machine, measured now unless it has been."""
         if processes == self._processes:
@@ -135,13 +161,13 @@ class Bench:
         finally:
             step.close()
 
-    def _recipe(self, case: Case) -> Recipe:
+    def _recipe(self, case: Case, more: Sequence[str] = ()) -> Recipe:
         fields = [
             f"training.micro_batch={case.batch}",
             f"training.global_batch={case.batch * self._processes}",
             "diagnostics.every=null",
         ]
-        overrides = [*self._setting.overrides, *self._files(case), *case.overrides(), *fields]
+        overrides = [*self._setting.overrides, *self._files(case), *case.overrides(), *fields, *more]
         return load_recipe(_recipe_file(case.recipe), overrides)
 
     def _source(self, recipe: Recipe) -> str:
@@ -160,7 +186,7 @@ class Bench:
                 self._training.write_teacher(recipe, teacher)
             fields += ["tower.checkpoint=null", "tower.random_weights=true", f"denoiser.path={teacher}"]
         if self._setting.shards is not None:
-            pictures = self._folder / f"pictures-{recipe.data.image_size}"
+            pictures = self._folder / f"pictures-{recipe.data.image_size}-{self._setting.shards}"
             if not pictures.exists():
                 write_pictures(
                     pictures, shards=self._setting.shards, images=IMAGES_PER_SHARD, size=recipe.data.image_size

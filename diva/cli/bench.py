@@ -36,7 +36,10 @@ def throughput(
     ],
     batch: Annotated[str, typer.Option(help="comma list: images an update and process")] = "16",
     options: Annotated[
-        str, typer.Option(help="comma list of plain, cached, compiled, checkpoint-unet, checkpoint-both; + joins")
+        str,
+        typer.Option(
+            help="comma list of plain, cached, compiled, float8, checkpoint-unet, checkpoint-both; + joins"
+        ),
     ] = "plain",
     baseline: Annotated[bool, typer.Option("--baseline", help="also the published schedule, plainly")] = False,
     random_weights: Annotated[
@@ -46,7 +49,10 @@ def throughput(
     updates: Annotated[int, typer.Option(help="updates (or, of the data, batches) that are timed")] = 10,
     warmup: Annotated[int, typer.Option(help="updates before them")] = 3,
     processes: Annotated[str | None, typer.Option(help="comma list, for the scaling sheet")] = None,
-    stage: Annotated[str, typer.Option(help="all, or data for the loader alone")] = "all",
+    stage: Annotated[
+        str,
+        typer.Option(help="all; data: the loader alone; growth: whole runs, over --shards and 10 times as many"),
+    ] = "all",
     out: Annotated[Path | None, typer.Option(help="folder for the result files")] = None,
 ) -> None:
     """Speed of a training step: images/s, share of the device's peak, memory, and where the time goes."""

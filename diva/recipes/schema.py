@@ -89,6 +89,9 @@ class TrainingSection(Section):
     micro_batch: int = Field(default=16, gt=0, description="images a forward pass and process")
     precision: Literal["bf16", "fp32"] = Field(default="bf16", description="autocast of tower and projection")
     frozen_dtype: Literal["bfloat16", "float32"] = Field(default="bfloat16", description="of the frozen networks")
+    frozen_linear: Literal["frozen_dtype", "float8"] = Field(
+        default="frozen_dtype", description="of a frozen denoiser's large linear layers; float8 needs a GPU"
+    )
     compile: Literal["none", "regional"] = Field(
         default="none", description="compile the blocks that a network repeats"
     )
@@ -128,3 +131,12 @@ class Recipe(Section):
     diagnostics: DiagnosticsSection = DiagnosticsSection()
     stages: tuple[Stage, ...] = Field(min_length=1)
     pipeline: PipelineSection | None = Field(default=None, description="the stages of `diva run`")
+
+    @model_validator(mode="after")
+    def _quantise_nothing_that_is_trained(self) -> Self:
+        if self.training.frozen_linear == "float8" and any("denoiser" in stage.train for stage in self.stages):
+            raise PydanticCustomError(
+                "trained",
+                "'training.frozen_linear' is float8, but a stage trains the denoiser; set it to frozen_dtype",
+            )
+        return self

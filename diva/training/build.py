@@ -29,6 +29,7 @@ from diva.training.adapt import adapt
 from diva.training.artefacts import check_denoiser, read_projection
 from diva.training.diagnostics import Diagnostics
 from diva.training.draws import LATENTS, draw, generators
+from diva.training.sharding import sharding_plugin
 from diva.training.sources import source_of
 from diva.training.speed import speed_up
 from diva.training.student import Student
@@ -63,7 +64,8 @@ def build_trainer(recipe: Recipe, accelerator: Accelerator, clip: Clip, folder: 
     condition = build_condition(recipe.condition, clip.tower, denoiser)
     if isinstance(recipe.condition, Projected) and recipe.condition.weights:
         read_projection(Path(recipe.condition.weights), condition, clip.tower)
-    tower = adapt(clip.tower, recipe.tower.adapt)
+    # sharding changes a module for good, and what is written is the tower that was loaded, with other weights
+    tower = adapt(copy.deepcopy(clip.tower) if accelerator.is_fsdp2 else clip.tower, recipe.tower.adapt)
     student = Student(tower, condition, shuffle=recipe.feedback.shuffle_condition).to(device)
     speed_up(recipe, tower, denoiser, device)
     return Trainer(
@@ -97,19 +99,19 @@ def build_accelerator(recipe: Recipe, folder: Path) -> Accelerator:
     """Return the accelerator that the recipe asks for; trackers write into `folder`.
 
     Raises:
-        InputError: a tracker is not installed, or the launcher wants the trained weights sharded.
+        InputError: a tracker is not installed, or the launcher wants what is not supported.
     """
-    for variable in ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED"):
-        if parse_flag_from_env(variable):
-            raise InputError(
-                f"{variable}: a tower is small enough for every process to hold it whole, and none is sharded;"
-                " start the run with torchrun, or with 'accelerate launch --multi_gpu'"
-            )
+    if parse_flag_from_env("ACCELERATE_USE_DEEPSPEED"):
+        raise InputError(
+            "ACCELERATE_USE_DEEPSPEED: DeepSpeed is not supported; start the run with torchrun, and to share out"
+            " what is trained set ACCELERATE_USE_FSDP=true and FSDP_VERSION=2"
+        )
     for tracker in recipe.training.trackers:
         if find_spec(tracker) is None:
             raise InputError(f"training.trackers: {tracker} is not installed; run pip install {tracker}")
     return Accelerator(
         mixed_precision="bf16" if recipe.training.precision == "bf16" else "no",
+        fsdp_plugin=sharding_plugin(recipe),
         log_with=list(recipe.training.trackers) or None,
         project_config=ProjectConfiguration(project_dir=str(folder), logging_dir=str(folder)),
         # the schedule counts updates, not updates times processes
@@ -157,7 +159,8 @@ def _diagnostics(
 ) -> Diagnostics | None:
     """Return the measurements on a grid that is drawn from another seed than the training; the same in any run."""
     wanted = recipe.diagnostics
-    if wanted.every is None or not accelerator.is_main_process:
+    # a sharded student computes only in all processes together
+    if wanted.every is None or not (accelerator.is_main_process or accelerator.is_fsdp2):
         return None
     seed = recipe.seed + 1
     with Loader(streams(recipe, source, seed, 0, 1), batch_size=wanted.images) as loader:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import get_constant_schedule_with_warmup, get_cosine_schedule_with_warmup
 
@@ -12,9 +13,9 @@ from diva.recipes.stages import AdamW, Sgd, Stage
 
 
 def build_optimizer(section: Sgd | AdamW, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-    """Return the stage's optimiser over `parameters`; fused where they are on a GPU."""
+    """Return the stage's optimiser over `parameters`; fused where they are on a GPU and whole."""
     parameters = list(parameters)
-    fused = parameters[0].is_cuda
+    fused = parameters[0].is_cuda and not isinstance(parameters[0], DTensor)  # which PyTorch's fused SGD refuses
     match section:
         case Sgd(lr=lr, momentum=momentum, weight_decay=decay):
             return torch.optim.SGD(parameters, lr=lr, momentum=momentum, weight_decay=decay, fused=fused)

@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 
+from accelerate import Accelerator
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from diva.denoisers import Denoiser
 from diva.errors import InputError
 from diva.training.optimisation import gradient_norm
+from diva.training.sharding import shard
 from diva.training.student import Student
 
 
@@ -14,16 +17,20 @@ class Parts:
     """The modules of a run that change, by their names in the recipe.
 
     Attributes:
-        modules: what accelerate prepares, in every stage, because its checkpoints hold them: the student and, where
-            some stage trains it, the denoiser's network.
+        modules: what accelerate prepares, in every stage, because its checkpoints hold them: the student, the
+            denoiser's network where some stage trains it, and the average of the tower where there is one.
     """
 
-    def __init__(self, student: Student, denoiser: Denoiser | None) -> None:
+    def __init__(
+        self, accelerator: Accelerator, student: Student, denoiser: Denoiser | None, average: AveragedModel | None
+    ) -> None:
         """Collect the parts; a parameter that has no gradients now is none that a stage may train.
 
         Args:
+            accelerator: shards them, where its launcher asks for that.
             student: tower and condition.
             denoiser: where some stage trains it.
+            average: of the tower, which no stage trains.
         """
         self._named: dict[str, nn.Module] = {"tower": student.tower, "projection": student.condition}
         self.modules: list[nn.Module] = [student]
@@ -32,6 +39,9 @@ class Parts:
             denoiser.network.requires_grad_(True)
             self._named["denoiser"] = denoiser.network
             self.modules.append(denoiser.network)
+        if average is not None:
+            self.modules.append(average)
+        shard(accelerator, self.modules)
         self._trainable = {
             name: [parameter for parameter in module.parameters() if parameter.requires_grad]
             for name, module in self._named.items()

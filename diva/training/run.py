@@ -19,6 +19,7 @@ from diva.training.adapt import plain_state
 from diva.training.artefacts import tower_digest, write_denoiser, write_projection
 from diva.training.build import build_accelerator, build_trainer, load_tower
 from diva.training.checkpoints import checkpoints
+from diva.training.sharding import check_checkpoint, gather
 from diva.training.trainer import Trainer
 
 # what a resumed run may change: it alters no number beyond floating-point order
@@ -47,6 +48,8 @@ def train(recipe: Recipe, folder: Path, *, resume: bool = False) -> None:
     """
     accelerator = build_accelerator(recipe, folder)
     latest = _find_checkpoint(recipe, folder, resume)
+    if latest:
+        check_checkpoint(accelerator, latest)
     set_seed(recipe.seed)
     clip = load_tower(recipe)
     original = tower_digest(clip.tower)
@@ -60,6 +63,8 @@ def train(recipe: Recipe, folder: Path, *, resume: bool = False) -> None:
     accelerator.wait_for_everyone()
     with trainer.loader, _logging_to(folder / "train.log"), _stopping_on_sigterm(trainer):
         finished = trainer.run(latest)
+    if finished:
+        gather(trainer.parts.modules)
     if finished and accelerator.is_main_process:
         _write_results(trainer, clip, folder, original)
     accelerator.wait_for_everyone()

@@ -1,4 +1,4 @@
-"""What makes a step faster or smaller without changing what it computes, beyond floating-point order."""
+"""What makes a step faster or smaller; 8-bit layers apart, without changing what it computes beyond its order."""
 
 from collections.abc import Iterable
 
@@ -9,6 +9,7 @@ from diva.denoisers import Denoiser
 from diva.errors import InputError
 from diva.recipes import Recipe
 from diva.towers import Tower
+from diva.training.float8 import require_float8, use_float8
 
 # blocks that a network repeats: one compilation serves all of them
 BLOCKS = (
@@ -24,10 +25,12 @@ BLOCKS = (
 def speed_up(recipe: Recipe, tower: Tower, denoiser: Denoiser, device: torch.device) -> None:
     """Apply the recipe's choices to the networks in place; parameters, their names and buffers stay as they are.
 
+    Those of layers that become 8-bit do not, and they are in no checkpoint.
+
     Attention needs no choice: diffusers, open_clip and timm all call PyTorch's fused one.
 
     Raises:
-        InputError: the denoiser's network cannot recompute its activations.
+        InputError: the denoiser's network cannot recompute its activations, or the device knows no 8-bit products.
     """
     training = recipe.training
     networks = [module for module in (denoiser.network, getattr(denoiser, "vae", None)) if module is not None]
@@ -38,6 +41,9 @@ def speed_up(recipe: Recipe, tower: Tower, denoiser: Denoiser, device: torch.dev
         for network in networks:
             # convolutions of a GPU's tensor cores want the channels last, and would reorder at every layer
             network.to(memory_format=torch.channels_last)
+    if training.frozen_linear == "float8":
+        require_float8(device)
+        use_float8(denoiser.network)
     if training.compile == "regional":
         compile_blocks([tower, *networks])
 

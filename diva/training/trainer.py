@@ -29,6 +29,7 @@ from diva.training.feed import Feed, Portion
 from diva.training.metrics import Metrics
 from diva.training.optimisation import build_optimizer, build_schedule
 from diva.training.parts import Parts
+from diva.training.sharding import distribute, whole
 from diva.training.student import Student
 from diva.views import augmented
 
@@ -90,7 +91,7 @@ class Trainer:
             recipe: the resolved recipe.
             accelerator: places and distributes; nothing here calls torch.distributed.
             student, denoiser, objective, tower_input, loader: the parts, built from the recipe.
-            diagnostics: measures the student now and then, on the main process alone.
+            diagnostics: measures the student now and then, on the main process alone unless the student is sharded.
             stage_steps: updates of each stage.
             folder: the run's folder; checkpoints and metrics go there.
 
@@ -102,18 +103,15 @@ class Trainer:
         self.tower_input, self.loader = tower_input, loader
         self.diagnostics, self.stage_steps = diagnostics, stage_steps
         trained = {part for stage in recipe.stages for part in stage.train}
-        self.parts = Parts(student, denoiser if "denoiser" in trained else None)
+        training = recipe.training
+        self.ema: AveragedModel | None = None
+        if training.ema_decay is not None:
+            self.ema = AveragedModel(student.tower, multi_avg_fn=get_ema_multi_avg_fn(training.ema_decay))
+            self.ema.requires_grad_(False)
+        self.parts = Parts(accelerator, student, denoiser if "denoiser" in trained else None, self.ema)
         for stage in recipe.stages:
             self.parts.select(stage.train)
-        training = recipe.training
         self.accumulation = training.global_batch // (training.micro_batch * accelerator.num_processes)
-        self.ema = (
-            AveragedModel(student.tower, multi_avg_fn=get_ema_multi_avg_fn(training.ema_decay))
-            if training.ema_decay is not None
-            else None
-        )
-        if self.ema:
-            accelerator.register_for_checkpointing(self.ema)
         weights = recipe.feedback.sample_weights
         samples = recipe.feedback.samples_per_image
         self.weights = torch.tensor(weights or [1 / samples] * samples, device=accelerator.device)
@@ -170,15 +168,8 @@ class Trainer:
         """Let gradients reach what a stage trains, and build its optimiser; `number` counts from 0."""
         stage = self.recipe.stages[number]
         optimizer = build_optimizer(stage.optimizer, self.parts.select(stage.train))
-        schedule = build_schedule(stage, optimizer, self.stage_steps[number])
-        # what learns nothing now is not distributed, but it is in the checkpoints and under autocast as well
-        learning = [module for module in self.parts.modules if any(p.requires_grad for p in module.parameters())]
-        *wrapped, optimizer, schedule = self.accelerator.prepare(*learning, optimizer, schedule)
-        made = dict(zip(learning, wrapped, strict=True))
-        modules = [
-            made[module] if module in made else self.accelerator.prepare_model(module, evaluation_mode=True)
-            for module in self.parts.modules
-        ]
+        schedule: LRScheduler = build_schedule(stage, optimizer, self.stage_steps[number])
+        modules, optimizer, schedule = distribute(self.accelerator, self.parts.modules, optimizer, schedule)
         self.parts.use(modules)
         return Ready(stage, modules, optimizer, schedule)
 
@@ -243,7 +234,7 @@ class Trainer:
             "loss": float((losses.mean(dim=0) * self.weights.cpu()).sum() / self.weights.cpu().sum()),
             **{f"loss_sample_{number + 1}": loss for number, loss in enumerate(losses.mean(dim=0).tolist())},
             "lr": rate,
-            **{key: float(norm) for key, norm in norms.items()},
+            **{key: float(whole(norm)) for key, norm in norms.items()},
             "skipped": self.feed.skipped,
             **self._look(),
         }
@@ -258,7 +249,8 @@ class Trainer:
         if not self._look_due() or self.diagnostics is None:
             return {}
         now = self.diagnostics.measure()
-        for warning in warnings(now, self.diagnostics.original_similarity):
+        said = warnings(now, self.diagnostics.original_similarity)
+        for warning in said if self.accelerator.is_main_process else ():
             logger.warning("step %d: %s", self.step, warning)
         return now._asdict()
 

@@ -13,12 +13,14 @@ from torch import Tensor, nn
 
 from benchmarks.throughput.cases import Case, cases, read_counts, read_options
 from benchmarks.throughput.data_stage import measure_data
+from benchmarks.throughput.growth import Cost, Mark, WholeRun, train_once
 from benchmarks.throughput.measure import flops, measure
 from benchmarks.throughput.peak import matmul_peak
 from benchmarks.throughput.pictures import write_pictures
 from benchmarks.throughput.scaling import Assumptions, modelled
 from diva.data import ImageStreams, Loader, count_images, inspect, open_source
-from diva.errors import InputError
+from diva.errors import InputError, RunError
+from diva.recipes import load_recipe
 from diva.towers import Clip
 from tests.fixtures.images import write_shards
 
@@ -141,6 +143,21 @@ def test_memory_is_flat_in_the_number_of_shards(tmp_path: Path) -> None:
         assert len(rate.seconds) == shards // 2
     # a place in a list for each shard, a tenth of what even these small shards hold
     assert (peaks[1] - peaks[0]) / 72 < 2500 < (tmp_path / "8" / "00000.tar").stat().st_size / 10
+
+
+def test_a_whole_runs_cost_leaves_the_start_up_out_and_is_that_of_its_parts() -> None:
+    # 10 s to start; then 1 s of CPU and 2 s of the clock an update of 4 images, and twice that in the last third
+    marks = [Mark(1 + n, 10.0 + n + max(0, n - 4), 20.0 + 2 * (n + max(0, n - 4)), 100 + n) for n in range(7)]
+    run = WholeRun(shards=3, batch=4, marks=marks, peak=500)
+    assert run.images == 28
+    assert run.cost == Cost(cpu=8 / 24, wall=16 / 24, memory=106)
+    assert run.parts(3) == [Cost(0.25, 0.5, 102), Cost(0.25, 0.5, 104), Cost(0.5, 1.0, 106)]
+
+
+def test_a_training_that_fails_says_its_last_line(tmp_path: Path) -> None:
+    recipe = load_recipe("diva/quickstart", ["tower.name=nowhere"])
+    with pytest.raises(RunError, match=r"--stage: the training of growth failed \(diva: .*nowhere.*\)"):
+        train_once(recipe, tmp_path / "whole", shards=1)
 
 
 def curve(processes: int, **changes: float | None) -> float:
