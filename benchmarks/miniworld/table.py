@@ -139,7 +139,8 @@ def _by_detail(study: Study) -> Iterator[str]:
 
 
 def _gaps(line: Line) -> str:
-    return " → ".join(f"{each.mean:.4f}" for each in (line.gap_before_tower, line.gap) if each)
+    shown = (f"{each.mean:.4f}".replace("-", "−") for each in (line.gap_before_tower, line.gap) if each)
+    return " → ".join(shown)
 
 
 def _name(line: Line) -> str:
