@@ -4,9 +4,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 from tests.fixtures.teachers import tiny_stable_diffusion
 from tests.fixtures.towers import tiny_clip
+
+# how long an example takes says more of the machine than of the code
+settings.register_profile("diva", deadline=None)
+settings.load_profile("diva")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -129,7 +129,7 @@ def test_flow_matching_is_the_squared_error_on_the_velocity() -> None:
     torch.testing.assert_close(build_objective(MeanSquaredError())(flow, seen), expected)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(chunk=st.integers(1, 40), batch=st.integers(2, 6), seed=st.integers(0, 100))
 def test_contrastive_loss_and_gradients_are_the_same_for_every_chunk(chunk: int, batch: int, seed: int) -> None:
     results = []

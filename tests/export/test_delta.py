@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -25,7 +25,6 @@ def states(base: list[float], trained: list[float]) -> tuple[dict[str, Tensor], 
     )
 
 
-@settings(deadline=None)
 @given(base=FLOATS, trained=FLOATS)
 def test_a_float32_delta_gives_back_every_trained_weight_bit_by_bit(
     base: list[float], trained: list[float]
@@ -44,7 +43,6 @@ def test_where_the_sum_rounds_the_trained_number_itself_is_stored() -> None:
     assert torch.equal(delta.apply(before, "base")["visual.weight"], after["visual.weight"])
 
 
-@settings(deadline=None)
 @given(base=FLOATS, trained=FLOATS)
 def test_a_bfloat16_delta_lies_within_its_stated_bound(base: list[float], trained: list[float]) -> None:
     before, after = states(base, trained)

@@ -110,7 +110,7 @@ def test_content_that_is_no_state_dict_is_refused(tmp_path: Path, content: objec
 
 
 @pytest.mark.parametrize("kind", ["safetensors", "torch zip", "torch pickle"])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(share=st.floats(0, 1, exclude_max=True))
 def test_every_truncation_is_told_in_one_sentence(
     tmp_path_factory: pytest.TempPathFactory, kind: str, share: float
@@ -124,7 +124,7 @@ def test_every_truncation_is_told_in_one_sentence(
 
 
 @pytest.mark.parametrize("kind", ["safetensors", "torch zip", "torch pickle"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(position=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 def test_a_flipped_bit_is_never_told_by_another_exception(
     tmp_path_factory: pytest.TempPathFactory, kind: str, position: float, bit: int

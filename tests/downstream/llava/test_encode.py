@@ -102,7 +102,7 @@ def test_the_first_stage_learns_the_caption_and_the_line_break_alone(tokenizer: 
 words = st.text("abcdefgh .,?!\n'é漢", max_size=30)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(said=st.lists(st.tuples(words, words), min_size=1, max_size=4), image=st.booleans())
 def test_training_and_inference_build_the_same_prompt_and_mark_the_same_answers(
     said: list[tuple[str, str]], image: bool, tokenizer: PreTrainedTokenizerBase

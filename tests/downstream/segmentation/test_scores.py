@@ -57,7 +57,7 @@ def test_a_class_that_a_sample_may_miss_has_no_interval_and_leaves_the_mean_alon
     assert interval(samples.mean_iou) is not None
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 20), st.integers(1, 6), st.integers(0, 2**16))
 def test_scores_are_percentages_and_a_perfect_prediction_has_all_of_them(
     images: int, classes: int, seed: int

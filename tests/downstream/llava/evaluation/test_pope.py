@@ -57,7 +57,7 @@ def test_the_figures_are_as_worked_by_hand() -> None:
         assert metric.interval[0] <= metric.value <= metric.interval[1]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=40))
 def test_the_figures_are_scikit_learn_s(answers: list[tuple[bool, bool]]) -> None:
     said, there = zip(*answers, strict=True)
