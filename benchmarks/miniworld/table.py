@@ -107,6 +107,7 @@ def _summary(study: Study) -> Iterator[str]:
     wanted = len(study.bases) * len(study.seeds)
     yield f"Plan `{study.plan[:12]}`: {len(study.bases)} bases × {len(study.seeds)} seeds."
     yield "Points against the untrained tower of the same base, mean over bases [95 % t-interval over bases]."
+    yield "The gap is that soon after the start, at the end of a stage without the tower, and at the end."
     yield ""
     yield "| setting | runs | pairs | zero-shot | pooled probe | patch probe | gap | drift | ms/image |"
     yield "|---|---|---|---|---|---|---|---|---|"
@@ -139,8 +140,8 @@ def _by_detail(study: Study) -> Iterator[str]:
 
 
 def _gaps(line: Line) -> str:
-    shown = (f"{each.mean:.4f}".replace("-", "−") for each in (line.gap_before_tower, line.gap) if each)
-    return " → ".join(shown)
+    gaps = (line.gap_first, line.gap_before_tower, line.gap)
+    return " → ".join(f"{each.mean:.4f}".replace("-", "−") for each in gaps if each)
 
 
 def _name(line: Line) -> str:

@@ -69,7 +69,7 @@ def test_a_line_holds_differences_to_the_untrained_tower_of_the_same_base(plan: 
     assert Study.model_validate_json(study.model_dump_json()) == study
     text = markdown(study)
     assert "| DCR | 2 of 9 | +4.0 [" in text
-    assert "| 0.0300 → 0.0500 | 0.100 | 7.5 |" in text
+    assert "| 0.0100 → 0.0300 → 0.0500 | 0.100 | 7.5 |" in text
     assert "| DCR; average, 0.5 of it | 1 of 9 | +1.0 |" in text
     assert "| base 1, untrained (%) | | 25.0 | 92.0 |" in text
     assert "| DCR | +4.0 | +4.0 |" in text
