@@ -4,10 +4,11 @@ import json
 import logging
 import multiprocessing
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,13 @@ from diva.data.folder import FolderSource
 from diva.data.source import Unit
 from diva.errors import InputError, RunError
 from tests.fixtures.images import crops, write_image_folder
+
+
+@pytest.fixture
+def children() -> Callable[[], list[BaseProcess]]:
+    """Return what lists the child processes that were started since; those of other tests may take time to go."""
+    before = set(multiprocessing.active_children())
+    return lambda: [child for child in multiprocessing.active_children() if child not in before]
 
 
 def loader(
@@ -100,16 +108,18 @@ def test_a_state_that_the_processes_cannot_share_is_refused(shards: Path) -> Non
         loader(shards, 3, world_size=2).load_state_dict(begun.state_dict())
 
 
-def test_closing_ends_the_workers_and_the_next_batch_starts_them_again(shards: Path) -> None:
+def test_closing_ends_the_workers_and_the_next_batch_starts_them_again(
+    shards: Path, children: Callable[[], list[BaseProcess]]
+) -> None:
     with loader(shards, workers=2) as one:
         begun = [next(one)]
-        workers = multiprocessing.active_children()
+        workers = children()
         assert len(workers) == 2
         assert all(os.getpgid(worker.pid) != os.getpgrp() for worker in workers)  # Ctrl-C is the trainer's
         one.close()
-        assert not multiprocessing.active_children()
+        assert not children()
         begun.append(next(one))
-    assert not multiprocessing.active_children()
+    assert not children()
     assert contents(begun) == contents(list(islice(loader(shards), 2)))
 
 
@@ -186,7 +196,9 @@ def test_a_share_of_bad_images_up_to_the_limit_is_accepted(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_stream_without_a_usable_image_stops_the_run(tmp_path: Path, workers: int) -> None:
+def test_a_stream_without_a_usable_image_stops_the_run(
+    tmp_path: Path, workers: int, children: Callable[[], list[BaseProcess]]
+) -> None:
     names = {f"{number}.png": crops(1, side=40)[0] if number % 2 else b"no image" for number in range(8)}
     write_image_folder(tmp_path, names)
     with (
@@ -194,7 +206,7 @@ def test_a_stream_without_a_usable_image_stops_the_run(tmp_path: Path, workers: 
         pytest.raises(RunError, match=r"stream 0 of 2 met no usable image in a whole pass \(first: \d.png: cannot"),
     ):
         next(one)
-    assert not multiprocessing.active_children()
+    assert not children()
 
 
 @dataclass(frozen=True)
@@ -205,7 +217,7 @@ class FailingSource(FolderSource):
         raise RuntimeError(f"stream {stream} of {streams} failed")
 
 
-def test_a_failing_worker_is_one_sentence(image_folder: Path) -> None:
+def test_a_failing_worker_is_one_sentence(image_folder: Path, children: Callable[[], list[BaseProcess]]) -> None:
     folder = open_source(str(image_folder))
     source = FailingSource(folder.spec, folder.root, folder.names)
     dataset = ImageStreams(source, seed=0, streams=2)
@@ -215,4 +227,4 @@ def test_a_failing_worker_is_one_sentence(image_folder: Path) -> None:
     ):
         next(one)
     assert "stream 0 of 2 failed" in str(caught.value.__cause__)
-    assert not multiprocessing.active_children()
+    assert not children()
