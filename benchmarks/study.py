@@ -55,6 +55,11 @@ class Line(_Strict):
     cpu_ms_per_image: Figure | None
     warned: int
 
+    @property
+    def name(self) -> str:
+        """The setting, with its weights where they are not simply those that were trained."""
+        return self.setting if self.weights == TRAINED else f"{self.setting}; {self.weights}"
+
 
 class Original(_Strict):
     """The untrained tower of a base, in percent."""

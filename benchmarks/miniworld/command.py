@@ -8,8 +8,8 @@ from benchmarks.miniworld.plan import read_plan
 from benchmarks.miniworld.rows import read_rows
 from benchmarks.miniworld.study import Train, run
 from benchmarks.miniworld.table import markdown, summarise
+from benchmarks.options import require_positive
 from diva.atomic import replacing
-from diva.errors import InputError
 
 
 def study(bases: Path, work: Path, out: Path, *, train: Train, processes: int) -> None:
@@ -19,8 +19,7 @@ def study(bases: Path, work: Path, out: Path, *, train: Train, processes: int) -
         InputError: a base is missing, or `out` holds rows of another plan.
         RunError: some runs failed; the tables of the others have been written.
     """
-    if processes < 1:
-        raise InputError(f"--processes: {processes} is too few; give 1 or more")
+    require_positive({"--processes": processes})
     plan, rows = read_plan(), out / "rows"
     read_rows(rows, plan.sha256)  # of another plan: refused before hours of work
     try:

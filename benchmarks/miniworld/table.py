@@ -121,7 +121,7 @@ def _summary(study: Study) -> Iterator[str]:
             gap = "" if line.weights != TRAINED else _gaps(line)
             cost = f"{line.cpu_ms_per_image.mean:.1f}" if line.cpu_ms_per_image else ""
             yield (
-                f"| {_name(line)} | {runs} | {line.pairs} | {line.zero_shot} | {line.pooled_probe}"
+                f"| {line.name} | {runs} | {line.pairs} | {line.zero_shot} | {line.pooled_probe}"
                 f" | {line.patch_probe} | {gap} | {line.drift.mean:.3f} | {cost} |"
             )
 
@@ -136,16 +136,12 @@ def _by_detail(study: Study) -> Iterator[str]:
         figures = " | ".join(f"{original.pairs_of[name]:.1f}" for name in details)
         yield f"| base {original.base}, untrained (%) | {figures} |"
     for line in study.lines:
-        yield f"| {_name(line)} | {' | '.join(signed(line.pairs_of[name]) for name in details)} |"
+        yield f"| {line.name} | {' | '.join(signed(line.pairs_of[name]) for name in details)} |"
 
 
 def _gaps(line: Line) -> str:
     gaps = (line.gap_first, line.gap_before_tower, line.gap)
     return " → ".join(f"{each.mean:.4f}".replace("-", "−") for each in gaps if each)
-
-
-def _name(line: Line) -> str:
-    return line.setting if line.weights == TRAINED else f"{line.setting}; {line.weights}"
 
 
 def _mean(values: dict[str, float]) -> float:

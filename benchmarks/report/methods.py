@@ -88,12 +88,8 @@ def _preservation(line: Line) -> str:
 
 
 def _group(title: str, lines: Sequence[Line], reference: Line | None) -> StudyGroup:
-    shown = [_line(_name(line), line, reference) for line in lines if line.group == title]
+    shown = [_line(line.name, line, reference) for line in lines if line.group == title]
     return StudyGroup(title=title, missing=[], lines=shown)
-
-
-def _name(line: Line) -> str:
-    return line.setting if line.weights == TRAINED else f"{line.setting}; {line.weights}"
 
 
 def _line(name: str, line: Line, reference: Line | None) -> StudyLine:

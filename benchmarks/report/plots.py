@@ -75,13 +75,7 @@ def intervals(rows: Sequence[Row]) -> str | None:
             for place, (column, difference) in enumerate(differences):
                 _whisker(axes, difference, -top - 0.28 - 0.14 * place, column)
             top += height
-        axes.set_ylim(-top, 0)
-        axes.set_yticks([])
-        axes.spines["left"].set_visible(False)
-        axes.grid(axis="x")
-        axes.set_axisbelow(True)
-        axes.set_xlabel("points lower than the baseline ← 0 → points higher")
-        axes.margins(x=0.08)
+        _finish_whiskers(axes, top, "points lower than the baseline ← 0 → points higher")
         return to_svg(figure, "Differences from the baseline with their 95 % intervals")
 
 
@@ -108,14 +102,19 @@ def forest(groups: Sequence[StudyGroup], measure: str) -> str:
             if difference:
                 _whisker(axes, difference, middle, 1)
             top += height
-        axes.set_ylim(-top, 0)
-        axes.set_yticks([])
-        axes.spines["left"].set_visible(False)
-        axes.grid(axis="x")
-        axes.set_axisbelow(True)
-        axes.set_xlabel("points against the untrained tower")
-        axes.margins(x=0.08)
+        _finish_whiskers(axes, top, "points against the untrained tower")
         return to_svg(figure, f"Change in {measure.replace('_', ' ')} by method, with 95 % intervals")
+
+
+def _finish_whiskers(axes: Axes, height: float, label: str) -> None:
+    """Leave a plot of whiskers, drawn from 0 down to -height, with a scale of points alone."""
+    axes.set_ylim(-height, 0)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    axes.grid(axis="x")
+    axes.set_axisbelow(True)
+    axes.set_xlabel(label)
+    axes.margins(x=0.08)
 
 
 def curves(panel: Panel, stages: dict[str, int]) -> str:
