@@ -108,7 +108,7 @@ def _measure(located: Located, encoders: list[Encoder], files: _Files | None, ca
     path = files and files.of_set(located.spec.name)
     kept = path and kept_result(path, [subject_of(each.clip) for each in encoders], data)
     if kept:
-        cache.console.print(Text(f"{located.spec.name}: unchanged, {path} is kept"))
+        cache.console.print(Text(f"{located.spec.name}: unchanged, {path} is kept"), soft_wrap=True)
         return kept
     result = evaluate_set(encoders, data)
     if path:
@@ -123,7 +123,7 @@ def _write_summary(summary: Result, path: Path, console: Console) -> None:
         except InputError:
             same = False  # damaged, or of an older schema
         if same:
-            console.print(Text(f"summary: unchanged, {path} is kept"))
+            console.print(Text(f"summary: unchanged, {path} is kept"), soft_wrap=True)
             return
     write_result(summary, path)
 

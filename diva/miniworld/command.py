@@ -42,7 +42,7 @@ def run_write(out: Path, *, seed: int, counts: Counts, console: Console) -> None
         InputError: `out` is not empty.
     """
     write_world(out, seed=seed, counts=counts)
-    console.print(f"{out}: {', '.join(sorted(path.name for path in out.iterdir()))}")
+    console.print(f"{out}: {', '.join(sorted(path.name for path in out.iterdir()))}", soft_wrap=True)
 
 
 def _report(gates: Gates, base: Path, console: Console) -> None:

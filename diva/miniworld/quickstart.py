@@ -63,7 +63,7 @@ def run(out: Path, *, seed: int, check: Callable[[Sequence[str]], None]) -> None
         console.print(Text(f"Left out: {extra}; it needs pip install 'diva[{extra}]'.", "yellow"))
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the stages: two at once, each on its own core
     run_pipeline(str(path), [], out, jobs=JOBS, check=check)
-    console.print(Text(NEXT))
+    console.print(Text(NEXT), soft_wrap=True)
 
 
 def _recipe(seed: int, installed: Sequence[str]) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def train(recipe: Recipe, folder: Path, *, resume: bool = False) -> None:
     accelerator.end_training()
     console = Console(stderr=True, quiet=not accelerator.is_main_process)
     if finished:
-        console.print(f"trained {trainer.step} steps; the tower is in {folder / 'tower'}")
+        console.print(f"trained {trainer.step} steps; the tower is in {folder / 'tower'}", soft_wrap=True)
     else:
         console.print(f"stopped at step {trainer.step} as asked; go on with --resume")
 

@@ -101,7 +101,8 @@ def train(
     with _plainly():
         train_head(setup, clip, located, out, workers=sizes.workers, resume=resume)
     if is_main_process():
-        Console().print(Text(f"{out}: {head} trained; measure it with 'diva seg eval --tower {out} --data {data}'"))
+        said = f"{out}: {head} trained; measure it with 'diva seg eval --tower {out} --data {data}'"
+        Console().print(Text(said), soft_wrap=True)
 
 
 def measure(
