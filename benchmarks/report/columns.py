@@ -9,6 +9,8 @@ from benchmarks.report.content import Tower
 from diva.results import Result, Subject
 
 NO_PATH = re.compile(r"^hf-hub:| \(")  # a repository, or a name with its weights in brackets
+TOWER_FOLDER = "tower"  # where `diva train` leaves its tower
+WEIGHTS_SUFFIXES = {".safetensors", ".bin", ".pt", ".pth"}
 
 
 def columns(results: Sequence[Result]) -> tuple[list[Tower], str]:
@@ -40,21 +42,35 @@ def columns(results: Sequence[Result]) -> tuple[list[Tower], str]:
 
 
 def short_labels(labels: Collection[str]) -> dict[str, str]:
-    """Return each label, of a path only as many of its last parts (two at least) as tell it from the others.
+    """Return each label, of a path only as many of its last parts as tell it from the others.
 
-    The whole path stands on the reproducibility page.
+    What says nothing at a path's end is left away as long as no two labels become alike: the name that every run
+    gives its tower's folder, and the names of weights files. The whole path stands on the reproducibility page.
     """
     paths = {label: PurePath(label).parts for label in labels if "/" in label and not NO_PATH.search(label)}
+    told = {label: _telling(parts) for label, parts in paths.items()}
+    if len(set(told.values())) == len(told):
+        paths = told
+    taken = {(label.split(" (")[0],) for label in labels if label not in paths}
 
     def short(label: str) -> str:
         if label not in paths:
             return label
-        lengths = range(2, len(paths[label]) + 1)
+        lengths = range(1, len(paths[label]) + 1)
         others = [path for other, path in paths.items() if other != label]
-        unique = (n for n in lengths if paths[label][-n:] not in [path[-n:] for path in others])
+        unique = (
+            n
+            for n in lengths
+            if paths[label][-n:] not in taken and paths[label][-n:] not in [path[-n:] for path in others]
+        )
         return "/".join(paths[label][-next(unique, len(paths[label])) :])
 
     return {label: short(label) for label in labels}
+
+
+def _telling(parts: tuple[str, ...]) -> tuple[str, ...]:
+    nameless = parts[-1] == TOWER_FOLDER or PurePath(parts[-1]).suffix in WEIGHTS_SUFFIXES
+    return parts[:-1] if nameless and len(parts) > 1 else parts
 
 
 def _baseline(results: Sequence[Result], hashes: Sequence[str]) -> tuple[str | None, str]:
