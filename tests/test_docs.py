@@ -1,6 +1,7 @@
 """The pages against the code: commands parse, recipes and paths exist, tables and the figure are today's."""
 
 import importlib.util
+import json
 import re
 import shlex
 from pathlib import Path
@@ -11,13 +12,15 @@ import typer.main
 from typer.exceptions import TyperException
 
 from diva.cli import app
+from diva.miniworld.gates import Gates
 from diva.recipes import load_recipe, packaged_recipes
 from diva.towers import ZOO
 from downstream.llava.recipe import load_llava_recipe
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
-DATA, METHOD = ROOT / "docs" / "data.md", ROOT / "docs" / "method.md"
+DATA, METHOD, MINIWORLD = (ROOT / "docs" / f"{name}.md" for name in ("data", "method", "miniworld"))
+RESULTS = ROOT / "benchmarks" / "results" / "miniworld"
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -173,3 +176,21 @@ def test_the_figure_is_what_its_script_draws() -> None:
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
     assert script.render() == script.FIGURE.read_bytes()
+
+
+def test_the_study_is_shown_as_it_was_measured() -> None:
+    measured = (RESULTS / "study.md").read_text().split("\n\nPair accuracy of each detail")[0]
+    assert measured[measured.index("Plan ") :] in MINIWORLD.read_text()
+
+
+@pytest.mark.parametrize(("column", "base"), [(0, "0"), (1, "1"), (2, "2"), (3, "3")])
+def test_the_gates_are_shown_as_each_base_passed_them(column: int, base: str) -> None:
+    shipped = ROOT / "diva" / "miniworld" / "bases" / "0" / "recipe.json"
+    made = shipped if base == "0" else RESULTS / "bases" / f"{base}.json"
+    gates = Gates.model_validate(json.loads(made.read_text())["gates"])
+    shown = {row[0]: row[1:] for row in table_rows(MINIWORLD)}
+    for pairs, rise in zip(gates.pairs, gates.rises, strict=True):
+        assert [shown[pairs.name][column], shown[pairs.name][column + 4]] == [
+            f"{pairs.value:.1f}",
+            f"{rise.value:.1f}",
+        ]

@@ -18,6 +18,9 @@ from diva.feedback import Draws
 from diva.towers import TowerTokens
 from diva.training.student import Student
 
+# share of the loss: a gap that is shown to lie below it is none; a teacher that reads its condition loses several
+# times as much to a wrong one (docs/miniworld.md)
+NO_GAP = 0.02
 COLLAPSED = 0.5  # share of the original spread of embeddings below which a tower is said to collapse
 
 
@@ -113,14 +116,23 @@ def _evaluating(module: nn.Module) -> Iterator[None]:
 
 
 def warnings(now: Measurement, original_similarity: float) -> list[str]:
-    """Say in plain words what a measurement of a trained student shows to be wrong."""
+    """Say in plain words what a measurement of a trained student shows to be wrong, or is too small to show."""
     said = []
     if now.gap < 2 * now.gap_error:
-        said.append(
-            "the condition carries nothing: another image's is as good as the image's own"
-            f" (loss {now.loss_shuffled:.5f} against {now.loss_right:.5f}, difference {now.gap:.1e} ±"
-            f" {now.gap_error:.1e}); the tower gets no feedback"
+        losses = (
+            f"(loss {now.loss_shuffled:.5f} against {now.loss_right:.5f}, difference {now.gap:.1e} ±"
+            f" {now.gap_error:.1e})"
         )
+        if now.gap + 2 * now.gap_error < NO_GAP * now.loss_right:
+            said.append(
+                "the condition carries nothing: another image's is as good as the image's own"
+                f" {losses}; the tower gets no feedback"
+            )
+        else:
+            said.append(
+                "whether the condition carries anything cannot be told: another image's may be as good as the"
+                f" image's own {losses}; raise diagnostics.images"
+            )
     if 1 - now.similarity < COLLAPSED * (1 - original_similarity):
         said.append(
             f"the tower collapses: the mean cosine between different images rose from {original_similarity:.3f}"

@@ -107,6 +107,8 @@ def test_drift_and_collapse_follow_the_tower(student: Student) -> None:
         (0.010, 0.001, 0.50, []),
         (0.001, 0.001, 0.50, ["carries nothing"]),
         (-0.01, 0.001, 0.50, ["carries nothing"]),
+        (0.010, 0.006, 0.50, ["cannot be told"]),  # up to 2.2 % of the loss
+        (-0.01, 0.020, 0.50, ["cannot be told"]),
         (0.010, 0.001, 0.74, []),
         (0.010, 0.001, 0.76, ["collapses"]),
         (0.000, 0.001, 0.99, ["carries nothing", "collapses"]),
