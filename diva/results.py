@@ -10,7 +10,7 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal
@@ -98,7 +98,7 @@ class Comparison(_Strict):
 class Run(_Strict):
     """How it was measured: enough to do it again."""
 
-    command: list[str]
+    command: list[str] = Field(description="as typed; its relative paths are from the folder that it was typed in")
     started: datetime
     wall_seconds: float
     peak_memory_bytes: int = Field(description="peak resident memory of the process")
@@ -161,7 +161,7 @@ class Clock:
     def stop(self) -> Run:
         """Return the record of the run from the clock's start until now."""
         return Run(
-            command=[Path(sys.argv[0]).name, *sys.argv[1:]],
+            command=_command(sys.argv),
             started=self._started,
             wall_seconds=time.perf_counter() - self._begin,
             peak_memory_bytes=_peak_memory_bytes(),
@@ -169,6 +169,12 @@ class Clock:
             versions=installed_versions(),
             device=self._device,
         )
+
+
+def _command(arguments: Sequence[str]) -> list[str]:
+    """Return what a user types for `arguments`; `python -m diva.cli`, as launchers start it, is `diva`."""
+    program = Path(arguments[0])
+    return ["diva" if program.parts[-3:] == ("diva", "cli", "__main__.py") else program.name, *arguments[1:]]
 
 
 def _peak_memory_bytes() -> int:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+import diva.cli
 from diva.errors import InputError, RunError
 from diva.results import Clock, Comparison, DataSource, Item, Metric, Result, Subject, read_result, write_result
 
@@ -124,6 +125,19 @@ def test_the_clock_records_what_is_needed_to_measure_again() -> None:
     assert run.started.tzinfo is not None
     assert 0 <= run.wall_seconds < 5
     assert {"python", "diva", "torch", "open_clip_torch"} <= run.versions.keys()
+
+
+@pytest.mark.parametrize(
+    ("program", "name"),
+    [
+        (str(Path(diva.cli.__file__).with_name("__main__.py")), "diva"),  # what `python -m diva.cli` puts there
+        ("/somewhere/bin/diva", "diva"),
+        ("scripts/mine.py", "mine.py"),
+    ],
+)
+def test_the_recorded_command_can_be_typed_again(monkeypatch: pytest.MonkeyPatch, program: str, name: str) -> None:
+    monkeypatch.setattr(sys, "argv", [program, "bench", "mmvp", "--tower", "a b"])
+    assert Clock([], "cpu").stop().command == [name, "bench", "mmvp", "--tower", "a b"]
 
 
 def test_result_files_open_without_torch() -> None:
