@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.signed import signed
 from benchmarks.statistics import difference_interval, macro_mean, paired_test
 from diva.errors import InputError
 from diva.results import Comparison, Result
@@ -49,7 +50,7 @@ def compare(result: Result, baseline: Result, metric: str) -> Comparison:
     """
     ours, theirs, groups = paired_outcomes(result, baseline)
     low, high = difference_interval(ours, theirs, groups)
-    test = paired_test(ours, theirs)
+    test = paired_test(ours, theirs, groups)
     return Comparison(
         metric=metric,
         difference=100 * macro_mean(ours - theirs, groups),
@@ -74,11 +75,6 @@ def verdict(comparison: Comparison) -> str:
         f"difference {signed(comparison.difference)} points{interval}: {judgement}"
         f" ({comparison.wins} won, {comparison.losses} lost, {comparison.test} {p_value})"
     )
-
-
-def signed(points: float) -> str:
-    """Write a difference with its sign and one decimal; a rounded zero has no minus."""
-    return f"{round(points, 1) + 0.0:+.1f}".replace("-", "−")
 
 
 def _keys(result: Result) -> Sequence[tuple[str, str]]:

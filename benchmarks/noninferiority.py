@@ -2,6 +2,7 @@
 
 from enum import StrEnum
 
+from benchmarks.signed import signed
 from diva.errors import InputError
 from diva.results import Comparison
 
@@ -14,15 +15,15 @@ class Preservation(StrEnum):
     UNDECIDED = "undecided"
 
 
-def judge(comparison: Comparison, margin: float) -> Preservation:
-    """Judge a difference from the baseline against the loss of `margin` points that would still be accepted.
+def judge(interval: tuple[float, float] | None, margin: float) -> Preservation:
+    """Judge a difference's 95 % interval against the loss of `margin` points that would still be accepted.
 
-    Preserved if the whole 95 % interval lies above -`margin`, not preserved if the whole of it lies below, and
+    Preserved if the whole interval lies above -`margin`, not preserved if the whole of it lies below, and
     undecided otherwise: an interval that is too wide proves neither.
     """
-    if comparison.interval is None:
+    if interval is None:
         return Preservation.UNDECIDED
-    low, high = comparison.interval
+    low, high = interval
     if low > -margin:
         return Preservation.PRESERVED
     return Preservation.NOT_PRESERVED if high < -margin else Preservation.UNDECIDED
@@ -30,7 +31,7 @@ def judge(comparison: Comparison, margin: float) -> Preservation:
 
 def sentence(comparison: Comparison, margin: float) -> str:
     """Say the judgement with its reason."""
-    judgement = judge(comparison, margin)
+    judgement = judge(comparison.interval, margin)
     where = {
         Preservation.PRESERVED: "lies above",
         Preservation.NOT_PRESERVED: "lies below",
@@ -38,8 +39,8 @@ def sentence(comparison: Comparison, margin: float) -> str:
     }[judgement]
     low, high = comparison.interval or (float("-inf"), float("inf"))
     return (
-        f"{judgement}: the difference of {_points(comparison.difference)} points, 95 % interval {_points(low)} to"
-        f" {_points(high)}, {where} the margin of {_points(-margin)}"
+        f"{judgement}: the difference of {signed(comparison.difference, 2)} points, 95 % interval"
+        f" {signed(low, 2)} to {signed(high, 2)}, {where} the margin of {signed(-margin, 2)}"
     )
 
 
@@ -47,7 +48,3 @@ def check_margin(margin: float) -> None:
     """Raise InputError unless `margin` is a number of points that a loss can be held against."""
     if not 0 <= margin < 100:
         raise InputError(f"--margin: {margin} is no loss in percentage points; give 0 or more, such as 1")
-
-
-def _points(value: float) -> str:
-    return f"{round(value, 2) + 0.0:+.2f}".replace("-", "−")

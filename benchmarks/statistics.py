@@ -16,6 +16,7 @@ from scipy.stats import binomtest
 
 CONFIDENCE = 0.95
 RESAMPLES = 10_000
+DECIMALS = 12  # of a difference that are told apart
 SEED = 0  # an interval is a function of its outcomes: the same outcomes give the same interval
 
 Interval = tuple[float, float]
@@ -23,10 +24,10 @@ Values = NDArray[np.float64]
 
 
 class PairedTest(NamedTuple):
-    """The outcome of an exact paired test.
+    """The outcome of a paired test.
 
     Attributes:
-        name: "exact McNemar" for outcomes that are all 0 or 1, "exact sign test" for shares.
+        name: "exact McNemar" for outcomes of 0 and 1 that all weigh the same, "sign-flip test" for others.
         p_value: two-sided.
         wins, losses: items on which the first, respectively the second, is better.
     """
@@ -84,17 +85,41 @@ def difference_interval(ours: ArrayLike, theirs: ArrayLike, groups: Sequence[str
     return (low - mirrored_high) / 2, (high - mirrored_low) / 2
 
 
-def paired_test(ours: ArrayLike, theirs: ArrayLike) -> PairedTest:
-    """Test whether `ours` and `theirs` are right equally often on the same items; two-sided and exact.
+def paired_test(ours: ArrayLike, theirs: ArrayLike, groups: Sequence[str] | None = None) -> PairedTest:
+    """Test whether `macro_mean` of `ours` and of `theirs` on the same items differ by chance alone."""
+    difference = weighted_differences(ours, theirs, groups)
+    wins, losses = int(np.sum(difference > 0)), int(np.sum(difference < 0))
+    binary = bool(np.isin([*_values(ours), *_values(theirs)], (0, 1)).all())
+    mcnemar = binary and len(_magnitudes(difference)) <= 1
+    return PairedTest("exact McNemar" if mcnemar else "sign-flip test", sign_flip(difference), wins, losses)
 
-    Only items that differ carry information: under no difference each is a fair coin. For outcomes of 0 and 1
-    this is McNemar's exact test, otherwise the sign test.
+
+def weighted_differences(ours: ArrayLike, theirs: ArrayLike, groups: Sequence[str] | None = None) -> Values:
+    """Return what each item adds to the difference of `ours` and `theirs` in `macro_mean`; they sum to it."""
+    difference = np.subtract(_values(ours), _values(theirs))
+    labels = np.zeros(len(difference)) if groups is None else np.asarray(groups)
+    _, group, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    weighted: Values = difference / sizes[group] / len(sizes)
+    return weighted
+
+
+def sign_flip(differences: Values) -> float:
+    """Return the two-sided p-value of the sum of paired differences: how often random signs give one as large.
+
+    Only items that differ carry information: under no difference each sign is a fair coin. Where all weigh the
+    same that is a binomial, for right and wrong McNemar's exact test; otherwise signs are drawn `RESAMPLES` times.
+    Equal differences are interchangeable, so a draw is a binomial one for each distinct size.
     """
-    first, second = _values(ours), _values(theirs)
-    wins, losses = int(np.sum(first > second)), int(np.sum(first < second))
-    p_value = float(binomtest(wins, wins + losses).pvalue) if wins + losses else 1.0
-    binary = bool(np.isin(np.concatenate([first, second]), (0, 1)).all())
-    return PairedTest("exact McNemar" if binary else "exact sign test", p_value, wins, losses)
+    sizes = _magnitudes(differences)
+    if not sizes:
+        return 1.0
+    if len(sizes) == 1:
+        return float(binomtest(int(np.sum(differences > 0)), sum(sizes.values())).pvalue)
+    random, sums = np.random.default_rng(SEED), np.zeros(RESAMPLES)
+    for size, count in sizes.items():
+        sums += size * (2 * random.binomial(count, 0.5, size=RESAMPLES) - count)
+    as_large = np.abs(sums) >= abs(differences.sum()) * (1 - 1e-9)  # sums in another order differ by a rounding
+    return (1 + int(as_large.sum())) / (1 + RESAMPLES)
 
 
 def _z() -> float:
@@ -103,6 +128,12 @@ def _z() -> float:
 
 def _values(values: ArrayLike) -> Values:
     return np.asarray(values, dtype=np.float64)
+
+
+def _magnitudes(differences: Values) -> dict[float, int]:
+    """Return how often each size occurs, without zeros; sizes that differ by a rounding are one."""
+    sizes, counts = np.unique(np.abs(differences).round(DECIMALS), return_counts=True)
+    return {float(size): int(count) for size, count in zip(sizes, counts, strict=True) if size}
 
 
 def _strata(values: ArrayLike, groups: Sequence[str] | None) -> list[Values]:

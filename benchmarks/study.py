@@ -2,6 +2,8 @@
 
 from pydantic import BaseModel, ConfigDict
 
+from benchmarks.signed import signed
+
 TRAINED = "trained"
 
 
@@ -86,8 +88,3 @@ class Study(_Strict):
     seeds: tuple[int, ...]
     originals: tuple[Original, ...]
     lines: tuple[Line, ...]
-
-
-def signed(points: float) -> str:
-    """Write a difference with its sign and one decimal; nothing is −0.0."""
-    return f"{round(points, 1) + 0.0:+.1f}".replace("-", "−")

@@ -10,7 +10,8 @@ from scipy.stats import t as student_t
 from benchmarks.miniworld.measure import Measured
 from benchmarks.miniworld.plan import Plan
 from benchmarks.miniworld.rows import MOVING_AVERAGE, ORIGINAL, Gaps, Row, Run, averaged
-from benchmarks.study import TRAINED, Figure, Line, Original, Study, signed
+from benchmarks.signed import signed
+from benchmarks.study import TRAINED, Figure, Line, Original, Study
 
 CONFIDENCE = 0.95
 

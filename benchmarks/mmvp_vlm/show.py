@@ -5,8 +5,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks.comparison import signed, verdict
+from benchmarks.comparison import verdict
 from benchmarks.mmvp_vlm.evaluate import AVERAGE, CATEGORY
+from benchmarks.signed import signed
 from diva.results import Metric, Result
 
 

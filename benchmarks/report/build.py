@@ -22,6 +22,7 @@ from diva import __version__
 
 def build(sources: Sources, *, published: bool) -> Content:
     """Return the report's content; `published` adds the papers' figures."""
+    timed = [Entry(path, result) for path, result in sources.results if is_throughput(result)]
     gathered = gather([(path, result) for path, result in sources.results if not is_throughput(result)])
     towers, measures = gathered.towers, gathered.measures
     of_sets = zero_shot(measures, towers)
@@ -30,7 +31,7 @@ def build(sources: Sources, *, published: bool) -> Content:
         diva_version=__version__,
         created=datetime.now(UTC),
         towers=towers,
-        baseline_note="" if sources.methods and not towers else gathered.baseline_note,
+        baseline_note="" if (sources.methods or timed) and not towers else gathered.baseline_note,
         verdicts=verdicts(towers, summary, of_sets.kept if of_sets else []),
         summary=summary,
         methods=sources.methods,
@@ -45,7 +46,7 @@ def build(sources: Sources, *, published: bool) -> Content:
         qualitative=sources.qualitative,
         runs=sources.runs,
         training=sources.training,
-        records=_records(gathered),
+        records=[*_records(gathered), *(_record(entry, entry.result.subject.label) for entry in timed)],
         recipes=sources.recipes,
         published=published_towers(measures, towers) if published else [],
         left_out=sources.left_out + gathered.left_out,

@@ -183,12 +183,18 @@ class Split(Part):
 
 
 class Kept(Part):
-    """Whether a tower kept the baseline's zero-shot average, to within a margin in points."""
+    """Whether a tower kept the baseline's zero-shot average, to within a margin in points.
+
+    Attributes:
+        sets: that the average is over; missing: others that were asked for.
+    """
 
     tower: str
     margin: float
     difference: Difference
     conclusion: Preservation
+    sets: int
+    missing: int
 
 
 class ZeroShot(Part):

@@ -39,7 +39,7 @@ def headline_difference(ours: Result, theirs: Result, metric: str) -> Difference
         ):
             scale = _scale(ours.metrics[metric])
             low, high = difference_interval(first, second, strata)
-            test = paired_test(first, second)
+            test = paired_test(first, second, strata)
             comparison = Comparison(
                 metric=metric,
                 difference=scale * macro_mean(first - second, strata),

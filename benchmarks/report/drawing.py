@@ -17,7 +17,9 @@ from matplotlib.figure import Figure
 
 INK, FAINT, PAPER = "#000001", "#000002", "#000003"
 SERIES = tuple(f"#0001{number:02x}" for number in range(6))
+# with five colours beside the baseline's: no two of thirty look alike
 DASHES = ("solid", (0, (4, 2)), (0, (1, 1.5)), (0, (6, 1.5, 1, 1.5)), (0, (3, 1, 1, 1, 1, 1)), (0, (8, 3)))
+MARKERS = {"o": "●", "s": "■", "^": "▲", "D": "◆", "v": "▼", "P": "✚"}  # matplotlib's, and in a legend
 
 _VARIABLES = {INK: "currentColor", FAINT: "var(--faint)", PAPER: "var(--paper)"} | {
     colour: f"var(--series-{number})" for number, colour in enumerate(SERIES)
@@ -42,6 +44,22 @@ _STYLE: dict[Any, Any] = {
     "ytick.labelcolor": INK,
 }
 _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
+
+
+def series(number: int) -> int:
+    """Return which of `SERIES` draws the column or curve `number`; the first is the baseline's alone."""
+    return 1 + (number - 1) % (len(SERIES) - 1) if number else 0
+
+
+def dash(number: int) -> str:
+    """Return the line of the column or curve `number` as SVG's stroke-dasharray, for a legend."""
+    pattern = DASHES[number % len(DASHES)]
+    return "none" if isinstance(pattern, str) else " ".join(f"{2 * length:g}" for length in pattern[1])
+
+
+def mark(number: int) -> str:
+    """Return the mark of the column `number`, for a legend."""
+    return list(MARKERS.values())[number % len(MARKERS)]
 
 
 @contextmanager

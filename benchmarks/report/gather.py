@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchmarks.report.columns import columns
 from benchmarks.report.content import Difference, LeftOut, Tower
-from benchmarks.report.differences import headline_difference
+from benchmarks.report.differences import headline_difference, other_difference
 from benchmarks.report.measures import MMVP, POOLED, ZERO_SHOT, Alike, Entry, Measure
 from diva.errors import InputError
 from diva.results import Result
@@ -93,6 +93,9 @@ def _change(entry: Entry | None, baseline: Entry | None, headline: str) -> Diffe
         return None
     if headline not in entry.result.metrics or headline not in baseline.result.metrics:
         return None
+    if entry.result.benchmark == ZERO_SHOT:
+        # its items are sets, which were not drawn from anything: only what was measured with the images counts
+        return other_difference(entry.result, baseline.result, headline)
     return headline_difference(entry.result, baseline.result, headline)
 
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.projections.polar import PolarAxes
 
 from benchmarks.report.content import Difference, Panel, Patterns, Row, StudyGroup, TradeOff
-from benchmarks.report.drawing import DASHES, INK, PAPER, SERIES, house_style, to_svg
+from benchmarks.report.drawing import DASHES, INK, MARKERS, PAPER, SERIES, house_style, series, to_svg
 
 
 def radar(patterns: Patterns) -> str:
@@ -119,20 +119,21 @@ def _finish_whiskers(axes: Axes, height: float, label: str) -> None:
 
 def curves(panel: Panel, stages: dict[str, int]) -> str:
     """Draw a panel's series over the steps, with a line where a further stage begins."""
-    values = [value for series in panel.series for value in series.values]
+    values = [value for one in panel.series for value in one.values]
     wide = min(values) > 0 and max(values) > 50 * min(values)
     with house_style():
         figure = Figure(figsize=(3.4, 2.1))
         axes = figure.add_subplot()
         if wide:
             axes.set_yscale("log")
-        for number, series in enumerate(panel.series):
-            marker = "." if len(series.steps) == 1 else "none"
+        for number, one in enumerate(panel.series):
+            marker = "." if len(one.steps) == 1 else "none"
             # the first, the whole of which the others are parts, lies on top
             axes.plot(
-                series.steps,
-                series.values,
+                one.steps,
+                one.values,
                 color=_colour(number + 1),
+                linestyle=_dash(number),
                 linewidth=1.1,
                 alpha=0.5 if number else 1,
                 marker=marker,
@@ -167,12 +168,12 @@ def _whisker(axes: Axes, difference: Difference, height: float, column: int) -> 
     if difference.interval:
         axes.plot(difference.interval, [height] * 2, color=_colour(column), linewidth=1.6, solid_capstyle="butt")
     filled = difference.judgement in ("better", "worse")
-    face = _colour(column) if filled else "none"
-    axes.plot([difference.value], [height], "o", markersize=4.5, color=_colour(column), markerfacecolor=face)
+    face, marker = _colour(column) if filled else "none", list(MARKERS)[column % len(MARKERS)]
+    axes.plot([difference.value], [height], marker, markersize=4.5, color=_colour(column), markerfacecolor=face)
 
 
 def _colour(number: int) -> str:
-    return SERIES[number % len(SERIES)]
+    return SERIES[series(number)]
 
 
 def _dash(number: int) -> str | tuple[float, tuple[float, ...]]:

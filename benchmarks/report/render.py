@@ -8,9 +8,10 @@ from markupsafe import Markup, escape
 
 from benchmarks.report import wording
 from benchmarks.report.content import Content
+from benchmarks.report.drawing import dash, mark, series
 from benchmarks.report.plots import curves, forest, intervals, radar, trade_off
 
-FILTERS: dict[str, Callable[..., str]] = {
+FILTERS: dict[str, Callable[..., str | int]] = {
     function.__name__: function
     for function in (
         wording.plain,
@@ -21,6 +22,9 @@ FILTERS: dict[str, Callable[..., str]] = {
         wording.duration,
         wording.sign,
         wording.versions,
+        series,
+        dash,
+        mark,
     )
 }
 PLOTS: tuple[Callable[..., str | None], ...] = (radar, intervals, forest, curves, trade_off)

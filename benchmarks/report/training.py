@@ -12,6 +12,7 @@ from diva.errors import InputError
 
 METRICS = "metrics.jsonl"
 POINTS = 400  # a curve on a page shows no more
+DIAGNOSED = ("loss_right", "loss_shuffled", "loss_empty")  # on the fixed grid of images, by condition
 PANELS = {"loss": "Loss", "grad_norm": "Gradient norm before clipping", "lr": "Learning rate"}
 
 
@@ -60,9 +61,11 @@ def read_training(path: Path) -> Training:
 
 def _lines(path: Path) -> list[_Line]:
     try:
-        texts = path.read_text(encoding="utf-8").splitlines()
+        texts = path.read_text(encoding="utf-8").splitlines(keepends=True)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read; copy it from the run's folder again") from error
+    if texts and not texts[-1].endswith("\n"):
+        texts.pop()  # the run is writing it, or was killed while it did
     if not texts:
         raise InputError(f"{path}: holds no line yet; wait for the run's first steps")
     return [_line(path, number, text) for number, text in enumerate(texts, start=1)]
@@ -93,6 +96,8 @@ def _panels(lines: Sequence[_Line]) -> list[Panel]:
 
 
 def _panel(key: str) -> str:
+    if key in DIAGNOSED:
+        return "Loss on the fixed images, by condition"
     for start, title in PANELS.items():
         if key == start or key.startswith(f"{start}_"):
             return title

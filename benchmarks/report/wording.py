@@ -1,6 +1,7 @@
 """How figures are written, on the page and in the Markdown alike."""
 
 from benchmarks.report.content import Judgement
+from benchmarks.signed import signed as signed_number
 
 DIGITS = {
     "percent": 1,
@@ -48,8 +49,7 @@ def figure(value: float, unit: str) -> str:
 
 def signed(value: float, unit: str) -> str:
     """Write a difference with its sign, without the unit."""
-    written = plain(value, unit)
-    return written if written.startswith("−") else f"+{written}"
+    return signed_number(value / GIB if unit == "bytes" else value, DIGITS[unit])
 
 
 def points(unit: str) -> str:

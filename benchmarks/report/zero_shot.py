@@ -6,9 +6,8 @@
 from collections.abc import Iterator, Sequence
 
 from benchmarks.noninferiority import judge
-from benchmarks.report.content import Difference, Kept, Row, Tower, ZeroShot
+from benchmarks.report.content import Kept, Row, Tower, ZeroShot
 from benchmarks.report.measures import ZERO_SHOT, Measure
-from diva.results import Comparison
 
 KIND = "average/"
 MARGIN, ABSENT, FAILED = "margin", "absent/", "failed/"
@@ -42,25 +41,15 @@ def _averages(measure: Measure) -> Iterator[Row]:
 def _kept(measure: Measure, towers: Sequence[Tower]) -> Iterator[Kept]:
     for entry, difference, tower in zip(measure.entries, measure.changes, towers, strict=True):
         margin = entry.result.metrics.get(MARGIN) if entry else None
-        if margin and difference:
+        if entry and margin and difference:
             yield Kept(
                 tower=tower.label,
                 margin=margin.value,
                 difference=difference,
-                conclusion=judge(_comparison(difference), margin.value),
+                conclusion=judge(difference.interval, margin.value),
+                sets=len(entry.result.items),
+                missing=len(_missing([measure], ABSENT) + _missing([measure], FAILED)),
             )
-
-
-def _comparison(difference: Difference) -> Comparison:
-    return Comparison(
-        metric=ZERO_SHOT,
-        difference=difference.value,
-        interval=difference.interval,
-        test=difference.test or "none",
-        p_value=1 if difference.p_value is None else difference.p_value,
-        wins=difference.wins or 0,
-        losses=difference.losses or 0,
-    )
 
 
 def _missing(measures: Sequence[Measure], prefix: str) -> list[str]:

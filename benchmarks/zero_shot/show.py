@@ -7,8 +7,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks.comparison import signed, verdict
+from benchmarks.comparison import verdict
 from benchmarks.noninferiority import sentence
+from benchmarks.signed import signed
 from benchmarks.zero_shot.summary import ABSENT, AVERAGE, FAILED, MARGIN, headline
 from diva.results import Comparison, Metric, Result
 

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import norm
 
+from benchmarks.comparison import paired_outcomes
 from benchmarks.fingerprint import hash_lines
-from benchmarks.statistics import CONFIDENCE, Interval
+from benchmarks.statistics import Interval, Values, sign_flip, weighted_differences
 from benchmarks.zero_shot.evaluate import BENCHMARK
 from benchmarks.zero_shot.measured import ALL
 from benchmarks.zero_shot.sets import USUAL
@@ -41,7 +41,7 @@ def summarise(
         The result of `zero_shot`. Items are the sets, outcome the headline as a share. Metrics are `average`, one
         `average/<kind>` for each kind of set that was measured, `margin` beside a baseline, and for each set that
         is missing a count of 0 named `absent/<set>` or `failed/<set>`. Comparisons are those of the averages; their
-        p-values belong to their intervals, and wins and losses count sets.
+        p-values come from the items of all sets, and wins and losses count sets.
     """
     missing = [f"{ABSENT}{name}" for name in absent] + [f"{FAILED}{name}" for name in failed]
     summary = _summary(results, data, run)
@@ -137,15 +137,13 @@ def _compare(metric: str, sets: Sequence[Result]) -> Comparison:
         metric=metric,
         difference=mean,
         interval=(low, high),
-        test="z test",
-        p_value=_p_value(mean, mean - low if mean > 0 else high - mean),
+        test="sign-flip test",
+        p_value=sign_flip(np.concatenate([_weighted(each) for each in sets])),
         wins=sum(difference > 0 for difference in differences),
         losses=sum(difference < 0 for difference in differences),
     )
 
 
-def _p_value(mean: float, reach: float) -> float:
-    """Return the two-sided p-value that is 0.05 where `reach`, the interval's length towards 0, ends at 0."""
-    if mean == 0 or reach == 0:
-        return float(mean == 0)
-    return float(2 * norm.sf(norm.isf((1 - CONFIDENCE) / 2) * abs(mean) / reach))
+def _weighted(result: Result) -> Values:
+    """Return what each item adds to the set's difference; sets weigh alike, so their number may be left out."""
+    return weighted_differences(*paired_outcomes(result, result.baseline)) if result.baseline else np.zeros(0)

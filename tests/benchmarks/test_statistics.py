@@ -9,7 +9,14 @@ from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.proportion import proportion_confint
 
-from benchmarks.statistics import difference_interval, macro_mean, mean_interval, paired_test, wilson_interval
+from benchmarks.statistics import (
+    difference_interval,
+    macro_mean,
+    mean_interval,
+    paired_test,
+    weighted_differences,
+    wilson_interval,
+)
 
 OUTCOMES = hnp.arrays(np.float64, st.integers(1, 40), elements=st.sampled_from([0.0, 0.25, 1.0]))
 PAIRED = hnp.arrays(np.float64, st.tuples(st.just(2), st.integers(1, 40)), elements=st.sampled_from([0.0, 1.0]))
@@ -40,10 +47,43 @@ def test_six_wins_and_no_loss_are_one_in_thirty_two() -> None:
     assert paired_test(*outcomes(6, 0, neither=129)).p_value == pytest.approx(1 / 32)
 
 
-def test_shares_are_compared_by_their_sign() -> None:
-    found = paired_test([0.8, 0.6, 0.2, 1.0], [0.6, 0.4, 0.4, 1.0])
-    assert (found.name, found.wins, found.losses) == ("exact sign test", 2, 1)
-    assert found.p_value == pytest.approx(1.0)
+@pytest.mark.parametrize("sizes", [(9,), (3, 5, 40), (1, 1, 1, 2)])
+def test_the_test_of_shares_in_groups_is_scipys_permutation_test(sizes: tuple[int, ...]) -> None:
+    random = np.random.default_rng(sum(sizes))
+    ours, theirs = random.choice([0.0, 0.25, 1.0], (2, sum(sizes)))
+    groups = [str(index) for index, size in enumerate(sizes) for _ in range(size)]
+    one_each = np.concatenate([np.full(size, 1 / size) for size in sizes])
+    found = paired_test(ours, theirs, groups)
+    expected = stats.permutation_test(
+        ((ours - theirs) * one_each,),
+        np.sum,
+        permutation_type="samples",
+        n_resamples=20_000,
+        vectorized=True,
+        rng=0,
+    )
+    assert found.name == "sign-flip test"
+    assert (found.wins, found.losses) == (int((ours > theirs).sum()), int((ours < theirs).sum()))
+    assert found.p_value == pytest.approx(expected.pvalue, abs=0.015)
+
+
+def test_the_test_is_of_the_mean_that_is_reported_and_not_of_the_count_of_items() -> None:
+    # 60 small wins in one large class, 12 losses in two small ones: the mean over classes falls
+    ours = [1.0] * 60 + [0.0] * 540 + [0.0] * 12 + [1.0] * 8
+    theirs = [0.0] * 600 + [1.0] * 20
+    groups = ["large"] * 600 + ["small"] * 10 + ["other"] * 10
+    assert macro_mean(np.subtract(ours, theirs), groups) < 0
+    assert paired_test(ours, theirs, groups).p_value < 0.05
+    assert paired_test(ours[600:], theirs[600:]).p_value < 0.05
+    balanced = paired_test([1.0] * 10 + [0.0] * 10, [0.0] * 10 + [1.0] * 10, ["a"] * 10 + ["b"] * 10)
+    assert (balanced.name, balanced.p_value) == ("exact McNemar", 1)
+
+
+def test_what_the_items_add_sums_to_the_difference_of_the_means() -> None:
+    ours, theirs, groups = np.array([1, 0, 1, 1.0]), np.array([0, 0, 0.5, 0.0]), ["a", "a", "a", "b"]
+    added = weighted_differences(ours, theirs, groups)
+    assert added.tolist() == pytest.approx([1 / 6, 0, 1 / 12, 1 / 2])
+    assert added.sum() == pytest.approx(macro_mean(ours, groups) - macro_mean(theirs, groups))
 
 
 @pytest.mark.parametrize(("right", "n"), [(0, 15), (1, 15), (7, 15), (15, 15), (0, 1), (26, 135)])
@@ -108,7 +148,7 @@ def test_swapping_the_two_sides_negates_everything(both: np.ndarray, data: st.Da
     groups = data.draw(st.lists(st.sampled_from("abc"), min_size=len(ours), max_size=len(ours)))
     low, high = difference_interval(ours, theirs, groups)
     assert difference_interval(theirs, ours, groups) == (-high, -low)
-    forward, backward = paired_test(ours, theirs), paired_test(theirs, ours)
+    forward, backward = paired_test(ours, theirs, groups), paired_test(theirs, ours, groups)
     assert forward.p_value == backward.p_value
     assert (forward.wins, forward.losses) == (backward.losses, backward.wins)
 

@@ -63,8 +63,8 @@ def score(answered: Sequence[Answered], reviews: Sequence[Review]) -> Scored:
 def comparisons(result: Result, baseline: Result) -> list[Comparison]:
     """Compare the relative scores of two results on the same questions; none where one of them has no score.
 
-    The interval is the bootstrap's over the questions, of both results at once; the test is the exact sign test of
-    our answers' scores.
+    The interval is the bootstrap's over the questions, of both results at once; the test is that of our
+    answers' scores.
     """
     if HEADLINE not in result.metrics or HEADLINE not in baseline.metrics:
         return []

@@ -7,7 +7,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks.comparison import signed, verdict
+from benchmarks.comparison import verdict
+from benchmarks.signed import signed
 from diva.results import Metric, Result
 
 SHOWN = ("/", ",")  # metrics with one of these in their name are parts, which only the result file holds

@@ -72,9 +72,7 @@ def test_text_and_drawings_stand_out_from_their_ground_in_light_and_dark(
         for colour in (
             page.evaluate("getComputedStyle(document.body).color"),
             page.evaluate("getComputedStyle(document.querySelector('#patterns svg text')).fill"),
-            *page.evaluate(
-                "[...document.querySelectorAll('.swatch')].map(e => getComputedStyle(e).borderTopColor)"
-            ),
+            *page.evaluate("[...document.querySelectorAll('.swatch line')].map(e => getComputedStyle(e).stroke)"),
         ):
             assert contrast(colour, ground) >= 3, (scheme, colour)
         grounds[scheme] = ground

@@ -71,9 +71,16 @@ def test_a_broken_recipe_is_named_and_the_curves_stay(tmp_path: Path) -> None:
     assert [each.what for each in sources.left_out] == [str(tmp_path / "recipe.yaml")]
 
 
-def test_a_truncated_metrics_file_is_named_with_its_line(tmp_path: Path) -> None:
+def test_a_line_that_is_being_written_waits_for_the_next_report(tmp_path: Path) -> None:
     metrics = write_metrics(tmp_path / "metrics.jsonl", lines=3)
     metrics.write_text(metrics.read_text()[:-20])
+    (training,) = read_sources([tmp_path]).training
+    assert len(training.panels[0].series[0].steps) == 2
+
+
+def test_a_damaged_metrics_file_is_named_with_its_line(tmp_path: Path) -> None:
+    metrics = write_metrics(tmp_path / "metrics.jsonl", lines=3)
+    metrics.write_text(metrics.read_text()[:-20] + "\n")
     (left_out,) = read_sources([tmp_path]).left_out
     assert left_out.reason.startswith("line 3: is no step of a training run")
 

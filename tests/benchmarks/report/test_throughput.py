@@ -16,3 +16,10 @@ def test_a_case_stands_beside_the_published_schedule_of_its_own_process_and_is_n
     ]
     assert content["throughput"][0]["share_of_peak"] == pytest.approx(37.5)
     assert len(content["towers"]) == len(content["summary"]) == 1
+    assert len(content["records"]) == 3  # each can be repeated
+
+
+def test_timings_alone_make_a_report(build: Build) -> None:
+    content = build(timed("plain", 18.0, timed("published schedule", 12.0)))
+    assert (content["baseline_note"], len(content["records"])) == ("", 1)
+    assert content["records"][0]["command"]

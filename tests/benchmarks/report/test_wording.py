@@ -22,7 +22,7 @@ def test_figures_have_the_digits_and_the_unit_of_their_kind(value: float, unit: 
     assert wording.figure(value, unit) == expected
 
 
-@pytest.mark.parametrize(("value", "expected"), [(6.62, "+6.6"), (-0.71, "−0.7"), (-0.04, "+0.0"), (0, "+0.0")])
+@pytest.mark.parametrize(("value", "expected"), [(6.62, "+6.6"), (-0.71, "−0.7"), (-0.04, "−0.0"), (0, "+0.0")])
 def test_differences_have_a_sign(value: float, expected: str) -> None:
     assert wording.signed(value, "percent") == expected
 

@@ -49,6 +49,18 @@ def test_missing_sets_are_named(build: Build) -> None:
     assert (content["zero_shot"]["absent"], content["zero_shot"]["failed"]) == (["pets"], ["cars"])
 
 
+def test_the_verdict_says_what_the_mean_is_over(build: Build) -> None:
+    missing = {"absent/pets": percent(0, 0), "failed/cars": percent(0, 0)}
+    (verdict,) = build(summary((-0.75, -0.25), **missing))["verdicts"]
+    assert verdict["sentence"].endswith("preserved to within 1 point on average over 2 sets, 2 missing.")
+
+
+def test_means_that_were_measured_apart_are_not_tested_as_if_sets_had_been_drawn(build: Build) -> None:
+    content = build(zero_shot_summary(BEFORE, 75), zero_shot_summary(AFTER, 74))
+    difference = content["zero_shot"]["averages"][0]["cells"][1]["difference"]
+    assert (difference["value"], difference["interval"], difference["judgement"]) == (-1, None, "untested")
+
+
 def test_means_of_classification_and_retrieval_are_shown_where_both_are_there(build: Build) -> None:
     parts = {f"average/{kind}": percent(74, 1) for kind in ("classification", "retrieval")}
     content = build(summary((-0.75, -0.25), **parts))
