@@ -6,15 +6,19 @@ from diva.errors import InputError
 
 
 def usable_device(name: str) -> torch.device:
-    """Return the torch device called `name`.
+    """Return the torch device called `name`; "auto" is a GPU where torch has one, and the CPU otherwise.
 
     Raises:
         InputError: torch knows no such device, or this machine has none.
     """
     try:
-        device = torch.device(name)
+        device = torch.device(_best() if name == "auto" else name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:  # torch asserts that it was built with CUDA
         reason = str(error).splitlines()[0]
         raise InputError(f"--device: '{name}' cannot be used here ({reason}); 'cpu' always works") from error
     return device
+
+
+def _best() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -130,6 +130,13 @@ def _values(values: ArrayLike) -> Values:
     return np.asarray(values, dtype=np.float64)
 
 
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return Holm's p-values, which hold for all of these tests together (Holm 1979)."""
+    order = np.argsort(p_values)
+    adjusted = np.maximum.accumulate([(len(order) - rank) * p_values[place] for rank, place in enumerate(order)])
+    return [min(1.0, float(adjusted[rank])) for rank in np.argsort(order)]
+
+
 def _magnitudes(differences: Values) -> dict[float, int]:
     """Return how often each size occurs, without zeros; sizes that differ by a rounding are one."""
     sizes, counts = np.unique(np.abs(differences).round(DECIMALS), return_counts=True)

@@ -1,8 +1,10 @@
 """What a study of settings found, as it is kept: the miniature world's `study.json`, and what the report reads."""
 
 from pydantic import BaseModel, ConfigDict
+from scipy.stats import t
 
 from benchmarks.signed import signed
+from benchmarks.statistics import CONFIDENCE
 
 TRAINED = "trained"
 
@@ -12,10 +14,21 @@ class _Strict(BaseModel):
 
 
 class Figure(_Strict):
-    """A mean over bases, with the t-interval of the mean; null where fewer than two bases have been run."""
+    """A mean over `bases`, with the 95 % t-interval of the mean; null where fewer than two have been run."""
 
     mean: float
     interval: tuple[float, float] | None
+    bases: int
+
+    @property
+    def p_value(self) -> float | None:
+        """Of the two-sided t-test that the mean is 0, by the interval; null without one."""
+        if self.interval is None:
+            return None
+        half, freedom = (self.interval[1] - self.interval[0]) / 2, self.bases - 1
+        if half == 0:
+            return float(self.mean == 0)
+        return float(2 * t.sf(abs(self.mean) / half * t.ppf((1 + CONFIDENCE) / 2, freedom), freedom))
 
     def __str__(self) -> str:
         if self.interval is None:

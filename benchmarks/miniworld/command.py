@@ -4,7 +4,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.miniworld.plan import read_plan
+from benchmarks.miniworld.plan import Plan, read_plan
 from benchmarks.miniworld.rows import read_rows
 from benchmarks.miniworld.study import Train, run
 from benchmarks.miniworld.table import markdown, summarise
@@ -21,15 +21,15 @@ def study(bases: Path, work: Path, out: Path, *, train: Train, processes: int) -
     """
     require_positive({"--processes": processes})
     plan, rows = read_plan(), out / "rows"
-    read_rows(rows, plan.sha256)  # of another plan: refused before hours of work
+    read_rows(rows, plan)  # of another plan: refused before hours of work
     try:
         run(plan, bases, work, rows, train=train, processes=processes, console=Console(stderr=True))
     finally:
-        _write_tables(plan.sha256, out)
+        _write_tables(plan, out)
 
 
-def _write_tables(sha256: str, out: Path) -> None:
-    plan, rows = read_plan(), read_rows(out / "rows", sha256)
+def _write_tables(plan: Plan, out: Path) -> None:
+    rows = read_rows(out / "rows", plan)
     if not rows:
         return
     summary = summarise(plan, rows)

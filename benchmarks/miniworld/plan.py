@@ -1,8 +1,9 @@
 """What the study runs, fixed before it is run: settings, bases, seeds."""
 
 import hashlib
+import json
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -91,8 +92,21 @@ class Plan(_Strict):
 
     @property
     def sha256(self) -> str:
-        """Tells whether two rows were measured under one plan."""
+        """Tells plans apart."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+    def terms(self, name: str) -> str:
+        """Return a hash of all that the plan says of how rows of the setting `name` are made.
+
+        It is another setting's, base's or seed's that may be added without it; the rows that there are stay good.
+        A name of no setting stands for the untrained tower.
+        """
+        setting = next((each for each in self.settings if each.name == name), None)
+        said: dict[str, Any] = {"sizes": self.sizes.model_dump()}
+        if setting:
+            said |= self.model_dump(include={"images", "early_steps", "change"})
+            said |= {"setting": setting.model_dump(), "averages": self.averages if name in self.averaged else ()}
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 def read_plan(path: Path = PLAN) -> Plan:

@@ -6,6 +6,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from benchmarks.miniworld.measure import Measured
+from benchmarks.miniworld.plan import Plan
 from benchmarks.study import TRAINED
 from diva.atomic import replacing
 from diva.errors import InputError
@@ -52,7 +53,7 @@ class Row(BaseModel):
     """One tower of the study.
 
     Attributes:
-        plan: SHA-256 of the plan.
+        terms: what the plan said of its setting (`Plan.terms`).
         base_sha256: of the recipe of the base, which holds the hashes of its weights.
         setting: its name; `ORIGINAL` for the tower of the base itself.
         weights: `TRAINED`, `MOVING_AVERAGE` of them, or an average with the original (`averaged`).
@@ -63,7 +64,7 @@ class Row(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    plan: str
+    terms: str
     base_sha256: str
     setting: str
     weights: str = TRAINED
@@ -95,11 +96,11 @@ def write_rows(rows: Sequence[Row], path: Path) -> None:
         temporary.write_text(_Rows(rows=tuple(rows)).model_dump_json(indent=1) + "\n")
 
 
-def read_rows(folder: Path, plan: str) -> list[Row]:
+def read_rows(folder: Path, plan: Plan) -> list[Row]:
     """Read every row in `folder`.
 
     Raises:
-        InputError: a file is broken, or was measured under another plan.
+        InputError: a file is broken, or was measured as `plan` does not say.
     """
     found: list[Row] = []
     for path in sorted(folder.glob("*.json")):
@@ -107,7 +108,7 @@ def read_rows(folder: Path, plan: str) -> list[Row]:
             rows = _Rows.model_validate_json(path.read_bytes()).rows
         except ValidationError as error:
             raise InputError(f"{path}: is no row of the study; remove it and run again") from error
-        if any(row.plan != plan for row in rows):
+        if any(row.terms != plan.terms(row.setting) for row in rows):
             raise InputError(f"{path}: was measured under another plan; name another folder with --out")
         found += rows
     return found

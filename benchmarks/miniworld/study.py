@@ -72,7 +72,7 @@ def run(plan: Plan, bases: Path, work: Path, rows: Path, *, train: Train, proces
 
     Args:
         plan: what is compared.
-        bases: holds a folder for each of the plan's bases, as `diva miniworld pretrain` writes them.
+        bases: holds a folder, as `diva miniworld pretrain` writes it, for each base that is left to run on.
         work: worlds, weaker teachers and logs; what lies there is used again.
         rows: where the rows are kept.
         train: trains a recipe into a folder, which then holds `tower/` and `metrics.jsonl`.
@@ -83,16 +83,17 @@ def run(plan: Plan, bases: Path, work: Path, rows: Path, *, train: Train, proces
         InputError: a base is missing, or is another than that of the rows.
         RunError: some runs failed; the others are kept.
     """
-    for base in plan.bases:
+    left = [job for job in _jobs(plan) if not row_path(rows, job.name, job.base, job.seed).is_file()]
+    needed = {job.base for job in left}
+    for base in sorted(needed):
         if not (bases / str(base) / RECIPE).is_file():
             raise InputError(
                 f"{bases / str(base)}: is no complete base; run diva miniworld pretrain --out {bases / str(base)}"
                 f" --seed {base}"
             )
-    for row in read_rows(rows, plan.sha256):
-        if row.base_sha256 != _base_sha256(bases / str(row.base)):
+    for row in read_rows(rows, plan):
+        if row.base in needed and row.base_sha256 != _base_sha256(bases / str(row.base)):
             raise InputError(f"{rows}: holds rows of another base {row.base}; name another folder with --out")
-    left = [job for job in _jobs(plan) if not row_path(rows, job.name, job.base, job.seed).is_file()]
     if not left:
         console.print("every run of the plan has been done")
         return
@@ -169,7 +170,7 @@ def _run_job(job: Job, plan: Plan, bases: Path, work: Path, rows: Path, train: T
     yardstick = Yardstick(clip, plan.sizes)
     row = partial(
         Row,
-        plan=plan.sha256,
+        terms=plan.terms(job.name),
         base_sha256=_base_sha256(base),
         setting=job.name,
         base=job.base,

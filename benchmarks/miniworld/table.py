@@ -11,14 +11,16 @@ from benchmarks.miniworld.measure import Measured
 from benchmarks.miniworld.plan import Plan
 from benchmarks.miniworld.rows import MOVING_AVERAGE, ORIGINAL, Gaps, Row, Run, averaged
 from benchmarks.signed import signed
+from benchmarks.statistics import CONFIDENCE
 from benchmarks.study import TRAINED, Figure, Line, Original, Study
-
-CONFIDENCE = 0.95
 
 
 def summarise(plan: Plan, rows: Sequence[Row]) -> Study:
     """Summarise every setting that has been run, in the plan's order, each followed by its averages."""
     originals = {row.base: row for row in rows if row.setting == ORIGINAL}
+    rows = [
+        row for row in rows if row.base in originals
+    ]  # without its untrained tower nothing can be said of a base
     kinds = (TRAINED, MOVING_AVERAGE, *(averaged(share) for share in plan.averages))
     return Study(
         plan=plan.sha256,
@@ -45,9 +47,9 @@ def over_bases(values: Sequence[tuple[int, float]]) -> Figure:
     means = np.array([np.mean([value for base, value in values if base == each]) for each in bases])
     mean = float(means.mean())
     if len(means) < 2:
-        return Figure(mean=mean, interval=None)
+        return Figure(mean=mean, interval=None, bases=len(means))
     half = student_t.ppf((1 + CONFIDENCE) / 2, len(means) - 1) * means.std(ddof=1) / math.sqrt(len(means))
-    return Figure(mean=mean, interval=(mean - float(half), mean + float(half)))
+    return Figure(mean=mean, interval=(mean - float(half), mean + float(half)), bases=len(means))
 
 
 def _original(row: Row) -> Original:

@@ -53,7 +53,8 @@ def _arranged(study: Study, path: Path) -> Methods:
         bases=list(study.bases),
         seeds=list(study.seeds),
         planned=len(study.bases) * len(study.seeds),
-        sentence=sentence(methods, controls),
+        # a run's averages are no evidence of their own: it is the runs that are counted
+        sentence=sentence(_methods([line for line in settings if line.weights == TRAINED], reference), controls),
         certainty=certainty(study, methods + controls),
         untrained={name: _level([getattr(each, name) for each in study.originals]) for name in MEASURES},
         untrained_pairs_of={name: _level(values).mean for name, values in details.items()},
@@ -119,7 +120,13 @@ def _mean(figure: Figure | None) -> float | None:
 
 
 def _judged(figure: Figure) -> Difference:
-    return Difference(value=figure.mean, interval=figure.interval, judgement=_judgement(figure))
+    return Difference(
+        value=figure.mean,
+        interval=figure.interval,
+        test=f"t-test over {figure.bases} bases" if figure.interval else None,
+        p_value=figure.p_value,
+        judgement=_judgement(figure),
+    )
 
 
 def _judgement(figure: Figure) -> Judgement:

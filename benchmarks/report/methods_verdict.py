@@ -3,8 +3,10 @@
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from benchmarks.comparison import SIGNIFICANT
 from benchmarks.report.content import Difference, StudyGroup, StudyLine
 from benchmarks.report.wording import signed
+from benchmarks.statistics import holm
 from benchmarks.study import Study
 
 Named = tuple[str, Difference]
@@ -42,6 +44,11 @@ def sentence(methods: Sequence[StudyGroup], controls: Sequence[StudyGroup]) -> s
     if pairs.better:
         lost = len({name for name, _ in pairs.better} & {name for name, _ in zero_shot.worse})
         said.append(f"Where pairs improve, zero-shot accuracy falls in {lost or 'none'} of {len(pairs.better)}.")
+        names = {name for name, _ in pairs.better}
+        stand = [name for name, chance in _together(lines).items() if chance < SIGNIFICANT and name in names]
+        said.append(
+            f"Of these gains {len(stand) or 'none'} would stand if all {len(lines)} were tested at once (Holm)."
+        )
     held = {line.name: line for group in controls for line in group.lines}
     if held:
         told = _list(_of_pairs(_judge(held, lambda line: line.pairs)))
@@ -66,6 +73,12 @@ def certainty(study: Study, compared: Sequence[StudyGroup]) -> str:
     if unfinished:
         said += f" Fewer runs than planned, as each says: {unfinished} of {_count(len(lines), 'line')}."
     return said
+
+
+def _together(lines: dict[str, StudyLine]) -> dict[str, float]:
+    """Return the p-value of every change in pairs, held against all that could be tested."""
+    tested = {name: line.pairs.p_value for name, line in lines.items() if line.pairs.p_value is not None}
+    return dict(zip(tested, holm(list(tested.values())), strict=True))
 
 
 def _judge(lines: dict[str, StudyLine], measure: Callable[[StudyLine], Difference]) -> _Judged:

@@ -78,7 +78,8 @@ def run(
             return
         outcomes = [bench.outcome(case) for case in cases(recipes, batches, chosen)]
         show_outcomes(outcomes, console)
-        for outcome in outcomes if counts else ():
+        ours = [outcome for outcome in outcomes if not outcome.case.is_baseline]  # alone runs in several processes
+        for outcome in ours if counts else ():
             measured = {count: bench.rate(outcome, count) for count in counts}
             show_scaling(outcome.case, measured, _curve(outcome, counts), Assumptions(), console)
 

@@ -7,10 +7,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 from benchmarks.statistics import (
     difference_interval,
+    holm,
     macro_mean,
     mean_interval,
     paired_test,
@@ -77,6 +79,11 @@ def test_the_test_is_of_the_mean_that_is_reported_and_not_of_the_count_of_items(
     assert paired_test(ours[600:], theirs[600:]).p_value < 0.05
     balanced = paired_test([1.0] * 10 + [0.0] * 10, [0.0] * 10 + [1.0] * 10, ["a"] * 10 + ["b"] * 10)
     assert (balanced.name, balanced.p_value) == ("exact McNemar", 1)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=9))
+def test_holms_p_values_are_statsmodels(p_values: list[float]) -> None:
+    assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1].tolist())
 
 
 def test_what_the_items_add_sums_to_the_difference_of_the_means() -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from benchmarks.miniworld.measure import Sizes
+from benchmarks.miniworld.measure import Measured, Sizes
 from benchmarks.miniworld.plan import Distillation, Plan, Setting, read_plan
-from benchmarks.miniworld.rows import MOVING_AVERAGE, ORIGINAL, averaged, read_rows, row_path
+from benchmarks.miniworld.rows import MOVING_AVERAGE, ORIGINAL, Row, averaged, read_rows, row_path, write_rows
 from benchmarks.miniworld.study import run
 from benchmarks.study import TRAINED
 from diva.errors import InputError
@@ -56,7 +56,7 @@ def test_a_study_keeps_every_run_and_a_second_call_repeats_none(plan: Plan, base
     console = Console()
     rows, work = tmp_path / "rows", tmp_path / "work"
     run(plan, bases, work, rows, train=train, processes=1, console=console)
-    found = read_rows(rows, plan.sha256)
+    found = read_rows(rows, plan)
     assert sorted((row.setting, row.weights) for row in found) == [
         ("distilled", TRAINED), ("early", TRAINED), (ORIGINAL, TRAINED), ("other", TRAINED),
         ("plain", averaged(0.5)), ("plain", MOVING_AVERAGE), ("plain", TRAINED), ("quarter of it", TRAINED),
@@ -83,10 +83,27 @@ def test_a_study_keeps_every_run_and_a_second_call_repeats_none(plan: Plan, base
     assert kept.stat().st_mtime_ns == before
 
 
-def test_rows_of_another_plan_are_refused(plan: Plan, tmp_path: Path) -> None:
+def test_a_broken_row_is_named(plan: Plan, tmp_path: Path) -> None:
     (tmp_path / "broken.json").write_text("{")
     with pytest.raises(InputError, match=r"broken\.json: is no row of the study; remove it"):
-        read_rows(tmp_path, plan.sha256)
+        read_rows(tmp_path, plan)
+
+
+def test_a_setting_may_be_added_but_not_changed(plan: Plan, tmp_path: Path) -> None:
+    plain, quarter = plan.settings[:2]
+    measured = Measured(pairs={"colour": 50}, zero_shot=90, pooled_probe={}, patch_probe={}, drift=0)
+    row = Row(terms=plan.terms(plain.name), base_sha256="0", setting=plain.name, base=5, seed=3, measured=measured)
+    write_rows([row], tmp_path / "row.json")
+    more = plan.model_copy(update={"settings": (quarter, plain), "bases": (5, 6), "seeds": (3, 4)})
+    assert read_rows(tmp_path, more) == [row]
+    for change in (
+        {"settings": (plain.model_copy(update={"change": (TOWER,)}),)},
+        {"settings": (quarter,)},
+        {"averaged": ()},
+        {"sizes": Sizes(pairs=5, pictures=20, probed=40)},
+    ):
+        with pytest.raises(InputError, match=r"row\.json: was measured under another plan"):
+            read_rows(tmp_path, plan.model_copy(update=change))
 
 
 def test_rows_of_another_base_are_refused(plan: Plan, bases: Path, tmp_path: Path) -> None:
@@ -97,8 +114,9 @@ def test_rows_of_another_base_are_refused(plan: Plan, bases: Path, tmp_path: Pat
     recipe = json.loads((other / "5" / RECIPE).read_text())
     recipe["weights"]["clip/open_clip_model.safetensors"] = "0" * 64
     (other / "5" / RECIPE).write_text(json.dumps(recipe))
+    two = plan.model_copy(update={"settings": plan.settings[-2:], "averaged": ()})
     with pytest.raises(InputError, match="holds rows of another base 5; name another folder"):
-        run(one, other, tmp_path / "work", rows, train=train, processes=1, console=Console(quiet=True))
+        run(two, other, tmp_path / "work", rows, train=train, processes=1, console=Console(quiet=True))
 
 
 def test_a_missing_base_is_named_with_the_command_that_makes_it(plan: Plan, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ def row(plan: Plan, setting: str, base: int, seed: int | None, pairs: float, wei
     gaps = Gaps(first=0.01, before_tower=0.02 * base, last=0.05)
     run = None if setting == ORIGINAL else Run(gaps=gaps, warnings=("odd",) * base, images=200, cpu_seconds=base)
     return Row(
-        plan=plan.sha256,
+        terms=plan.terms(setting),
         base_sha256="0" * 64,
         setting=setting,
         weights=weights,

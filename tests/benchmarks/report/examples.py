@@ -290,8 +290,8 @@ def study_line(
 
 def figure(value: tuple[float, float, float] | float) -> Figure:
     if isinstance(value, tuple):
-        return Figure(mean=value[0], interval=value[1:])
-    return Figure(mean=value, interval=None)
+        return Figure(mean=value[0], interval=value[1:], bases=3)
+    return Figure(mean=value, interval=None, bases=1)
 
 
 def study(*lines: Line, bases: tuple[int, ...] = (1, 2, 3), seeds: tuple[int, ...] = (0, 1)) -> Study:
