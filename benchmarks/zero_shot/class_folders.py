@@ -24,8 +24,11 @@ class ClassFolders(NamedTuple):
 
 
 def split_folder(folder: Path) -> Path:
-    """Return where the classes' folders of a set lie: in `test`, in `val`, or in the set's folder itself."""
-    return next((folder / name for name in SPLITS if (folder / name).is_dir()), folder)
+    """Return where the classes' folders of a set lie: in `test`, in `val`, or in the set's folder itself.
+
+    ImageNet's own `test` holds no such folders, as its labels were never published.
+    """
+    return next((folder / name for name in SPLITS if _class_folders(folder / name)), folder)
 
 
 def read_class_folders(split: Path) -> ClassFolders:
@@ -34,9 +37,7 @@ def read_class_folders(split: Path) -> ClassFolders:
     Raises:
         InputError: there are no folders, one is empty, or one holds further folders.
     """
-    classes = sorted(
-        (path for path in split.iterdir() if path.is_dir() and path.name[0] != "."), key=lambda p: p.name
-    )
+    classes = _class_folders(split)
     if not classes:
         raise InputError(f"{split}: holds neither shards (test/nshards.txt) nor a folder of images for each class")
     if all(path.name.isdecimal() for path in classes):
@@ -47,6 +48,11 @@ def read_class_folders(split: Path) -> ClassFolders:
         images += found
         labels += [label] * len(found)
     return ClassFolders([path.name for path in classes], images, labels)
+
+
+def _class_folders(split: Path) -> list[Path]:
+    found = split.iterdir() if split.is_dir() else ()
+    return sorted((path for path in found if path.is_dir() and path.name[0] != "."), key=lambda path: path.name)
 
 
 def _images_in(folder: Path) -> list[Path]:

@@ -13,6 +13,7 @@ SYNONYMS = {
     "imagenet": "imagenet1k",
     "ilsvrc2012": "imagenet1k",
     "imagenetv2matchedfrequency": "imagenetv2",
+    "imagenetv2matchedfrequencyformatval": "imagenetv2",
     "stanfordcars": "cars",
     "flowers102": "flowers",
     "oxfordflowers102": "flowers",

@@ -99,6 +99,13 @@ def test_imagenets_folders_are_named_by_open_clip_whatever_they_are_called(tmp_p
         ]
 
 
+def test_imagenets_own_test_images_which_have_no_labels_are_passed_over(tmp_path: Path) -> None:
+    write_class_folders(tmp_path / "val", {"n01443537": crops(2)})
+    (tmp_path / "test").mkdir()
+    crops(1)[0].save(tmp_path / "test" / "ILSVRC2012_test_00000001.JPEG")
+    assert read(tmp_path, SETS["imagenet-r"]).ids == ["n01443537/000.png", "n01443537/001.png"]
+
+
 def test_imagenets_shards_need_no_names_but_its_subsets_do(tmp_path: Path) -> None:
     write_shards(tmp_path, [{"jpg": encode(crops(1)[0]), "cls": "999"}])
     truth = read(tmp_path, SETS["imagenet1k"]).truth

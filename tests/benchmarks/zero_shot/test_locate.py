@@ -25,6 +25,7 @@ def test_the_sets_are_the_27_and_2_of_the_usual_list() -> None:
         ("vtab/dtd", "dtd"),
         ("ImageNet-V2", "imagenetv2"),
         ("imagenetv2-matched-frequency", "imagenetv2"),
+        ("imagenetv2-matched-frequency-format-val", "imagenetv2"),
         ("oxford-iiit-pet", "pets"),
         ("flowers-102", "flowers"),
         ("stanford_cars", "cars"),
