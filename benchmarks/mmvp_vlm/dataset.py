@@ -18,8 +18,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from PIL import Image
-
 from diva.errors import InputError
 from diva.towers.checkpoint import file_sha256
 
@@ -92,19 +90,6 @@ def read_mmvp(folder: Path) -> MmvpVlm:
     return MmvpVlm(
         folder, tuple(_pair(folder, types, *rows[index : index + 2]) for index in range(0, len(rows), 2))
     )
-
-
-def read_image(path: Path) -> Image.Image:
-    """Decode an image to RGB.
-
-    Raises:
-        InputError: the file is missing, truncated or no image.
-    """
-    try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be decoded ({error}); fetch the image again") from error
 
 
 def category_of(kind: str) -> str:

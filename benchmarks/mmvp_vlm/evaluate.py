@@ -10,10 +10,11 @@ from rich.console import Console
 from rich.progress import track
 from torch import Generator, Tensor
 
-from benchmarks.mmvp_vlm.dataset import NAME, MmvpVlm, Pair, read_image
+from benchmarks.mmvp_vlm.dataset import NAME, MmvpVlm, Pair
 from benchmarks.mmvp_vlm.protocols import Protocol
 from benchmarks.mmvp_vlm.score import average_percentage, category_percentages, pairs_right
 from benchmarks.statistics import mean_interval, wilson_interval
+from benchmarks.stored_image import StoredImage
 from benchmarks.subject import subject_of
 from diva.results import Clock, DataSource, Item, Metric, Result
 from diva.towers import Clip, TowerTokens
@@ -81,7 +82,7 @@ def _similarities(
     step = max(1, batch // 2)
     for start in track(range(0, len(pairs), step), NAME, console=console, transient=True):
         chunk = pairs[start : start + step]
-        images = [transform(read_image(path)) for pair in chunk for path in pair.images]
+        images = [transform(StoredImage(path).decode()) for pair in chunk for path in pair.images]
         tokens = clip.tower(torch.stack(images).to(device))
         texts = clip.encode_text([PROMPT + statement for pair in chunk for statement in pair.statements])
         texts = F.normalize(texts, dim=-1)

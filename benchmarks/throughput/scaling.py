@@ -16,7 +16,6 @@ class Assumptions:
         bandwidth_within, bandwidth_between: bytes/s of one process's link to its neighbour in the ring.
         latency: seconds of one of the ring's 2 (n - 1) messages.
         hidden: share of the backward pass under which the exchange is hidden, since it starts with the last layers.
-        data: images/s that the data of one process can give at most; None for enough.
     """
 
     node: int = 8
@@ -24,11 +23,9 @@ class Assumptions:
     bandwidth_between: float = 50e9
     latency: float = 10e-6
     hidden: float = 0.5
-    data: float | None = None
 
     def sentences(self) -> list[str]:
         """Say them in plain words."""
-        limit = "never the limit" if self.data is None else f"at most {self.data:.0f} images/s and process"
         return [
             "every process has the same batch, and each update one exchange of the trained gradients (float32) in a"
             " ring",
@@ -36,7 +33,7 @@ class Assumptions:
             f" {self.bandwidth_between / 1e9:.0f} GB/s between machines; a message takes"
             f" {self.latency * 1e6:.0f} µs besides",
             f"{self.hidden:.0%} of the backward pass hides the exchange",
-            f"the data are {limit}; frozen networks are never exchanged; no process is slower than another",
+            "the data are never the limit; frozen networks are never exchanged; no process is slower than another",
         ]
 
 
@@ -65,7 +62,4 @@ def modelled(
     hops = 2 * (processes - 1)
     exchange = hops / processes * gradient_bytes / bandwidth + hops * assumptions.latency
     step = seconds + max(0.0, exchange - assumptions.hidden * backward)
-    rate = images / step
-    if assumptions.data is not None:
-        rate = min(rate, assumptions.data)
-    return processes * rate
+    return processes * images / step

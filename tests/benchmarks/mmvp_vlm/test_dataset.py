@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.mmvp_vlm.dataset import TITLES, category_of, read_image, read_mmvp
+from benchmarks.mmvp_vlm.dataset import TITLES, category_of, read_mmvp
+from benchmarks.stored_image import StoredImage
 from diva.errors import InputError
 from tests.fixtures.mmvp import TYPES, photographs, write_mmvp_folder, write_questions
 
@@ -44,7 +45,7 @@ def test_statements_and_images_of_a_pair_keep_the_order_of_the_rows(mmvp_folder:
         "a cat the right way up, tilted by 14 degrees",
         "a cat upside down, tilted by 14 degrees",
     )
-    first, second = (np.asarray(read_image(path), dtype=float) for path in pair.images)
+    first, second = (np.asarray(StoredImage(path).decode(), dtype=float) for path in pair.images)
     expected = np.asarray(photographs()[2].rotate(14), dtype=float)
     assert np.abs(first - expected).mean() < 6  # JPEG's loss
     assert np.abs(second - expected[::-1]).mean() < 6
@@ -168,11 +169,13 @@ def test_a_missing_image_is_named(folder: Path) -> None:
 def test_an_undecodable_image_is_named(folder: Path, damage: str) -> None:
     path = folder / "MLLM_VLM Images" / "Text" / "30.jpg"
     path.write_bytes(path.read_bytes()[:900] if damage == "truncated" else b"not an image")
-    with pytest.raises(InputError, match=f"^{re.escape(str(path))}: cannot be decoded .*; fetch the image again$"):
-        read_image(path)
+    with pytest.raises(
+        InputError, match=f"^{re.escape(str(path))}: cannot be decoded .*; fetch the data set again$"
+    ):
+        StoredImage(path).decode()
 
 
 def test_a_palette_image_is_read_as_colour(tmp_path: Path) -> None:
     path = tmp_path / "1.png"
     Image.new("P", (4, 4)).save(path)
-    assert read_image(path).mode == "RGB"
+    assert StoredImage(path).decode().mode == "RGB"

@@ -59,6 +59,13 @@ def test_every_case_is_a_line_and_a_result_beside_the_baseline(recipe: Path, tmp
     assert results["plain"].run.seeds == [5]
 
 
+def test_the_scaling_sheet_is_of_our_cases_alone(recipe: Path) -> None:
+    counts = ("--updates", 1, "--warmup", 1, "--batch", 2, "--processes", "1,2")
+    said = bench(recipe, *counts, "--baseline", "--options", "plain")
+    assert said.count("assumed: every process has the same batch") == 1
+    assert "measured" in said
+
+
 def test_the_data_alone_needs_no_teacher(recipe: Path) -> None:
     said = bench(recipe, "denoiser.path=nowhere", "--stage", "data", "--shards", 5, "--updates", 2, "--batch", 4)
     assert "the data alone" in said
