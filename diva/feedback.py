@@ -16,12 +16,14 @@ class Draws(NamedTuple):
         timesteps: [S, B], in the denoiser's unit.
         noise: [S, B, c, h, w] float32, standard normal.
         condition: [S, B, K], what the condition drew.
+        posterior: [B, c, h, w] standard normal, where the clean latents are samples; elsewhere [B, 0].
         views: [V, B] int64, the seeds of the further views that the objective asks for.
     """
 
     timesteps: Tensor
     noise: Tensor
     condition: Tensor
+    posterior: Tensor
     views: Tensor
 
 

@@ -179,11 +179,23 @@ def test_a_resolved_recipe_reads_back_as_itself(tmp_path: Path) -> None:
         ),
         ("training.micro_batch=many", "training.micro_batch: input should be a valid integer"),
         ("training.micro_batch=0", "training.micro_batch: input should be greater than 0"),
-        ("condition.tokens.kind=randm", "condition.tokens: input tag 'randm'"),
+        ("training=3", "training: give a mapping of fields"),
+        ("stages.0.train=tower", "stages.0.train: give a list, such as [a, b]"),
+        ("condition.tokens.kind=randm", "condition.tokens: unknown kind 'randm'; did you mean 'random'?"),
+        ("stages.0.optimizer={type: adm}", "stages.0.optimizer: unknown type 'adm'; did you mean 'adamw'?"),
+        ("stages.0.optimizer={lr: 1e-4}", "stages.0.optimizer: give its 'type' as well"),
+        ("stages.0.optimizer.lr=-1", "stages.0.optimizer.lr: input should be greater than 0"),
+        ("stages.0.optimizer={type: adamw, betas: [0.9, 1]}", "betas.1: input should be less than 1"),
+        ("tower.adapt={type: lora, targets: q_proj}", "tower.adapt.targets: give a list, such as [a, b]"),
         ("condition.tokens.share=0.3", "condition.tokens: give either 'count' or 'share'"),
         ("stages.0.epochs=1", "stages.0: give exactly one of 'steps', 'epochs' and 'images'"),
         ("feedback.sample_weights=[1.0]", "feedback: 'sample_weights' needs one number for each"),
         ("stages=[]", "stages: tuple should have at least 1 item"),
+        ("stages.1={steps: 3}", "the list has no such item; the first is 0, and to add one give the whole list"),
+        ("stages=[{train: [tower]", "its value is no YAML (did not find expected ',' or '}'); is it quoted as a"),
+        ("data.crop_scale=[1, 0.9]", "data.crop_scale: give the least share first"),
+        ("seed=-1", "seed: input should be greater than or equal to 0"),
+        ("denoiser={type: sdxl}", "pipeline.data.teacher.path: Interpolation key 'denoiser.path' not found"),
         ("micro_batch", "an override is written key=value"),
     ],
 )
@@ -199,7 +211,14 @@ def test_a_wrong_override_is_one_line_that_names_the_field(override: str, says: 
     [
         ("- a\n- b\n", "a recipe is a mapping of fields"),
         ("a: [1,\n", "not a YAML file"),
-        ("extends: diva/openai-vit-l14-22\n", "did you mean 'diva/openai-vit-l14-224'?"),
+        (
+            "extends: diva/openai-vit-l14-22\n",
+            "22: no such recipe file or packaged recipe; did you mean 'diva/openai",
+        ),
+        (
+            "extends: [diva/quickstart, other.yaml]\n",
+            "mine.yaml: extends: other.yaml: no such recipe file; give its path",
+        ),
         ("extends: {diva: true}\n", "extends: give the recipe that this one changes, or a list of such names"),
         ("extends: [1]\n", "extends: give the recipe that this one changes, or a list of such names"),
         ("name: x\n", "tower: field required"),
@@ -217,3 +236,41 @@ def test_a_broken_recipe_file_is_one_line_that_names_it(tmp_path: Path, text: st
 def test_an_unknown_recipe_names_the_nearest_one() -> None:
     with pytest.raises(InputError, match="did you mean 'diva/siglip-so400m14-384'"):
         load_recipe("diva/siglip-so400m14-38")
+
+
+def test_a_recipe_that_leads_back_to_itself_is_refused(tmp_path: Path) -> None:
+    first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
+    first.write_text(f"extends: {second}\n")
+    second.write_text(f"extends: {first}\n")
+    with pytest.raises(InputError) as caught:
+        load_recipe(str(first))
+    assert str(caught.value).startswith(f"{second}: extends: {first} leads back to this recipe")
+
+
+def test_two_recipes_may_both_extend_a_third(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / f"{name}.yaml").write_text(f"extends: {BASE}\nname: {name}\n")
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"extends: [{tmp_path / 'a.yaml'}, {tmp_path / 'b.yaml'}]\n")
+    assert load_recipe(str(path)).name == "b"
+
+
+@pytest.mark.parametrize("name", ["_mine.yaml", "_runs/mine/recipe.yaml", "_part"])
+def test_a_file_may_have_an_underscore_in_front(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(name).parent.mkdir(parents=True, exist_ok=True)
+    Path(name).write_text(f"extends: {BASE}\nname: mine\n")
+    Path("other.yaml").write_text(f"extends: {name}\nname: other\n")
+    assert [load_recipe(each).name for each in (name, "other.yaml")] == ["mine", "other"]
+
+
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [("genhancer/openai-vit-l14-224", "transformer"), ("un2clip/openai-vit-l14-224-decoder", "fit_images")],
+)
+def test_a_denoiser_that_is_made_must_be_trained(name: str, field: str) -> None:
+    tower = "stages=[{train: [tower], steps: 3}]"
+    with pytest.raises(InputError, match=rf"'denoiser.{field}' makes a new denoiser, .* set denoiser.{field}=null"):
+        load_recipe(name, [tower])
+    assert getattr(load_recipe(name, [tower, f"denoiser.{field}=null"]).denoiser, field) is None
+    assert getattr(load_recipe(name, ["stages=[{train: [denoiser], steps: 3}]"]).denoiser, field) is not None

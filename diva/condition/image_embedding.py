@@ -30,9 +30,7 @@ class ImageEmbeddingCondition(Condition):
         self.width = tower_width
         self.levels = denoiser.noise_levels
         self.noised = denoiser.noise_embedding
-        empty = denoiser.encode_prompt(section.prompt)
-        assert denoiser.vector_width is not None
-        self.keep_empty(empty._replace(vector=torch.zeros(1, denoiser.vector_width)))
+        self.keep_empty(denoiser.encode_prompt(section.prompt))
 
     def draw(self, samples: int, generator: torch.Generator) -> Tensor:
         """Draw noise level (uniform) and noise (standard normal) of each noise sample: [samples, 1 + D] float32."""

@@ -1,6 +1,6 @@
 """What every denoiser offers to the feedback step, and what it reads."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -78,11 +78,21 @@ class Denoiser(Protocol):
     def encoder_sha256(self) -> str:
         """SHA-256 over all that `encode` depends on, in hexadecimal."""
 
-    def encode(self, rgb: Tensor, generators: Sequence[torch.Generator] | None = None) -> Tensor:
-        """Return the latents [B, c, h, w] of images [B, 3, H, W] in 0..1; one generator an image, on the CPU.
+    def latent_shape(self, side: int) -> tuple[int, int, int]:
+        """Return (c, h, w) of the latents of a square image of `side` pixels.
 
         Raises:
-            InputError: they are drawn anew at every look, and there is no generator.
+            InputError: the network cannot read the latents of such an image.
+        """
+
+    def draw_posterior(self, side: int, generator: torch.Generator) -> Tensor:
+        """Draw what `encode` needs for one image of `side` pixels, on the CPU: [c, h, w], or [0] for nothing."""
+
+    def encode(self, rgb: Tensor, posterior: Tensor | None = None) -> Tensor:
+        """Return the latents [B, c, h, w] of images [B, 3, H, W] in 0..1, and of what was drawn for each of them.
+
+        Raises:
+            InputError: they are drawn anew at every look, and nothing was drawn.
         """
 
     def add_noise(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -79,27 +78,42 @@ class LatentDenoiser(nn.Module):
         """What the network computes in, where nothing casts for it."""
         return next(self.network.parameters()).dtype
 
+    def latent_shape(self, side: int) -> tuple[int, int, int]:
+        """Return (c, h, w) of the latents of a square image of `side` pixels."""
+        config = self.vae.config
+        shrunk = side // 2 ** (len(config.block_out_channels) - 1)
+        return config.latent_channels, shrunk, shrunk
+
+    def draw_posterior(self, side: int, generator: torch.Generator) -> Tensor:
+        """Draw standard normal noise [c, h, w] for a sample of one image's posterior; [0] where its mean is wanted.
+
+        It is in the VAE's dtype, in which diffusers draws it.
+        """
+        return torch.randn(
+            self.latent_shape(side) if self.sampled else (0,), generator=generator, dtype=self.vae.dtype
+        )
+
     @torch.no_grad()
-    def encode(self, rgb: Tensor, generators: Sequence[torch.Generator] | None = None) -> Tensor:
+    def encode(self, rgb: Tensor, posterior: Tensor | None = None) -> Tensor:
         """Return the shifted and scaled latents [B, c, h, w] of images [B, 3, H, W] in 0..1, in their dtype.
 
         Args:
             rgb: the images.
-            generators: one an image, on the CPU; drawn from where the recipe wants samples of the VAE's posterior
-                in place of its mean.
+            posterior: [B, c, h, w], what `draw_posterior` gave for each of them; nothing asks for it where the
+                recipe wants the mean of the VAE's posterior.
 
         Raises:
-            InputError: the recipe wants samples, and there is nothing to draw them from.
+            InputError: the recipe wants samples, and nothing was drawn.
         """
-        posterior = self.vae.encode((rgb * self.scale + self.shift).to(self.vae.dtype)).latent_dist
+        encoded = self.vae.encode((rgb * self.scale + self.shift).to(self.vae.dtype)).latent_dist
         if not self.sampled:
-            latents = posterior.mean
-        elif generators is None:
+            latents = encoded.mean
+        elif posterior is None:
             raise InputError(
                 "denoiser.latents: 'sample' differs at every look, so nothing can hold it; set it to mean"
             )
         else:
-            latents = posterior.sample(list(generators))
+            latents = encoded.mean + encoded.std * posterior
         return (latents.to(rgb.dtype) - (self.vae.config.shift_factor or 0.0)) * self.vae.config.scaling_factor
 
     @cached_property

@@ -4,7 +4,6 @@ The blocks are diffusers' own; the recipe gives their number and width, and the 
 weights or from a folder that an earlier stage wrote. The VAE is FLUX's: 16 channels, a shift as well as a scale.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -69,20 +68,19 @@ class RectifiedFlowDenoiser(LatentDenoiser):
         zeros = self.scale.new_zeros
         return Context(zeros(1, 1, self.token_width), zeros(1, self.vector_width))
 
-    def encode(self, rgb: Tensor, generators: Sequence[torch.Generator] | None = None) -> Tensor:
-        """Return latents as `LatentDenoiser.encode` does.
+    def latent_shape(self, side: int) -> tuple[int, int, int]:
+        """Return (c, h, w) of the latents of a square image of `side` pixels.
 
         Raises:
             InputError: the latents cannot be packed two by two.
         """
-        latents = super().encode(rgb, generators)
-        height, width = latents.shape[-2:]
-        if height % PACK or width % PACK:
+        shape = super().latent_shape(side)
+        if shape[-1] % PACK:
             raise InputError(
-                f"data.image_size: {rgb.shape[-1]} gives latents {width} wide, but they are packed two by two; take"
+                f"data.image_size: {side} gives latents {shape[-1]} wide, but they are packed two by two; take"
                 f" a multiple of {PACK * 2 ** (len(self.vae.config.block_out_channels) - 1)}"
             )
-        return latents
+        return shape
 
     def draw_timesteps(self, samples: int, generator: torch.Generator) -> Tensor:
         """Draw times [samples] float32 in 0..1, logit-normal (Esser et al. 2024, section 3.1); 1 is pure noise."""
@@ -103,7 +101,8 @@ class RectifiedFlowDenoiser(LatentDenoiser):
         assert context.vector is not None
         dtype, device = self.dtype, noisy.device
         height, width = noisy.shape[-2] // PACK, noisy.shape[-1] // PACK
-        rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+        sides = (torch.arange(side, device=device) for side in (height, width))
+        rows, columns = torch.meshgrid(*sides, indexing="ij")
         places = torch.stack([torch.zeros_like(rows), rows, columns], dim=-1).flatten(0, 1)
         prediction = self.network(
             hidden_states=_pack(noisy).to(dtype),
@@ -112,7 +111,7 @@ class RectifiedFlowDenoiser(LatentDenoiser):
             pooled_projections=context.vector.to(dtype),
             encoder_hidden_states=context.tokens.to(dtype),
             txt_ids=torch.zeros(context.tokens.shape[1], 3, device=device, dtype=dtype),
-            img_ids=places.to(device, dtype),
+            img_ids=places.to(dtype),
             return_dict=False,
         )[0]
         return _unpack(prediction, height).to(noisy.dtype)

@@ -29,7 +29,7 @@ def sample_images(
     Args:
         context: of batch B.
         empty: of batch 1, what guidance leads away from.
-        noise: [B, c, h, w] standard normal; see `latent_shape`.
+        noise: [B, c, h, w] standard normal; see `Denoiser.latent_shape`.
         steps: how many of the schedule's timesteps are visited.
         guidance: weight of the prediction under `context` against that under `empty` (Ho & Salimans 2022); 1 asks
             `empty` nothing.
@@ -49,13 +49,6 @@ def sample_images(
             prediction = torch.lerp(denoiser(latents, now, nothing), prediction, guidance)
         latents = remove_noise(prediction, timestep, latents).prev_sample
     return _decode(denoiser, latents)
-
-
-def latent_shape(denoiser: DdpmDenoiser, side: int) -> tuple[int, int, int]:
-    """Return (c, h, w) of the latents of a square image of `side` pixels."""
-    config = denoiser.vae.config
-    shrunk = side // 2 ** (len(config.block_out_channels) - 1)
-    return config.latent_channels, shrunk, shrunk
 
 
 def _decode(denoiser: DdpmDenoiser, latents: Tensor) -> Tensor:

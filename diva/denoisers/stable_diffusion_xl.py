@@ -42,13 +42,13 @@ class StableDiffusionXlDenoiser(StableDiffusionDenoiser):
     def _conditions(self, noisy: Tensor, context: Context) -> dict[str, Any]:
         assert context.vector is not None
         shrinks = 2 ** (len(self.vae.config.block_out_channels) - 1)
-        height, width = (shrinks * side for side in noisy.shape[-2:])
-        # as it was, its upper left corner, as it is: an image that nobody cropped
-        size = torch.tensor([height, width, 0, 0, height, width], device=noisy.device, dtype=self.dtype)
+        height, width = (noisy.new_full((len(noisy), 1), shrinks * side) for side in noisy.shape[-2:])
+        corner = noisy.new_zeros(len(noisy), 2)
         return {
             "added_cond_kwargs": {
                 "text_embeds": context.vector.to(self.dtype),
-                "time_ids": size.expand(len(noisy), -1),
+                # as it was, its upper left corner, as it is: an image that nobody cropped
+                "time_ids": torch.cat([height, width, corner, height, width], dim=1).to(self.dtype),
             }
         }
 

@@ -21,9 +21,9 @@ class RandomTokens(Section):
     """The pooled token and some patch tokens, drawn anew for every noise sample."""
 
     kind: Literal["random"] = "random"
-    count: int | None = Field(default=None, gt=0, description="patches drawn")
+    count: int | None = Field(default=None, gt=0, description="patches drawn; give this or share")
     share: Share | None = Field(default=None, description="share of the patches, rounded down")
-    replacement: bool = False
+    replacement: bool = Field(default=False, description="a patch may be drawn more than once")
 
     @model_validator(mode="after")
     def _one_size(self) -> Self:
@@ -57,14 +57,18 @@ Tokens = Annotated[AllTokens | RandomTokens | WindowTokens | PooledToken | NoTok
 class ConditionSection(Section):
     """What every condition has."""
 
-    prompt: str = Field(default="", description="DIVA's paper says empty; its code has 'a photo of a .'")
+    prompt: str = Field(
+        default="",
+        description="text that the denoiser reads; DIVA's paper says empty, its code has 'a photo of a .'",
+    )
 
 
 class Projected(ConditionSection):
     """What every condition with a trained projection has."""
 
     weights: str | None = Field(
-        default=None, description="projection.safetensors of an earlier run with the same tower, to start from"
+        default=None,
+        description="projection.safetensors of an earlier run with the same tower, to start from; null for random",
     )
 
 

@@ -3,7 +3,7 @@
 Nothing here imports torch.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -15,10 +15,16 @@ Even = Annotated[int, Field(gt=0, multiple_of=2)]
 class LatentSection(Section):
     """What every denoiser of a VAE's latents has."""
 
+    makes: ClassVar[str | None] = None  # the field that asks for new weights in place of the folder's
+
     path: str = Field(description="diffusers folder")
-    latents: Literal["mean", "sample"] = Field(default="mean", description="of the VAE's posterior")
-    image_scale: Triple | None = Field(default=None, description="the VAE sees scale * x + shift, x in 0..1")
-    image_shift: Triple | None = None
+    latents: Literal["mean", "sample"] = Field(
+        default="mean", description="of the VAE's posterior; a sample is drawn anew at every look"
+    )
+    image_scale: Triple | None = Field(
+        default=None, description="of red, green and blue: the VAE sees scale * x + shift, x in 0..1; null is 2"
+    )
+    image_shift: Triple | None = Field(default=None, description="null is -1")
 
 
 class DdpmSection(LatentSection):
@@ -42,6 +48,7 @@ class StableDiffusionXl(DdpmSection):
 class Unclip(DdpmSection):
     """A diffusers Stable unCLIP folder, whose UNet reads a noised image embedding (un²CLIP)."""
 
+    makes: ClassVar[str | None] = "fit_images"
     type: Literal["unclip"] = "unclip"
     fit_images: int | None = Field(
         default=None,
@@ -64,24 +71,25 @@ class FlowTransformer(Section):
     """Sizes of a FLUX-style transformer; the defaults are GenHancer's."""
 
     double_blocks: int = Field(default=2, gt=0, description="blocks with weights of their own for text and image")
-    single_blocks: int = Field(default=4, ge=0)
-    heads: int = Field(default=24, gt=0)
+    single_blocks: int = Field(default=4, ge=0, description="blocks with the same weights for both")
+    heads: int = Field(default=24, gt=0, description="of the attention, in every block")
     rotary: tuple[Even, Even, Even] = Field(
         default=(16, 56, 56),
         description="how much of a head's width tells index, row and column; its sum is the width",
     )
     token_width: int = Field(default=4096, gt=0, description="of the text tokens that it reads")
-    vector_width: int = Field(default=768, gt=0)
+    vector_width: int = Field(default=768, gt=0, description="of the vector that it reads")
 
 
 class RectifiedFlow(LatentSection):
     """A small FLUX-style transformer in the latents of a FLUX folder's VAE (GenHancer)."""
 
+    makes: ClassVar[str | None] = "transformer"
     type: Literal["rectified_flow"] = "rectified_flow"
     transformer: FlowTransformer | None = Field(
         default=None, description="make one of these sizes with random weights; null reads the folder's"
     )
-    timestep_std: float = Field(default=1.0, gt=0, description="t = sigmoid(std * normal)")
+    timestep_std: float = Field(default=1.0, gt=0, description="t = sigmoid(std * normal), 1 is pure noise")
     guidance: float = Field(default=4.0, description="guidance scale that the transformer is told")
 
 

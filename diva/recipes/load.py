@@ -30,11 +30,12 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     """Load a recipe by its packaged name or its path, and apply `key=value` overrides in order.
 
     A recipe that holds `extends: NAME` starts from that one, and with a list of names from each in turn: mappings
-    merge, lists are replaced, and so is a part whose `kind` or `type` changes. An override replaces the value that
-    it names.
+    merge, lists are replaced, and so is a part whose `kind` or `type` changes. A path counts from the current
+    folder there as well. An override replaces the value that it names.
 
     Raises:
-        InputError: no such recipe, not YAML, an unknown field, a wrong type or a missing value.
+        InputError: no such recipe, not YAML, a recipe that extends itself, an unknown field, a wrong type or a
+            missing value.
     """
     return load_section(name, overrides, Recipe, packaged_recipes())
 
@@ -53,7 +54,7 @@ def load_section(name: str, overrides: Sequence[str], schema: type[Schema], pack
     except ValidationError as error:
         raise InputError(f"{name}: {_sentence(error)}") from error
     except OmegaConfBaseException as error:
-        raise InputError(f"{name}: {str(error).splitlines()[0]}") from error
+        raise InputError(f"{name}: {error.full_key}: {str(error).splitlines()[0]}") from error
 
 
 def write_recipe(recipe: Section, path: Path) -> None:
@@ -61,10 +62,19 @@ def write_recipe(recipe: Section, path: Path) -> None:
     path.write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
 
 
-def _read(name: str, packaged: Mapping[str, Path]) -> dict[str, Any]:
-    path = packaged.get(name) or (FOLDER / f"{name}.yaml" if name.startswith("_") else Path(name))
+def _read(name: str, packaged: Mapping[str, Path], extending: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Return the fields of a recipe and of all that it extends; `extending` are the files that led to it."""
+    part = FOLDER / f"{name}.yaml"
+    path = packaged.get(name) or (part if name.startswith("_") and part.is_file() else Path(name))
+    where = f"{extending[-1]}: extends: {name}" if extending else name
+    if path in extending:
+        raise InputError(f"{where} leads back to this recipe, which cannot start from itself; name another")
     if not path.is_file():
-        raise InputError(f"{name}: no such recipe file or packaged recipe; {did_you_mean(name, packaged)}")
+        if name.endswith((".yaml", ".yml")):
+            raise InputError(
+                f"{where}: no such recipe file; give its path from here, or a packaged recipe's name without .yaml"
+            )
+        raise InputError(f"{where}: no such recipe file or packaged recipe; {did_you_mean(name, packaged)}")
     try:
         config = OmegaConf.load(path)
     except (yaml.YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
@@ -77,7 +87,7 @@ def _read(name: str, packaged: Mapping[str, Path]) -> dict[str, Any]:
     if not (isinstance(parents, list) and all(isinstance(parent, str) for parent in parents)):
         raise InputError(f"{path}: extends: give the recipe that this one changes, or a list of such names")
     merged: Any = {}
-    for each in (*(_read(parent, packaged) for parent in parents), fields):
+    for each in (*(_read(parent, packaged, (*extending, path)) for parent in parents), fields):
         merged = _merge(merged, each)
     return merged
 
@@ -98,6 +108,14 @@ def _apply(config: DictConfig, override: str) -> None:
     try:
         value: Any = OmegaConf.from_dotlist([f"value={override[len(key) + 1 :]}"])["value"]
         OmegaConf.update(config, key, value, merge=False, force_add=True)
+    except IndexError as error:
+        raise InputError(
+            f"'{override}': the list has no such item; the first is 0, and to add one give the whole list"
+        ) from error
+    except yaml.MarkedYAMLError as error:
+        raise InputError(
+            f"'{override}': its value is no YAML ({error.problem}); is it quoted as a whole?"
+        ) from error
     except (yaml.YAMLError, OmegaConfBaseException, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"'{override}': cannot be applied ({str(error).splitlines()[0]})") from error
 
@@ -115,5 +133,23 @@ def _sentence(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     # the location of a field in a union also holds the union member's tag; a recipe's author never wrote it
     tags = set(_tags(Section))
-    where = ".".join(str(part) for part in first["loc"] if part not in tags) or "the recipe"
-    return f"{where}: {first['msg'][0].lower()}{first['msg'][1:]}"
+    where = ".".join(str(part) for part in first["loc"] if part not in tags and "[" not in str(part))
+    return f"{where or 'the recipe'}: {_reason(first)}"
+
+
+def _reason(error: Any) -> str:
+    """Return what is wrong with a field, in words of YAML where pydantic's own are of Python."""
+    context = error.get("ctx", {})
+    match error["type"]:
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return "give a mapping of fields"
+        case "tuple_type":
+            return "give a list, such as [a, b]"
+        case "union_tag_not_found":
+            return f"give its {context['discriminator']} as well"
+        case "union_tag_invalid":
+            tag, valid = context["tag"], context["expected_tags"].replace("'", "").split(", ")
+            name = context["discriminator"].strip("'")
+            return f"unknown {name} '{tag}'; {did_you_mean(tag, valid)}"
+    message: str = error["msg"]
+    return f"{message[0].lower()}{message[1:]}"

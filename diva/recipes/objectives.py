@@ -30,7 +30,7 @@ class Contrastive(ObjectiveSection):
 
     compares_images: ClassVar[bool] = True
     type: Literal["contrastive"] = "contrastive"
-    temperature: float = Field(default=0.1, gt=0)
+    temperature: float = Field(default=0.1, gt=0, description="that the cosines are divided by")
     chunk: int = Field(
         default=64,
         gt=0,

@@ -21,8 +21,9 @@ class PipelineStage(Section):
     """One `diva` command, run in a process and a folder of its own.
 
     The command's words may hold names in braces: `{out}` is the stage's own folder, `{recipe}` the recipe's file
-    for `diva train`, `{device}` the pipeline's, `{each}` the item of `each`; the name of another stage is that
-    stage's folder, and of data their path. A stage needs the stages and the data that it names so. An option whose
+    for `diva train`, `{device}` the pipeline's, `{each}` the item of `each`, `{packages}` the folder that diva is
+    installed in; the name of another stage, or of a step of one, is that one's folder, and of data their path.
+    `{each}` may stand within such a name. A stage needs the stages and the data that it names so. An option whose
     value is data with the path null is left out.
     """
 
@@ -40,6 +41,9 @@ class PipelineSection(Section):
         default="", description="program that starts a stage instead of Python: torchrun or srun with options"
     )
     device: str = Field(default="cpu", description="torch device, for commands that name {device}")
+    processes: int = Field(
+        default=1, gt=0, description="one for each GPU, of stages whose launcher says ${pipeline.processes}"
+    )
     published: bool = Field(default=False, description="the report shows the papers' figures beside these")
     data: dict[Name, DataPlace] = Field(default={}, description="by the names that commands use")
     stages: dict[Name, PipelineStage] = Field(min_length=1, description="null leaves an inherited stage out")

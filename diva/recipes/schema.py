@@ -6,7 +6,7 @@ them (docs/method.md). Nothing here imports torch, so a mistake in a recipe is t
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from diva.recipes.conditions import AnyCondition
@@ -20,10 +20,12 @@ from diva.recipes.stages import AnyAdapt, Stage, WholeTower
 class InputChange(Section):
     """Departures from the tower's own preprocessing, for runs that reproduce a published one."""
 
-    mean: Triple | None = None
-    std: Triple | None = None
-    interpolation: Literal["bicubic", "bilinear"] | None = None
-    antialias: bool | None = None
+    mean: Triple | None = Field(default=None, description="of red, green and blue in 0..1; null is the tower's own")
+    std: Triple | None = Field(default=None, description="of the same; null is the tower's own")
+    interpolation: Literal["bicubic", "bilinear"] | None = Field(
+        default=None, description="when an image is resized; null is the tower's own"
+    )
+    antialias: bool | None = Field(default=None, description="low-pass it first; null is the tower's own")
 
 
 class TowerSection(Section):
@@ -33,14 +35,16 @@ class TowerSection(Section):
     checkpoint: str | None = Field(default=None, description="weights file, for a zoo name or an architecture")
     random_weights: bool = Field(default=False, description="start from random weights (timing, tests)")
     adapt: AnyAdapt = Field(default=WholeTower(), description="what of it a stage that trains the tower changes")
-    input: InputChange = InputChange()
+    input: InputChange = Field(default=InputChange(), description="changes of what the tower sees")
 
 
 class PreservationSection(Section):
     """What holds the tower near the original one, for users who must not lose zero-shot accuracy."""
 
     anchor: float = Field(
-        default=0.0, ge=0, description="weight of 1 - cosine between the pooled embeddings of now and of the start"
+        default=0.0,
+        ge=0,
+        description="weight of 1 - cosine between the pooled embeddings of now and of the start, added to the loss",
     )
 
 
@@ -49,12 +53,13 @@ class FeedbackSection(Section):
 
     samples_per_image: int = Field(default=2, gt=0, description="noise samples an image and update")
     sample_weights: tuple[float, ...] | None = Field(
-        default=None, description="weight of each sample's loss; null is the mean over the samples"
+        default=None, description="weight of each sample's loss in their sum; null is the mean over the samples"
     )
     same_draws_on_every_process: bool = Field(
-        default=False, description="the released code's seeding: every process draws the same noise"
+        default=False,
+        description="the released code's seeding: every process draws the same noise; so what is drawn depends on"
+        " the number of processes, as it does not otherwise",
     )
-
     shuffle_condition: bool = Field(
         default=False, description="a control: every image is judged under another image's condition"
     )
@@ -69,17 +74,39 @@ class FeedbackSection(Section):
 class DataSection(Section):
     """The images; nothing but images is read."""
 
-    source: str = Field(description="folder, shard pattern such as cc3m/{00000..00331}.tar, or datasets folder")
-    image_size: int = Field(default=512, gt=0, description="side of the square crop in pixels")
-    crop_scale: tuple[Share, Share] = Field(default=(0.9, 1.0), description="share of the area that is kept")
-    workers: int = Field(default=8, ge=0)
-    streams: int = Field(default=64, gt=0, description="independent streams; processes x workers divides it")
-    shuffle_buffer: int = Field(default=2000, gt=0, description="encoded images held for shuffling")
-    min_side: int = Field(default=32, gt=0, description="smaller images are skipped")
-    max_bad_share: float = Field(default=0.01, ge=0, le=1, description="more skipped images stop the run")
+    source: str = Field(
+        description="folder of images or tars, tars such as cc3m/{00000..00331}.tar, or datasets folder"
+    )
+    image_size: int = Field(
+        default=512, gt=0, description="side of the square crop in pixels; the tower sees it at its own size"
+    )
+    crop_scale: tuple[Share, Share] = Field(
+        default=(0.9, 1.0), description="least and largest share of the area that a crop keeps"
+    )
+    workers: int = Field(default=8, ge=0, description="processes that read images, for each process that trains")
+    streams: int = Field(
+        default=64,
+        gt=0,
+        description="independent streams of images, which the order depends on; processes x workers divides it, and"
+        " each needs an image",
+    )
+    shuffle_buffer: int = Field(
+        default=2000, gt=0, description="encoded images held for shuffling, over all processes"
+    )
+    min_side: int = Field(default=32, gt=0, description="images with a side of fewer pixels are skipped")
+    max_bad_share: float = Field(
+        default=0.01, ge=0, le=1, description="share of images that may be skipped; more stop the run"
+    )
     latents: str | None = Field(
         default=None, description="folder of 'diva data cache-latents', read in place of the images"
     )
+
+    @field_validator("crop_scale")
+    @classmethod
+    def _least_first(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if value[0] > value[1]:
+            raise PydanticCustomError("order", "give the least share first")
+        return value
 
 
 class TrainingSection(Section):
@@ -87,30 +114,46 @@ class TrainingSection(Section):
 
     global_batch: int = Field(default=640, gt=0, description="images an update, over all processes")
     micro_batch: int = Field(default=16, gt=0, description="images a forward pass and process")
-    precision: Literal["bf16", "fp32"] = Field(default="bf16", description="autocast of tower and projection")
-    frozen_dtype: Literal["bfloat16", "float32"] = Field(default="bfloat16", description="of the frozen networks")
+    precision: Literal["bf16", "fp32"] = Field(
+        default="bf16",
+        description="autocast of tower, projection and a denoiser that a stage trains; their weights are float32",
+    )
+    frozen_dtype: Literal["bfloat16", "float32"] = Field(
+        default="bfloat16",
+        description="of the other networks: the VAE, a denoiser that no stage trains, the anchor's original tower",
+    )
     frozen_linear: Literal["frozen_dtype", "float8"] = Field(
-        default="frozen_dtype", description="of a frozen denoiser's large linear layers; float8 needs a GPU"
+        default="frozen_dtype",
+        description="of a frozen denoiser's large linear layers; float8 needs a GPU of capability 8.9",
     )
     compile: Literal["none", "regional"] = Field(
-        default="none", description="compile the blocks that a network repeats"
+        default="none", description="compile the blocks that tower, denoiser and VAE repeat"
     )
     checkpoint_activations: Literal["none", "unet", "both"] = Field(
         default="none",
-        description="recompute activations in the backward pass: of the denoiser, of the tower as well",
+        description="recompute activations in the backward pass: unet, of the denoiser; both, of the tower as well",
     )
-    ema_decay: float | None = Field(default=None, gt=0, lt=1, description="also keep a moving average")
+    ema_decay: float | None = Field(
+        default=None, gt=0, lt=1, description="also write the tower's moving average, of this decay an update"
+    )
     log_every: int = Field(default=10, gt=0, description="updates between two lines of metrics")
     checkpoint_every: int = Field(default=500, gt=0, description="updates between two checkpoints")
-    keep_checkpoints: int = Field(default=2, gt=0)
-    trackers: tuple[Literal["tensorboard", "wandb"], ...] = ()
+    keep_checkpoints: int = Field(default=2, gt=0, description="newest ones that stay")
+    keep_towers: bool = Field(
+        default=False, description="with every checkpoint also write the tower, to be measured along the way"
+    )
+    trackers: tuple[Literal["tensorboard", "wandb"], ...] = Field(
+        default=(), description="what gets the metrics besides metrics.jsonl"
+    )
 
 
 class DiagnosticsSection(Section):
     """What is measured on a fixed grid of images, timesteps and noise while a run goes on."""
 
-    every: int | None = Field(default=250, gt=0, description="updates between two measurements; null for none")
-    images: int = Field(default=32, gt=1)
+    every: int | None = Field(default=250, gt=0, description="updates between two, besides the last; null for none")
+    images: int = Field(
+        default=32, gt=1, description="of the same source, drawn by another seed; more make the gap's error smaller"
+    )
     samples: int = Field(default=4, gt=0, description="timesteps and noises an image")
 
 
@@ -119,7 +162,7 @@ class Recipe(Section):
 
     name: str
     description: str = ""
-    seed: int = 42
+    seed: int = Field(default=42, ge=0, lt=2**32, description="of every random choice")
     tower: TowerSection
     condition: AnyCondition
     denoiser: AnyDenoiser
@@ -131,6 +174,19 @@ class Recipe(Section):
     diagnostics: DiagnosticsSection = DiagnosticsSection()
     stages: tuple[Stage, ...] = Field(min_length=1)
     pipeline: PipelineSection | None = Field(default=None, description="the stages of `diva run`")
+
+    @model_validator(mode="after")
+    def _train_the_denoiser_that_is_made(self) -> Self:
+        field = self.denoiser.makes
+        trained = any("denoiser" in stage.train for stage in self.stages)
+        if field is not None and getattr(self.denoiser, field) is not None and not trained:
+            raise PydanticCustomError(
+                "untrained",
+                "'denoiser.{field}' makes a new denoiser, but no stage trains it; set denoiser.{field}=null to read"
+                " the folder's",
+                {"field": field},
+            )
+        return self
 
     @model_validator(mode="after")
     def _quantise_nothing_that_is_trained(self) -> Self:

@@ -21,13 +21,13 @@ class Lora(Section):
     """Low-rank updates of the tower's linear layers (arXiv 2106.09685), merged when the tower is written."""
 
     type: Literal["lora"] = "lora"
-    rank: int = Field(default=16, gt=0)
-    alpha: int = Field(default=16, gt=0)
-    dropout: float = Field(default=0.1, ge=0, lt=1)
+    rank: int = Field(default=16, gt=0, description="of a layer's update")
+    alpha: int = Field(default=16, gt=0, description="the update is scaled by alpha / rank")
+    dropout: float = Field(default=0.1, ge=0, lt=1, description="share of the update's inputs")
     bias: Literal["none", "lora_only"] = Field(
         default="lora_only", description="also train the biases of the layers that are updated"
     )
-    targets: Literal["all-linear"] | tuple[str, ...] = Field(
+    targets: tuple[str, ...] | Literal["all-linear"] = Field(
         default="all-linear", description="all linear layers, or the last parts of their names"
     )
 
@@ -36,9 +36,11 @@ class LastBlocks(Section):
     """The tower's last transformer blocks and what follows them."""
 
     type: Literal["last_blocks"] = "last_blocks"
-    blocks: int = Field(gt=0)
+    blocks: int = Field(gt=0, description="counted from the end")
 
 
+Rate = Annotated[float, Field(gt=0, description="learning rate after the warm-up")]
+Beta = Annotated[float, Field(ge=0, lt=1)]
 AnyAdapt = Annotated[WholeTower | Lora | LastBlocks, Field(discriminator="type")]
 
 
@@ -46,7 +48,7 @@ class Sgd(Section):
     """Stochastic gradient descent with momentum (published)."""
 
     type: Literal["sgd"] = "sgd"
-    lr: float = Field(default=1e-4, gt=0)
+    lr: Rate = 1e-4
     momentum: float = Field(default=0.9, ge=0, lt=1)
     weight_decay: float = Field(default=0.0, ge=0)
 
@@ -55,8 +57,8 @@ class AdamW(Section):
     """AdamW."""
 
     type: Literal["adamw"] = "adamw"
-    lr: float = Field(default=1e-5, gt=0)
-    betas: tuple[float, float] = (0.9, 0.999)
+    lr: Rate = 1e-5
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
     weight_decay: float = Field(default=0.01, ge=0)
 
 
@@ -64,15 +66,17 @@ class Stage(Section):
     """What is trained, how long and with which optimiser."""
 
     train: tuple[Literal["tower", "projection", "denoiser"], ...] = Field(
-        default=("tower", "projection"), min_length=1
+        default=("tower", "projection"), min_length=1, description="the parts that change"
     )
     steps: int | None = Field(default=None, gt=0, description="optimiser updates")
-    epochs: float | None = Field(default=None, gt=0)
-    images: int | None = Field(default=None, gt=0)
+    epochs: float | None = Field(default=None, gt=0, description="passes over the images, in place of steps")
+    images: int | None = Field(default=None, gt=0, description="in all, in place of steps")
     optimizer: Annotated[Sgd | AdamW, Field(discriminator="type")] = Sgd()
-    warmup: float = Field(default=0.005, ge=0, lt=1, description="share of the updates, linear from 0")
-    schedule: Literal["cosine", "constant"] = "cosine"
-    clip_norm: float | None = Field(default=1.0, gt=0, description="largest L2 norm of the whole gradient")
+    warmup: float = Field(default=0.005, ge=0, lt=1, description="share of the updates, rounded up; linear from 0")
+    schedule: Literal["cosine", "constant"] = Field(default="cosine", description="after the warm-up; cosine to 0")
+    clip_norm: float | None = Field(
+        default=1.0, gt=0, description="largest L2 norm of the whole gradient; null for no limit"
+    )
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:

@@ -5,18 +5,18 @@ Both belong to one tower, so both carry a digest of its weights, and the recipe 
 
 import hashlib
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
-from diva.atomic import replacing
+from diva.atomic import new_folder, replacing
 from diva.condition import Condition
 from diva.denoisers import Denoiser
 from diva.errors import InputError
 from diva.recipes import Recipe
+from diva.recipes.denoisers import AnyDenoiser
 from diva.towers.misfit import misfit
 from diva.towers.tower import Tower
 
@@ -66,24 +66,32 @@ def read_projection(path: Path, condition: Condition, tower: Tower) -> None:
 
 
 def write_denoiser(denoiser: Denoiser, folder: Path, recipe: Recipe, digest: str) -> None:
-    """Write the trained denoiser as a folder that another run's `denoiser.path` can name."""
-    final = folder / DENOISER
-    temporary = final.with_name(f".{DENOISER}.tmp")
-    for earlier in (temporary, final):  # of a run that was killed before its tower was written
-        shutil.rmtree(earlier, ignore_errors=True)
-    denoiser.save(temporary)
-    (temporary / ORIGIN).write_text(json.dumps(_origin(recipe, digest), indent=1) + "\n")
-    temporary.rename(final)
+    """Write the trained denoiser as a folder that another run's `denoiser.path` can name.
+
+    Raises:
+        RunError: the disk refused.
+    """
+    # there may be one already, of a run that was killed before its tower was written
+    with new_folder(folder / DENOISER, replace=True) as temporary:
+        denoiser.save(temporary)
+        (temporary / ORIGIN).write_text(json.dumps(_origin(recipe, digest), indent=1) + "\n")
 
 
-def check_denoiser(folder: Path, tower: Tower) -> None:
+def check_denoiser(section: AnyDenoiser, tower: Tower) -> None:
     """Check that a denoiser which some run trained was trained for `tower`; any other folder may serve every tower.
 
     Raises:
-        InputError: it was trained for another tower.
+        InputError: it was trained for another tower, or the recipe would make a new one in its place.
     """
-    if (folder / ORIGIN).is_file():
-        _refuse_another_tower(json.loads((folder / ORIGIN).read_text()), tower, f"denoiser.path: {folder}")
+    folder = Path(section.path)
+    if not (folder / ORIGIN).is_file():
+        return
+    if section.makes is not None and getattr(section, section.makes) is not None:
+        raise InputError(
+            f"denoiser.{section.makes}: makes a new denoiser, but {folder} holds one that a run has trained; set"
+            f" denoiser.{section.makes}=null"
+        )
+    _refuse_another_tower(json.loads((folder / ORIGIN).read_text()), tower, f"denoiser.path: {folder}")
 
 
 def _origin(recipe: Recipe, digest: str) -> dict[str, str]:

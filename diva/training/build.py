@@ -28,7 +28,8 @@ from diva.towers import Clip, Tower, TowerInput, TowerTokens, load_clip
 from diva.training.adapt import adapt
 from diva.training.artefacts import check_denoiser, read_projection
 from diva.training.diagnostics import Diagnostics
-from diva.training.draws import LATENTS, draw, generators
+from diva.training.draws import draw
+from diva.training.feed import Portion
 from diva.training.sharding import sharding_plugin
 from diva.training.sources import source_of
 from diva.training.speed import speed_up
@@ -51,7 +52,7 @@ def build_trainer(recipe: Recipe, accelerator: Accelerator, clip: Clip, folder: 
         )
     dtype = getattr(torch, training.frozen_dtype)
     trained = any("denoiser" in stage.train for stage in recipe.stages)
-    check_denoiser(Path(recipe.denoiser.path), clip.tower)
+    check_denoiser(recipe.denoiser, clip.tower)
     denoiser = load_denoiser(recipe.denoiser, dtype=dtype, device=device, trained=trained)
     objective = build_objective(recipe.objective)
     if recipe.preservation.anchor:
@@ -165,22 +166,20 @@ def _diagnostics(
     seed = recipe.seed + 1
     with Loader(streams(recipe, source, seed, 0, 1), batch_size=wanted.images) as loader:
         batch = next(loader)
-    rgb = to_unit_range(batch.pixels.to(accelerator.device))
-    indices = batch.indices.tolist()
-    if batch.latents is None:
-        latents = denoiser.encode(rgb, generators(seed, indices, LATENTS))
-    else:
-        latents = batch.latents.to(accelerator.device).to(rgb.dtype)
+    device = accelerator.device
+    latents = None if batch.latents is None else batch.latents.to(device)
     draws = draw(
         seed,
-        indices,
+        batch.indices.tolist(),
         samples=wanted.samples,
-        latent_shape=latents.shape[1:],
+        side=recipe.data.image_size,
         denoiser=denoiser,
         condition=student.condition,
         objective=objective,
-        device=accelerator.device,
+        device=device,
     )
+    portion = Portion(batch._replace(pixels=batch.pixels.to(device), latents=latents), draws)
+    rgb, latents = portion.images(denoiser)
     return Diagnostics(student, denoiser, pixels=tower_input.from_rgb(rgb), latents=latents, draws=draws)
 
 

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from diva.data import Batch, Loader
+from diva.data import Batch, Loader, to_unit_range
+from diva.denoisers import Denoiser
 from diva.feedback import Draws
 
 
@@ -15,11 +16,18 @@ class Portion(NamedTuple):
 
     Attributes:
         batch: its pixels, and latents where they are cached, on the device.
-        draws: timesteps, noise and the condition's draws on the device; the views' seeds on the CPU.
+        draws: on the device; the views' seeds on the CPU.
     """
 
     batch: Batch
     draws: Draws
+
+    def images(self, denoiser: Denoiser) -> tuple[Tensor, Tensor]:
+        """Return the images [B, 3, H, W] in 0..1 and their latents [B, c, h, w], cached or from `denoiser`."""
+        rgb = to_unit_range(self.batch.pixels)
+        if self.batch.latents is None:
+            return rgb, denoiser.encode(rgb, self.draws.posterior)
+        return rgb, self.batch.latents.to(rgb.dtype)
 
 
 class Feed(Iterator[Portion]):
@@ -81,8 +89,8 @@ class Feed(Iterator[Portion]):
         with torch.cuda.stream(self._copies):
             latents = None if batch.latents is None else self._copied(batch.latents)
             batch = batch._replace(pixels=self._copied(batch.pixels), latents=latents)
-            timesteps, noise, condition = map(self._copied, drawn[:3])
-        return Portion(batch, Draws(timesteps, noise, condition, drawn.views))
+            timesteps, noise, condition, posterior = map(self._copied, drawn[:-1])
+        return Portion(batch, Draws(timesteps, noise, condition, posterior, drawn.views))
 
     def _copied(self, tensor: Tensor) -> Tensor:
         if self._copies is None:

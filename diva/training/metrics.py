@@ -19,6 +19,7 @@ from rich.progress import (
 )
 
 from diva.atomic import replacing
+from diva.errors import RunError
 
 
 class Metrics:
@@ -49,7 +50,11 @@ class Metrics:
         self._bar.stop()
 
     def write(self, step: int, stage: str, images: int, values: Mapping[str, Any]) -> None:
-        """Record `values` of `step`, with the speed since the last call."""
+        """Record `values` of `step`, with the speed since the last call.
+
+        Raises:
+            RunError: the disk refused the line.
+        """
         (then, before), now = self._mark, time.perf_counter()
         line = {
             "step": step,
@@ -61,8 +66,13 @@ class Metrics:
         }
         self._mark = (now, images)
         if self._accelerator.is_main_process:
-            with self._path.open("a") as file:
-                file.write(json.dumps(line) + "\n")
+            try:
+                with self._path.open("a") as file:
+                    file.write(json.dumps(line) + "\n")
+            except OSError as error:
+                raise RunError(
+                    f"{self._path}: cannot be written ({error.strerror}); free the disk and go on with --resume"
+                ) from error
         numbers = {key: value for key, value in line.items() if isinstance(value, int | float)}
         self._accelerator.log(numbers, step=step)
         speed = line["images_per_second"]
@@ -73,7 +83,9 @@ class Metrics:
 def _truncate(path: Path, start: int) -> None:
     if not path.is_file():
         return
-    kept = [line for line in path.read_text().splitlines(keepends=True) if json.loads(line)["step"] <= start]
+    # a run that was cut off while it wrote leaves a last line without an end
+    lines = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+    kept = [line for line in lines if json.loads(line)["step"] <= start]
     with replacing(path) as temporary:
         temporary.write_text("".join(kept))
 

@@ -4,6 +4,7 @@ import logging
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -14,12 +15,13 @@ from rich.console import Console
 from diva.errors import InputError
 from diva.export.open_clip_format import write_open_clip
 from diva.recipes import Recipe, load_recipe, write_recipe
+from diva.recipes.stages import Lora
 from diva.towers import Clip
 from diva.training.adapt import plain_state
 from diva.training.artefacts import tower_digest, write_denoiser, write_projection
 from diva.training.build import build_accelerator, build_trainer, load_tower
-from diva.training.checkpoints import checkpoints
-from diva.training.sharding import check_checkpoint, gather
+from diva.training.checkpoints import checkpoints, read_position
+from diva.training.sharding import check_checkpoint, gather, whole
 from diva.training.trainer import Trainer
 
 # what a resumed run may change: it alters no number beyond floating-point order
@@ -28,6 +30,7 @@ FREE_ON_RESUME = {
     "training.log_every",
     "training.checkpoint_every",
     "training.keep_checkpoints",
+    "training.keep_towers",
     "training.trackers",
     "training.compile",
     "training.checkpoint_activations",
@@ -50,6 +53,7 @@ def train(recipe: Recipe, folder: Path, *, resume: bool = False) -> None:
     latest = _find_checkpoint(recipe, folder, resume)
     if latest:
         check_checkpoint(accelerator, latest)
+        _refuse_other_processes(recipe, latest, accelerator.num_processes)
     set_seed(recipe.seed)
     clip = load_tower(recipe)
     original = tower_digest(clip.tower)
@@ -58,8 +62,12 @@ def train(recipe: Recipe, folder: Path, *, resume: bool = False) -> None:
         (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
         (folder / "metrics.jsonl").unlink(missing_ok=True)  # of a run that never reached a checkpoint
         write_recipe(recipe, folder / "recipe.yaml")
+    if recipe.training.keep_towers:
+        trainer.after_checkpoint = partial(_keep_tower, trainer, clip, folder / "towers")
     if recipe.training.trackers:
-        accelerator.init_trackers("diva")
+        # TensorBoard writes where the accelerator says
+        wandb = {"name": recipe.name, "dir": str(folder), "config": recipe.model_dump(mode="json")}
+        accelerator.init_trackers("diva", init_kwargs={"wandb": wandb})
     accelerator.wait_for_everyone()
     with trainer.loader, _logging_to(folder / "train.log"), _stopping_on_sigterm(trainer):
         finished = trainer.run(latest)
@@ -90,12 +98,24 @@ def _find_checkpoint(recipe: Recipe, folder: Path, resume: bool) -> Path | None:
 def _refuse_changes(before: Recipe, now: Recipe, folder: Path) -> None:
     # the stages around training are none of its business
     old, new = (dict(_fields(recipe.model_dump(exclude={"pipeline"}))) for recipe in (before, now))
-    # it is no matter of speed alone where images of one micro-batch are set against each other
-    compares = now.objective.compares_images or now.feedback.shuffle_condition
-    free = FREE_ON_RESUME if compares else FREE_ON_RESUME | {"training.micro_batch"}
+    # it is no matter of speed alone where images of one micro-batch are set against each other, or share a dropout
+    dropout = isinstance(now.tower.adapt, Lora) and now.tower.adapt.dropout > 0
+    together = now.objective.compares_images or now.feedback.shuffle_condition or dropout
+    free = FREE_ON_RESUME if together else FREE_ON_RESUME | {"training.micro_batch"}
     for field in sorted(old.keys() | new.keys()):
         if old.get(field) != new.get(field) and field not in free:
             raise InputError(f"{field}: differs from {folder / 'recipe.yaml'}; a resumed run keeps its recipe")
+
+
+def _refuse_other_processes(recipe: Recipe, checkpoint: Path, processes: int) -> None:
+    if not recipe.feedback.same_draws_on_every_process:
+        return
+    before = read_position(checkpoint)["processes"]
+    if before != processes:
+        raise InputError(
+            f"feedback.same_draws_on_every_process: the draws depend on the number of processes, {before} in"
+            f" {checkpoint} and {processes} now; start as many as the run began with"
+        )
 
 
 def _fields(section: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -128,13 +148,20 @@ def _logging_to(path: Path) -> Iterator[None]:
 @contextmanager
 def _stopping_on_sigterm(trainer: Trainer) -> Iterator[None]:
     def request_stop(_signal: int, _frame: FrameType | None) -> None:
-        trainer.stop_requested = True
+        trainer.stop.requested = True
 
     before = signal.signal(signal.SIGTERM, request_stop)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _keep_tower(trainer: Trainer, clip: Clip, folder: Path) -> None:
+    state = {name: whole(tensor) for name, tensor in plain_state(trainer.student.tower).items()}
+    if trainer.accelerator.is_main_process:
+        clip.tower.load_state_dict(state)
+        write_open_clip(clip, folder / f"step-{trainer.step:08d}")
 
 
 def _write_results(trainer: Trainer, clip: Clip, folder: Path, original: str) -> None:

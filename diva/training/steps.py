@@ -156,4 +156,4 @@ class _Marked(Iterator[Portion]):
 def _sample(draws: Draws, number: int) -> Draws:
     """Return the draws of one noise sample."""
     one = slice(number, number + 1)
-    return Draws(draws.timesteps[one], draws.noise[one], draws.condition[one], draws.views)
+    return draws._replace(timesteps=draws.timesteps[one], noise=draws.noise[one], condition=draws.condition[one])

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from diva.data import Batch, Loader, merge_states, to_unit_range
+from diva.data import Batch, Loader, merge_states
 from diva.denoisers import Denoiser
 from diva.errors import RunError
 from diva.feedback import Draws, feedback
@@ -24,12 +24,13 @@ from diva.recipes.stages import Stage
 from diva.towers.preprocess import TowerInput
 from diva.training.checkpoints import checkpoints, read_position, save_checkpoint
 from diva.training.diagnostics import Diagnostics, warnings
-from diva.training.draws import LATENTS, draw, generators
+from diva.training.draws import draw, seed_dropout
 from diva.training.feed import Feed, Portion
 from diva.training.metrics import Metrics
 from diva.training.optimisation import build_optimizer, build_schedule
 from diva.training.parts import Parts
 from diva.training.sharding import distribute, whole
+from diva.training.stop import Stop
 from diva.training.student import Student
 from diva.views import augmented
 
@@ -96,7 +97,7 @@ class Trainer:
             folder: the run's folder; checkpoints and metrics go there.
 
         Raises:
-            InputError: a stage has nothing to train.
+            InputError: a stage has nothing to train, or the denoiser cannot read latents of the images' size.
         """
         self.recipe, self.accelerator, self.folder = recipe, accelerator, folder
         self.student, self.denoiser, self.objective = student, denoiser, objective
@@ -116,12 +117,11 @@ class Trainer:
         samples = recipe.feedback.samples_per_image
         self.weights = torch.tensor(weights or [1 / samples] * samples, device=accelerator.device)
         self.feed = Feed(loader, self._draw, accelerator.device, ahead=accelerator.device.type == "cuda")
-        side = recipe.data.image_size
-        blank = torch.zeros(1, 3, side, side, device=accelerator.device)
-        self._latent_shape = denoiser.encode(blank, [torch.Generator()]).shape[1:]
+        denoiser.latent_shape(recipe.data.image_size)  # before anything is written, if the network cannot read them
         self.step = 0
-        self.stop_requested = False
-        self._pending: list[tuple[Tensor, list[str]]] = []
+        self.stop = Stop(accelerator)
+        self.after_checkpoint: Callable[[], None] | None = None  # called by every process
+        self._pending: list[Update] = []
 
     def run(self, resume: Path | None) -> bool:
         """Train until the last stage is done (returns True) or a stop is requested (returns False)."""
@@ -144,20 +144,20 @@ class Trainer:
         ready = self.prepare(number)
         if resume:
             self.accelerator.load_state(str(resume))
-        while self.step < end and not self._must_stop():
+        while self.step < end and not self.stop.agreed():
             rate = float(ready.schedule.get_last_lr()[0])
-            losses, norms, keys = self.update(ready, self.feed)
-            self._pending.append((losses, keys))
+            update = self.update(ready, self.feed)
+            self._pending.append(update)
             if self.ema and "tower" in stage.train:
                 self.ema.update_parameters(self.student.tower)
             self.step += 1
             due = self.step % training.checkpoint_every == 0 or self.step == sum(self.stage_steps)
             if self.step % training.log_every == 0 or due or self._look_due():
-                self._report(metrics, name, rate, norms)
+                self._report(metrics, name, rate, update.norms)
             if due:
                 self._save(number)
         if self.step < end:
-            self._check_losses()
+            self._check_updates()
             self._save(number)
         modules = [self.accelerator.unwrap_model(module, keep_fp32_wrapper=False) for module in ready.modules]
         self.parts.use(modules)
@@ -196,18 +196,14 @@ class Trainer:
 
     def look_at(self, portion: Portion) -> tuple[Tensor, Tensor]:
         """Return the tower's input [(1 + V) * B, 3, H, W] and the latents [B, c, h, w] of a micro-batch."""
-        batch, draws = portion
-        rgb = to_unit_range(batch.pixels)
-        if batch.latents is None:
-            latents = self.denoiser.encode(rgb, generators(self.recipe.seed, self._places(batch), LATENTS))
-        else:
-            latents = batch.latents.to(rgb.dtype)
-        views = [augmented(rgb, seeds) for seeds in draws.views]
+        rgb, latents = portion.images(self.denoiser)
+        views = [augmented(rgb, seeds) for seeds in portion.draws.views]
         return self.tower_input.from_rgb(torch.cat([rgb, *views])), latents
 
     def _losses(self, student: nn.Module, portion: Portion) -> Tensor:
         """Return the loss [S] of each noise sample of a micro-batch."""
         pixels, latents = self.look_at(portion)
+        seed_dropout(self.recipe.seed, self._places(portion.batch))
         return feedback(student, self.denoiser, self.objective, pixels=pixels, latents=latents, draws=portion.draws)
 
     def _draw(self, batch: Batch) -> Draws:
@@ -215,7 +211,7 @@ class Trainer:
             self.recipe.seed,
             self._places(batch),
             samples=len(self.weights),
-            latent_shape=self._latent_shape,
+            side=self.recipe.data.image_size,
             denoiser=self.denoiser,
             condition=self.student.condition,
             objective=self.objective,
@@ -229,7 +225,7 @@ class Trainer:
         return [index // processes if shared else index for index in batch.indices.tolist()]
 
     def _report(self, metrics: Metrics, stage: str, rate: float, norms: dict[str, Tensor]) -> None:
-        losses = self._check_losses()
+        losses = self._check_updates()
         values = {
             "loss": float((losses.mean(dim=0) * self.weights.cpu()).sum() / self.weights.cpu().sum()),
             **{f"loss_sample_{number + 1}": loss for number, loss in enumerate(losses.mean(dim=0).tolist())},
@@ -254,42 +250,39 @@ class Trainer:
             logger.warning("step %d: %s", self.step, warning)
         return now._asdict()
 
-    def _check_losses(self) -> Tensor:
+    def _check_updates(self) -> Tensor:
         """Return the losses [steps, S] since the last call, averaged over processes.
 
-        The losses stay on the device until here, so that no step waits for the host.
+        They stay on the device until here, so that no step waits for the host. Weights that an update has spoilt
+        show in the next one's losses; those of the last update show in the norm of its gradient.
 
         Raises:
-            RunError: one of them is not finite.
+            RunError: one of these is not finite.
         """
         pending, self._pending = self._pending, []
         if not pending:
             return torch.zeros(0, len(self.weights))
-        own = torch.stack([losses for losses, _ in pending])
+        own = torch.stack([update.losses for update in pending])
         losses = self.accelerator.reduce(own, "mean").cpu()
-        bad = (~losses.isfinite()).any(dim=1).nonzero().flatten().tolist()
-        if bad:
-            step = self.step - len(pending) + bad[0] + 1
-            keys = gather_object(pending[bad[0]][1])
+        norm = float(whole(pending[-1].norms["grad_norm"]))
+        spoilt = [number for number, found in enumerate(losses) if not found.isfinite().all()]
+        if spoilt or not math.isfinite(norm):
+            number = spoilt[0] if spoilt else len(pending) - 1
+            what = f"the loss is {losses[number].tolist()}" if spoilt else f"the norm of the gradient is {norm}"
+            keys = gather_object(pending[number].keys)
             saved = checkpoints(self.folder / "checkpoints")
             last = f"the last good checkpoint is {saved[-1]}" if saved else "no checkpoint was written before it"
             raise RunError(
-                f"step {step}: the loss is {losses[bad[0]].tolist()}, not a finite number; {last}; the batch was"
+                f"step {self.step - len(pending) + number + 1}: {what}, not a finite number; {last}; the batch was"
                 f" {', '.join(keys)}; lower the learning rate or look at these images"
             )
         return losses
 
     def _save(self, stage: int) -> None:
         parts = gather_object([self.feed.state_dict()])
-        position = {"step": self.step, "stage": stage, "data": merge_states(parts)}
+        processes = self.accelerator.num_processes
+        position = {"step": self.step, "stage": stage, "processes": processes, "data": merge_states(parts)}
         folder, keep = self.folder / "checkpoints", self.recipe.training.keep_checkpoints
         save_checkpoint(self.accelerator, folder, self.step, position, keep=keep)
-
-    def _must_stop(self) -> bool:
-        """Whether a stop was requested; every process gives the same answer at the same step."""
-        if self.accelerator.num_processes == 1:
-            return self.stop_requested
-        if self.step % self.recipe.training.log_every:
-            return False
-        requested = torch.tensor(float(self.stop_requested), device=self.accelerator.device)
-        return bool(self.accelerator.reduce(requested, "sum") > 0)
+        if self.after_checkpoint:
+            self.after_checkpoint()

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from diva.condition import Condition, build_condition
 from diva.denoisers import load_denoiser
-from diva.denoisers.sampling import latent_shape, require_sampling, sample_images
+from diva.denoisers.sampling import require_sampling, sample_images
 from diva.errors import InputError
 from diva.recipes import Recipe, load_recipe
 from diva.towers import Tower
@@ -36,8 +36,10 @@ class Teacher:
             raise InputError(f"--run: {run} has no {RECIPE}; give the folder of a finished `diva train`")
         self.recipe: Recipe = load_recipe(str(run / RECIPE))
         section = self.recipe.denoiser
-        if (run / DENOISER).is_dir():  # one that the run itself trained
-            section = section.model_copy(update={"path": str(run / DENOISER)})
+        if (run / DENOISER).is_dir():  # one that the run itself trained, and which is not to be made anew
+            section = section.model_copy(
+                update={"path": str(run / DENOISER)} | ({section.makes: None} if section.makes else {})
+            )
         self.path = section.path
         dtype = getattr(torch, self.recipe.training.frozen_dtype)
         loaded = load_denoiser(section, dtype=dtype, device=device)
@@ -56,7 +58,7 @@ class Teacher:
         """
         generators = [torch.Generator().manual_seed(seed + number) for number in range(len(tokens.pooled))]
         drawn = torch.stack([self._condition.draw(1, generator) for generator in generators], dim=1)
-        shape = latent_shape(self._denoiser, self.recipe.data.image_size)
+        shape = self._denoiser.latent_shape(self.recipe.data.image_size)
         noise = torch.stack([torch.randn(shape, generator=generator) for generator in generators])
         context = self._condition(tokens, drawn.to(self._device))
         images = [

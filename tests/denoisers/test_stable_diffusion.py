@@ -20,6 +20,10 @@ def load(folder: Path, **options: object) -> StableDiffusionDenoiser:
     return denoiser
 
 
+def drawn(denoiser: StableDiffusionDenoiser, number: int) -> torch.Tensor:
+    return torch.stack([denoiser.draw_posterior(16, generator) for generator in generators(number)])
+
+
 @pytest.fixture(scope="module")
 def v_teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_stable_diffusion(tmp_path_factory.mktemp("v"), prediction_type="v_prediction")
@@ -40,7 +44,7 @@ def test_latents_are_the_scaled_posterior_mean_of_pixels_in_minus_one_to_one(tea
     denoiser = load(teacher_folder)
     rgb = torch.rand(2, 3, 16, 16)
     mean, _ = denoiser.vae._encode(2 * rgb - 1).chunk(2, dim=1)
-    torch.testing.assert_close(denoiser.encode(rgb, generators(2)), 0.6 * mean)
+    torch.testing.assert_close(denoiser.encode(rgb, drawn(denoiser, 2)), 0.6 * mean)
     squeezed = load(teacher_folder, image_scale=[1.0, 1.5, 2.0], image_shift=[0.0, -0.5, -1.0])
     pixels = torch.stack([rgb[:, 0], 1.5 * rgb[:, 1] - 0.5, 2 * rgb[:, 2] - 1], 1)
     mean, _ = denoiser.vae._encode(pixels).chunk(2, 1)
@@ -50,9 +54,11 @@ def test_latents_are_the_scaled_posterior_mean_of_pixels_in_minus_one_to_one(tea
 def test_sampled_latents_depend_on_the_image_s_own_generator_alone(teacher_folder: Path) -> None:
     denoiser = load(teacher_folder, latents="sample")
     rgb = torch.rand(3, 3, 16, 16)
-    together = denoiser.encode(rgb, generators(3))
-    for number, generator in enumerate(generators(3)):
-        torch.testing.assert_close(denoiser.encode(rgb[number, None], [generator])[0], together[number])
+    together = denoiser.encode(rgb, drawn(denoiser, 3))
+    for number, one in enumerate(drawn(denoiser, 3)):
+        torch.testing.assert_close(denoiser.encode(rgb[number, None], one[None])[0], together[number])
+    theirs = denoiser.vae.encode(2 * rgb - 1).latent_dist.sample(generators(3))
+    torch.testing.assert_close(together, 0.6 * theirs)
     mean, log_variance = denoiser.vae._encode(2 * rgb - 1).chunk(2, dim=1)
     noise = torch.stack([torch.randn(mean.shape[1:], generator=generator) for generator in generators(3)])
     torch.testing.assert_close(together, 0.6 * (mean + (log_variance / 2).exp() * noise))
@@ -128,7 +134,7 @@ def test_only_a_network_that_will_be_trained_is_in_float32(teacher_folder: Path)
         denoiser = load_denoiser(section, dtype=torch.bfloat16, device=torch.device("cpu"), trained=trained)
         assert {parameter.dtype for parameter in denoiser.network.parameters()} == {expected}
         assert {parameter.dtype for parameter in denoiser.vae.parameters()} == {torch.bfloat16}
-        assert denoiser.encode(torch.rand(1, 3, 16, 16), generators(1)).dtype == torch.float32
+        assert denoiser.encode(torch.rand(1, 3, 16, 16)).dtype == torch.float32
         context = denoiser.encode_prompt("")
         assert denoiser(torch.randn(1, 4, 8, 8), torch.tensor([5]), context).dtype == torch.float32
 

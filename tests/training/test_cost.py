@@ -37,7 +37,7 @@ def test_a_step_computes_its_parts_and_nothing_else(trainer: Trainer) -> None:
     assert isinstance(denoiser, nn.Module)
     images, samples = 4, 3
     rgb = torch.rand(images, 3, 32, 32)
-    pixels, latents = trainer.tower_input.from_rgb(rgb), denoiser.encode(rgb, [])
+    pixels, latents = trainer.tower_input.from_rgb(rgb), denoiser.encode(rgb)
     choice = torch.zeros(samples, images, 16, dtype=torch.int64)
     context = student(pixels, choice).context.tokens.detach()
     noisy, timesteps = latents.repeat(samples, 1, 1, 1), torch.zeros(samples * images, dtype=torch.int64)
@@ -46,7 +46,7 @@ def test_a_step_computes_its_parts_and_nothing_else(trainer: Trainer) -> None:
         reads = context.clone().requires_grad_()
         denoiser(noisy, timesteps, Context(reads, None)).square().mean().backward()
 
-    encode = flops(lambda: denoiser.encode(rgb, []))
+    encode = flops(lambda: denoiser.encode(rgb))
     tower = flops(lambda: student.tower(pixels))
     tower_both_ways = flops(lambda: sum(t.square().mean() for t in student.tower(pixels)).backward())
     project = 2 * samples * images * 17 * student.condition.projection.weight.numel()

@@ -1,5 +1,5 @@
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -32,9 +32,14 @@ class Telepath:
     def draw_timesteps(self, samples: int, generator: torch.Generator) -> Tensor:
         return torch.randint(1000, (samples,), generator=generator)
 
-    def encode(self, rgb: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        assert len(rgb) == len(generators)
-        return rgb[:, :1]
+    def latent_shape(self, side: int) -> tuple[int, int, int]:
+        return 1, side, side
+
+    def draw_posterior(self, side: int, generator: torch.Generator) -> Tensor:
+        raise NotImplementedError(side, generator)
+
+    def encode(self, rgb: Tensor, posterior: Tensor | None = None) -> Tensor:
+        raise NotImplementedError(rgb, posterior)
 
     def add_noise(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         return latents + noise + 0 * timesteps.view(-1, 1, 1, 1)
@@ -63,6 +68,7 @@ def diagnostics(student: Student, latents: Tensor, pixels: Tensor) -> Diagnostic
         torch.zeros(SAMPLES, BATCH, dtype=torch.int64),
         torch.zeros(SAMPLES, *latents.shape),
         torch.zeros(SAMPLES, BATCH, 0, dtype=torch.int64),
+        torch.empty(BATCH, 0),
         torch.zeros(0, BATCH, dtype=torch.int64),
     )
     return Diagnostics(student, Telepath(), pixels=pixels, latents=latents, draws=draws)

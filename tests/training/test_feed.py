@@ -18,7 +18,7 @@ def make(shards: Path) -> Iterator[Callable[[bool], Feed]]:
     loaders = []
 
     def draw(batch: Batch) -> Draws:
-        return Draws(*(batch.indices[None] * factor for factor in (1, 2, 3, 4)))
+        return Draws(*(batch.indices[None] * factor for factor in (1, 2, 3, 4, 5)))
 
     def build(ahead: bool) -> Feed:
         loaders.append(Loader(ImageStreams(open_source(str(shards)), seed=1, streams=4, image_size=32), 3))

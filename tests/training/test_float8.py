@@ -67,10 +67,12 @@ def test_both_directions_are_products_of_what_the_rows_round_to(
 
 
 def close(found: Tensor, expected: Tensor, largest: Tensor) -> None:
-    """Compare up to the rounding of the output, and to numbers near the middle of two that e4m3 has."""
+    """Compare up to the rounding of the product and of its sum with the bias, and to numbers near the middle of two
+    that e4m3 has, of which there may be a few.
+    """
     error = (found.double() - expected).abs()
     assert (error <= 2 * HALF * expected.abs() + 2e-3 * largest).all()
-    assert error.square().mean().sqrt() <= HALF * expected.square().mean().sqrt() + 1e-4 * largest
+    assert error.square().mean().sqrt() <= 2 * HALF * expected.square().mean().sqrt() + 1e-4 * largest
 
 
 def test_a_scaled_row_keeps_its_largest_number_and_zeros() -> None:

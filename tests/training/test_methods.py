@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from diva.training import train
 from diva.training.adapt import plain_state
 from diva.training.build import build_accelerator, build_trainer
 from diva.training.checkpoints import checkpoints
+from diva.training.run import _find_checkpoint
 from tests.fixtures.teachers import tiny_dit
 from tests.fixtures.towers import tiny_clip
 
@@ -82,7 +84,8 @@ def test_a_method_trains_and_goes_on_exactly_from_any_of_its_checkpoints(
         killed.mkdir()
         for path in ("recipe.yaml", "metrics.jsonl"):
             shutil.copy(whole / path, killed)
-        shutil.copytree(kept, killed / "checkpoints" / kept.name)
+        copied = shutil.copytree(kept, killed / "checkpoints" / kept.name)
+        (copied / "random_states_0.pkl").unlink()  # of accelerate; nothing draws from these generators
         train(recipe, killed, resume=True)
         assert lines(killed) == lines(whole)
         again = tensors(killed)
@@ -178,6 +181,10 @@ def test_a_decoder_of_an_earlier_run_serves_the_tower_that_it_was_trained_for_an
     assert [line["stage"] for line in lines(tmp_path / "tower")] == ["stage 1/1"] * STEPS
     assert not (tmp_path / "tower" / "denoiser").exists()
     AcceleratorState._reset_state(reset_partial_state=True)
+    anew = load("un2clip/quickstart-decoder", f"denoiser.path={tmp_path / 'decoder' / 'denoiser'}")
+    with pytest.raises(InputError, match=r"denoiser\.fit_images: makes a new denoiser, but .*fit_images=null$"):
+        train(anew, tmp_path / "refused")
+    AcceleratorState._reset_state(reset_partial_state=True)
     other = tiny_clip(tmp_path / "other", seed=5)
     foreign = second.model_copy(update={"tower": second.tower.model_copy(update={"name": str(other)})})
     says = r"denoiser\.path: .*denoiser was trained with another tower \(by un2clip/quickstart-decoder\); train one"
@@ -236,16 +243,42 @@ def test_what_does_not_fit_is_one_sentence(load: Load, tmp_path: Path, override:
 
 
 def test_a_stage_that_could_train_nothing_is_refused(load: Load, tmp_path: Path) -> None:
-    recipe = load("un2clip/quickstart-decoder", "stages.0.train=[projection]")
+    stages = "[{train: [projection], steps: 1}, {train: [denoiser], steps: 1}]"
+    recipe = load("un2clip/quickstart-decoder", f"stages={stages}")
     with pytest.raises(InputError, match=r"stages\.train: projection has nothing to train here"):
         train(recipe, tmp_path / "run")
 
 
-def test_a_resumed_contrastive_run_keeps_its_micro_batch(load: Load, tmp_path: Path) -> None:
-    train(load("dcr/quickstart"), tmp_path / "run")
-    AcceleratorState._reset_state(reset_partial_state=True)
-    with pytest.raises(InputError, match=r"training\.micro_batch: differs from"):
-        train(load("dcr/quickstart", "training.micro_batch=4"), tmp_path / "run", resume=True)
+@pytest.mark.parametrize(
+    ("name", "dropout", "kept"), [("dcr", 0.0, True), ("genhancer", 0.1, True), ("genhancer", 0.0, False)]
+)
+def test_a_resumed_run_keeps_the_micro_batch_that_its_losses_or_dropout_belong_to(
+    load: Load, tmp_path: Path, name: str, dropout: float, kept: bool
+) -> None:
+    drop = f"tower.adapt.dropout={dropout}"
+    (tmp_path / "checkpoints" / "step-00000001").mkdir(parents=True)
+    (tmp_path / "checkpoints" / "step-00000001" / "position.json").touch()
+    write_recipe(load(f"{name}/quickstart", drop), tmp_path / "recipe.yaml")
+    now = load(f"{name}/quickstart", drop, "training.micro_batch=4")
+    with pytest.raises(InputError, match=r"training\.micro_batch: differs from") if kept else nullcontext():
+        _find_checkpoint(now, tmp_path, resume=True)
+
+
+def test_dropout_depends_on_the_images_of_a_micro_batch_and_on_nothing_drawn_before(
+    load: Load, tmp_path: Path
+) -> None:
+    recipe = load("dcr/quickstart")
+    trainer = build_trainer(recipe, build_accelerator(recipe, tmp_path), load_clip(recipe.tower.name), tmp_path)
+    ready = trainer.prepare(1)
+    for name, parameter in trainer.student.tower.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter)  # they start as zeros, so that nothing shows what is dropped
+    portion = next(trainer.feed)
+    other = portion._replace(batch=portion.batch._replace(indices=portion.batch.indices + 1))
+    with torch.no_grad():
+        first, elsewhere, again = (trainer._losses(ready.modules[0], p) for p in (portion, other, portion))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, elsewhere)
 
 
 def test_an_anchor_holds_the_embeddings_nearer_to_the_original_ones(load: Load, tmp_path: Path) -> None:

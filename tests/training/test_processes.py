@@ -1,6 +1,8 @@
 """The number of processes must not matter beyond the order of floating-point sums."""
 
 import os
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +16,27 @@ from diva.training import train
 from diva.training.checkpoints import checkpoints
 from tests.training.conftest import WriteRecipe
 from tests.training.test_run import metrics, wait_for, weights
+
+
+def test_sigterm_to_the_launcher_saves_a_checkpoint_before_it_kills(
+    write_tiny: WriteRecipe, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    fields = ["stages.0.steps=100000", "training.log_every=100000", "training.checkpoint_every=2"]
+    process = subprocess.Popen(
+        [*command, "-m", "diva.cli", "train", write_tiny(), "--out", run, *fields],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for(lambda: checkpoints(run / "checkpoints") or process.poll() is not None)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert "SIGKILL" not in said
+    stopped = re.search(r"stopped at step (\d+) as asked", said)
+    assert stopped
+    assert checkpoints(run / "checkpoints")[-1].name == f"step-{int(stopped[1]):08d}"
 
 
 def test_two_processes_resumed_by_one_end_where_one_does(write_tiny: WriteRecipe, tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def random_step(seed: int) -> tuple[Tensor, Draws]:
     timesteps = torch.randint(0, 1000, (2, BATCH), generator=generator)
     noise = torch.randn(2, BATCH, 4, SIDE // 4, SIDE // 4, generator=generator, dtype=torch.float64)
     choice = torch.randint(0, 16, (2, BATCH, POSITIONS - 1), generator=generator)
-    return image, Draws(timesteps, noise, choice, views=torch.zeros(0, BATCH))
+    return image, Draws(timesteps, noise, choice, torch.empty(BATCH, 0), torch.zeros(0, BATCH))
 
 
 def gradients(module: nn.Module) -> dict[str, Tensor]:
@@ -64,7 +64,7 @@ def test_loss_and_gradients_equal_the_released_procedure(recipe: Recipe, clip: C
             denoiser,
             build_objective(recipe.objective),
             pixels=tower_input.from_rgb(image),
-            latents=denoiser.encode(image, []),
+            latents=denoiser.encode(image),
             draws=draws,
         )
         (loss * weights).sum().div(MICRO_BATCHES).backward()

@@ -23,7 +23,10 @@ from diva.errors import InputError, RunError
 from diva.recipes import Recipe, load_recipe
 from diva.towers import load_clip
 from diva.training import train
+from diva.training.build import build_accelerator, build_trainer
 from diva.training.checkpoints import checkpoints
+from diva.training.metrics import Metrics
+from diva.training.run import _refuse_other_processes
 from tests.training.conftest import WriteRecipe
 
 Tiny = Callable[..., Recipe]
@@ -53,6 +56,25 @@ def wait_for(condition: Callable[[], object], seconds: float = 120) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.parametrize("adapt", [[], ["tower.adapt={type: lora, rank: 2, dropout: 0.1}"]])
+def test_the_tower_of_every_checkpoint_is_kept_and_training_does_not_notice(
+    tiny: Tiny, tmp_path: Path, adapt: list[str]
+) -> None:
+    fields = [*adapt, "training.checkpoint_every=2", "stages.0.warmup=0", "stages.0.schedule=constant"]
+    train(tiny(*fields, "stages.0.steps=6", "training.keep_towers=true"), tmp_path / "kept")
+    train(tiny(*fields, "stages.0.steps=6"), tmp_path / "plain")
+    train(tiny(*fields, "stages.0.steps=4"), tmp_path / "shorter")  # the rate is constant, so it is the same run
+    assert_equal(tmp_path / "kept", tmp_path / "plain")
+    towers = {path.name: path for path in (tmp_path / "kept" / "towers").iterdir()}
+    assert sorted(towers) == [f"step-{step:08d}" for step in (2, 4, 6)]
+    for kept, run in (("step-00000004", "shorter"), ("step-00000006", "plain")):
+        ours, theirs = (
+            load_file(path / "open_clip_model.safetensors") for path in (towers[kept], tmp_path / run / "tower")
+        )
+        assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+    assert load_clip(str(towers["step-00000002"])).sha256 != load_clip(str(towers["step-00000004"])).sha256
+
+
 def test_a_run_killed_midway_and_resumed_ends_as_an_uninterrupted_one(
     write_tiny: WriteRecipe, tmp_path: Path
 ) -> None:
@@ -68,6 +90,8 @@ def test_a_run_killed_midway_and_resumed_ends_as_an_uninterrupted_one(
     assert not (killed / "tower").exists()
     assert len(metrics(killed)) < 20
 
+    with (killed / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 2')  # a line that was being written
     train(load_recipe(str(path)), killed, resume=True)
     assert_equal(whole, killed)
     assert [line["step"] for line in metrics(killed)] == list(range(1, 21))
@@ -140,12 +164,75 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(tiny: Tiny, tmp_
     assert len(re.findall(r"0000\d{5}", said.split("the batch was")[1])) == recipe.training.global_batch
 
 
+def test_weights_that_the_last_update_has_spoilt_are_not_saved(tiny: Tiny, tmp_path: Path) -> None:
+    recipe, run = tiny("stages.0.steps=1"), tmp_path / "run"
+    trainer = build_trainer(recipe, build_accelerator(recipe, run), load_clip(recipe.tower.name), run)
+    next(trainer.student.tower.parameters()).register_hook(lambda gradient: gradient * math.nan)
+    (run / "checkpoints").mkdir(parents=True)
+    with pytest.raises(
+        RunError, match="step 1: the norm of the gradient is nan, not a finite number; no checkpoint"
+    ):
+        trainer.run(None)
+    assert list((run / "checkpoints").iterdir()) == []
+
+
+def test_metrics_that_cannot_be_written_stop_the_run_in_one_sentence(tiny: Tiny, tmp_path: Path) -> None:
+    path = tmp_path / "gone" / "metrics.jsonl"
+    with (
+        Metrics(build_accelerator(tiny(), tmp_path), path, total=1, start=0) as metrics,
+        pytest.raises(
+            RunError, match=r"gone/metrics\.jsonl: cannot be written \(No such file or directory\); free"
+        ),
+    ):
+        metrics.write(1, "stage 1/1", 4, {"loss": 1.0})
+
+
+def test_a_tracker_is_told_the_recipe_and_writes_into_the_run_s_folder(
+    write_tiny: WriteRecipe, tmp_path: Path
+) -> None:
+    # the library is a large one: this one has of it what accelerate calls
+    (tmp_path / "site" / "wandb-1.0.dist-info").mkdir(parents=True)
+    (tmp_path / "site" / "wandb-1.0.dist-info" / "METADATA").write_text("Name: wandb\nVersion: 1.0\n")
+    (tmp_path / "site" / "wandb.py").write_text(WANDB)
+    command = [Path(sys.executable).with_name("diva"), "train", write_tiny(), "--out", tmp_path / "run"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(tmp_path / "site")}
+    subprocess.run([*command, "training.trackers=[wandb]", "stages.0.steps=1"], env=environment, check=True)
+    told = json.loads((tmp_path / "run" / "told.json").read_text())
+    assert (told["project"], told["name"], told["config"]["seed"]) == ("diva", "tiny", 7)
+    assert told["logged"] == [1]
+
+
+WANDB = """
+import json, pathlib
+
+class Run:
+    def __init__(self, **told):
+        self.told = {**told, "logged": []}
+
+    def log(self, values, step):
+        self.told["logged"].append(step)
+
+    def finish(self):
+        pathlib.Path(self.told["dir"], "told.json").write_text(json.dumps(self.told))
+
+def init(**told):
+    return Run(**told)
+"""
+
+
 def test_a_full_disk_leaves_the_earlier_checkpoint_and_nothing_half_written(tiny: Tiny, tmp_path: Path) -> None:
     run = tmp_path / "run"
     train(tiny("stages.0.steps=5"), run)
     (kept,) = checkpoints(run / "checkpoints")
     (run / "tower").rename(run / "old-tower")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(RunError, match=r"run/tower: cannot be written \("):
+            train(tiny("stages.0.steps=5"), run, resume=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not (run / "tower").exists()
     (run / "recipe.yaml").write_text((run / "recipe.yaml").read_text().replace("steps: 5", "steps: 20"))
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     try:
@@ -204,5 +291,10 @@ def test_a_finished_run_is_not_overwritten_and_a_resumed_one_keeps_its_recipe(ti
         train(tiny(), run, resume=True)
     with pytest.raises(InputError, match=r"data.image_size: differs from"):
         train(tiny("stages.0.steps=5", "data.image_size=48"), run, resume=True)
+    (saved,) = checkpoints(run / "checkpoints")
+    shared = tiny("feedback.same_draws_on_every_process=true")
+    _refuse_other_processes(shared, saved, 1)
+    with pytest.raises(InputError, match=r"same_draws_on_every_process: .* processes, 1 in .* and 2 now; start"):
+        _refuse_other_processes(shared, saved, 2)
     around = {"stages": {"look": {"command": "zoo", "makes": ["zoo.txt"]}}}
     train(tiny("stages.0.steps=5", pipeline=around), run, resume=True)  # what follows training may change

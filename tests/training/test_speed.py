@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from diffusers.models.resnet import ResnetBlock2D
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -17,12 +18,14 @@ from diva.training.build import build_accelerator, build_trainer
 from diva.training.feed import Feed
 from diva.training.speed import BLOCKS, compile_blocks, speed_up
 from diva.training.trainer import Trainer
+from tests.fixtures.teachers import tiny_flux
 
 Tiny = Callable[..., Recipe]
 Build = Callable[..., Trainer]
 
 # on a GPU each of these makes the host wait: reading a value, copying one in, a size that depends on values
 WAITS = ("_local_scalar_dense", "lift_fresh", "nonzero", "equal", "is_nonzero", "item")
+DRAWS = ("normal_", "randn", "rand", "randint", "randperm")  # which happen on the CPU
 
 
 class Operations(TorchDispatchMode):
@@ -39,10 +42,10 @@ class Operations(TorchDispatchMode):
 
 @pytest.fixture
 def build(tiny: Tiny, tmp_path: Path) -> Build:
-    def make(*overrides: str) -> Trainer:
+    def make(*overrides: str, **sections: Any) -> Trainer:
         # the optimiser of a GPU is fused; on a CPU, AdamW would read its step count
         stages = [{"steps": 9, "optimizer": {"type": "sgd", "lr": 1e-2}}]
-        recipe = tiny("training.micro_batch=4", *overrides, stages=stages)
+        recipe = tiny("training.micro_batch=4", *overrides, stages=stages, **sections)
         return build_trainer(recipe, build_accelerator(recipe, tmp_path), load_clip(recipe.tower.name), tmp_path)
 
     return make
@@ -58,10 +61,13 @@ def operations(trainer: Trainer) -> list[str]:
     return seen.names
 
 
-def test_a_step_never_waits_for_the_device(build: Build) -> None:
-    found = operations(build())
+@pytest.mark.parametrize("method", ["diva", "genhancer"])
+def test_a_step_never_waits_for_the_device(build: Build, method: str, tmp_path: Path) -> None:
+    flow = {"type": "rectified_flow", "path": str(tiny_flux(tmp_path / "flux")), "latents": "sample"}
+    sections = {} if method == "diva" else {"condition": {"type": "pooled_pair"}, "denoiser": flow}
+    found = operations(build(**sections))
     assert "convolution" in found
-    assert [name for name in found if name in WAITS] == []
+    assert [name for name in found if name in (*WAITS, *DRAWS)] == []
 
 
 def test_attention_is_fused_in_tower_and_denoiser(build: Build) -> None:
@@ -120,6 +126,21 @@ def test_every_repeated_block_is_compiled_and_no_parameter_is_renamed(build: Bui
     assert compile_blocks(networks) == len(blocks)
     assert all(block._compiled_call_impl is not None for block in blocks)
     assert [list(network.state_dict()) for network in networks] == names
+
+
+def test_a_block_is_compiled_for_more_shapes_than_torch_s_own_limit() -> None:
+    torch._dynamo.reset()
+    ran = []
+
+    def backend(graph: torch.fx.GraphModule, _inputs: list[Tensor]) -> Callable[..., Any]:
+        return lambda *inputs: ran.append(1) or graph(*inputs)
+
+    widths = range(8, 8 * 13, 8)
+    blocks = [ResnetBlock2D(in_channels=width, groups=8, temb_channels=None) for width in widths]
+    assert compile_blocks(blocks, backend=backend) == len(blocks) == 12
+    for block, width in zip(blocks, widths, strict=True):
+        block(torch.zeros(1, width, 4, 4), None)
+    assert len(ran) == len(blocks)
 
 
 def test_compiled_blocks_compute_the_same_losses_and_gradients(build: Build) -> None:

@@ -7,7 +7,7 @@ import torch
 from diffusers import DDIMScheduler, StableDiffusionPipeline
 
 from diva.denoisers import Context, load_denoiser
-from diva.denoisers.sampling import latent_shape, require_sampling, sample_images
+from diva.denoisers.sampling import require_sampling, sample_images
 from diva.recipes.denoisers import StableDiffusion
 
 
@@ -25,7 +25,7 @@ def test_it_draws_what_diffusers_own_pipeline_draws(teacher_folder: Path, guidan
     empty = loaded.encode_prompt("")
     assert empty.tokens is not None
     tokens = empty.tokens + torch.randn(2, *empty.tokens.shape[1:], generator=generator)
-    noise = torch.randn(2, *latent_shape(denoiser, 32), generator=generator)
+    noise = torch.randn(2, *denoiser.latent_shape(32), generator=generator)
     ours = sample_images(denoiser, Context(tokens, None), empty, noise, steps=5, guidance=guidance)
     theirs = pipeline(
         prompt_embeds=tokens,
