@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from safetensors import SafetensorError
+
 from diva.errors import RunError
 
 
@@ -19,26 +21,50 @@ def replacing(path: Path) -> Iterator[Path]:
         RunError: the place cannot be written to.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with _writing(path):
         try:
             yield temporary
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise RunError(f"{path}: cannot be written ({error.strerror}); free or change the place") from error
 
 
 @contextmanager
-def new_folder(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder to fill; it becomes `folder`, new or empty until then, once the block ends well.
+def new_folder(folder: Path, *, replace: bool = False) -> Iterator[Path]:
+    """Yield an empty folder to fill; it becomes `folder` once the block ends well.
 
-    Folders above are made; an error leaves nothing.
+    Folders above are made; an error leaves whatever was at `folder`.
+
+    Args:
+        folder: new or empty until then.
+        replace: let the new folder take the place of one that is not empty.
+
+    Raises:
+        RunError: the place cannot be written to.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent) as temporary:
-        content = Path(temporary, folder.name)
+    with (
+        _writing(folder),
+        TemporaryDirectory(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent) as temporary,
+    ):
+        content, earlier = Path(temporary, folder.name), Path(temporary, f"{folder.name}.earlier")
         content.mkdir()
         yield content
-        content.rename(folder)
+        if replace and folder.exists():
+            folder.rename(earlier)
+        try:
+            content.rename(folder)
+        except OSError:
+            if earlier.exists():
+                earlier.rename(folder)
+            raise
+
+
+@contextmanager
+def _writing(place: Path) -> Iterator[None]:
+    """Make the folders above `place`, and tell in a sentence what keeps the block from writing there."""
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except (OSError, SafetensorError) as error:  # safetensors' own, for a disk that is full
+        reason = getattr(error, "strerror", None) or error
+        raise RunError(f"{place}: cannot be written ({reason}); free or change the place") from error

@@ -1,32 +1,36 @@
 """From encoded bytes to the square crop that is trained on."""
 
 import io
+from contextlib import suppress
 
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
-from diva.data.raw import RawImage, UnusableError
+from diva.data.raw import RawImage, TooSmallError, UnusableError
 
 RATIO = (3 / 4, 4 / 3)  # of the crop's sides; published
 
 
 def decode(raw: RawImage, min_side: int) -> Image.Image:
-    """Return the decoded image in its own colour mode.
+    """Return the decoded image in its own colour mode, upright.
 
     Raises:
-        UnusableError: it cannot be read or decoded, is cut short, or its shorter side has fewer than
-            `min_side` pixels.
+        TooSmallError: its shorter side has fewer than `min_side` pixels.
+        UnusableError: it cannot be read or decoded, or is cut short.
     """
     try:
         image = Image.open(io.BytesIO(raw.load()))
         if min(image.size) < min_side:
-            raise UnusableError(f"only {image.width} × {image.height} pixels")
+            raise TooSmallError(f"only {image.width} × {image.height} pixels")
         image.load()
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+    # RuntimeError is what PIL's AVIF decoder raises
+    except (OSError, SyntaxError, ValueError, EOFError, RuntimeError, Image.DecompressionBombError) as error:
         raise UnusableError(str(error) or type(error).__name__) from error
+    with suppress(Exception):  # damaged EXIF makes its reader raise anything; the pixels are there all the same
+        ImageOps.exif_transpose(image, in_place=True)  # a camera held on its side
     return image
 
 

@@ -6,6 +6,7 @@ import os
 import signal
 import traceback
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple, Self
 
 import torch
@@ -19,6 +20,7 @@ from diva.errors import InputError, RunError
 logger = logging.getLogger("diva.data")
 
 JUDGED = 100  # images seen before the share of unusable ones means anything
+DEATH = "DataLoader worker (pid"  # how torch's message on a killed worker begins
 SHOWN = 3  # unusable images that an error names; all are in the log
 
 
@@ -137,6 +139,7 @@ class Loader:
         """
         return {
             **self._identity(),
+            "files": self._files,
             "items": self._items * self._dataset.world_size,
             "progress": [
                 {**progress.cursor._asdict(), "seen": progress.seen, "skipped": progress.skipped}
@@ -154,6 +157,11 @@ class Loader:
             if state[field] != value:
                 name = "seed" if field == "seed" else f"data.{field}"
                 raise InputError(f"{name}: {value} is not the checkpoint's {state[field]}; set it back to resume")
+        if state.get("files", self._files) != self._files:  # a checkpoint of an earlier version does not have them
+            raise InputError(
+                f"data.source: the files of {self.source.spec} have changed since the checkpoint (names or sizes),"
+                " and with them the order; put them back, or start a new run"
+            )
         world_size = self._dataset.world_size
         if state["items"] % world_size:
             raise InputError(
@@ -182,8 +190,12 @@ class Loader:
         """Stop the workers."""
         self.close()
 
+    @cached_property
+    def _files(self) -> str:
+        return self.source.order_digest()
+
     def _identity(self) -> dict[str, int]:
-        """Return what must not change for a position to keep its meaning."""
+        """Return the settings that must not change for a position to keep its meaning."""
         dataset = self._dataset
         return {"seed": dataset.seed, "streams": dataset.streams, "shuffle_buffer": dataset.shuffle_buffer}
 
@@ -207,9 +219,14 @@ class Loader:
         except RuntimeError as error:
             traceback.clear_frames(error.__traceback__)  # they hold the iterator, and with it the workers
             self.close()
+            lines = str(error).splitlines() or ["RuntimeError"]
+            if lines[0].startswith(DEATH):
+                raise RunError(
+                    f"data.workers: one of {self._workers} died ({lines[0]}); use fewer or give them more memory,"
+                    " shared memory included"
+                ) from error
             raise RunError(
-                f"data.workers: one of {self._workers} failed ({str(error).splitlines()[0]}); if it was killed, use"
-                " fewer or give them more memory, shared memory included"
+                f"data.source: {self.source.spec} cannot be read on ({lines[-1]}); repair or replace it"
             ) from error
         for bad in sample.bad:
             logger.warning("skipped %s: %s", *bad)

@@ -8,6 +8,10 @@ class UnusableError(Exception):
     """An image that cannot be trained on; the message says why."""
 
 
+class TooSmallError(UnusableError):
+    """An image with a side of too few pixels; nothing else is wrong with it."""
+
+
 class RawImage(Protocol):
     """One encoded image of a source."""
 

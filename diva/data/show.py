@@ -25,6 +25,7 @@ def print_inspection(spec: str) -> None:
         ("images", f"{found.images:,}"),
         ("size", decimal(found.size)),
         ("looked at", f"the first {found.sampled:,} images: {formats}"),
+        ("too small", f"{found.too_small:,} of these"),
         ("undecodable", f"{found.undecodable:,} of these"),
         ("shorter side", _pixels(found.shorter_side)),
         ("longer side", _pixels(found.longer_side)),

@@ -42,6 +42,10 @@ class Source(ABC):
         """Yield all images in the source's own order, and a `Damage` wherever a file cannot be read on."""
         return chain.from_iterable(self.units(0, 1))
 
+    def order_digest(self) -> str:
+        """Return a digest of what the order of the images depends on, beside seed and streams: the files."""
+        return fingerprint(self)
+
 
 def count_images(source: Source) -> int:
     """Return the number of images of `source`, without decoding any.

@@ -1,6 +1,5 @@
 """Averaging a trained tower with the one it started from (WiSE-FT, arXiv 2109.01903)."""
 
-import math
 from collections.abc import Mapping
 
 import torch
@@ -20,18 +19,12 @@ def average(base: Mapping[str, Tensor], trained: Mapping[str, Tensor], alpha: fl
 
 
 def read_shares(text: str) -> list[float]:
-    """Read the shares of `--average`: one number, or several with commas between them.
+    """Read the shares of `--average`: one number, or several with commas between them; `export` checks their range.
 
     Raises:
-        InputError: one of them is no number between 0 and 1.
+        InputError: one of them is no number.
     """
-    shares = []
-    for part in text.split(","):
-        try:
-            share = float(part)
-        except ValueError:
-            share = math.nan
-        if not 0 <= share <= 1:
-            raise InputError(f"--average: '{part}' is no share; give numbers such as 0.5 or 0.25,0.5,0.75")
-        shares.append(share)
-    return shares
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise InputError(f"--average: '{text}' is no share; give numbers such as 0.5 or 0.25,0.5,0.75") from error

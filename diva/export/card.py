@@ -6,7 +6,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from diva import __version__
 from diva.export.crops import CropCost
+from diva.export.open_clip_format import is_approximated
 from diva.export.provenance import Provenance
+from diva.export.transformers_model import is_siglip
 from diva.results import Metric
 from diva.towers import Clip
 from diva.towers.family import activation_of
@@ -43,8 +45,10 @@ def write_card(
         version=__version__,
         clip=clip,
         activation=activation_of(clip.model),
+        approximated=is_approximated(clip),
         provenance=provenance,
         kind=kind,
+        siglip=is_siglip(clip),
         alpha=alpha,
         cost=cost,
     )

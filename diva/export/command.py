@@ -15,7 +15,7 @@ from diva.export.crops import measure_crop_cost
 from diva.export.delta import DTYPES, Delta, is_delta
 from diva.export.folder import check_replaceable, complete_folder
 from diva.export.hub import push_to_hub as push
-from diva.export.open_clip_format import fill_open_clip, preprocess_cfg
+from diva.export.open_clip_format import fill_open_clip
 from diva.export.origin import Origin, read_origin, write_origin
 from diva.export.provenance import Provenance, provenance_of
 from diva.export.transformers_format import fill_llava, fill_transformers
@@ -72,11 +72,12 @@ def export(
     )
     trained = {key: value.clone() if average else value for key, value in clip.model.state_dict().items()}
     start = _base_state(clip, provenance, allow_torchscript=allow_torchscript) if average or delta else trained
+    sources = [path for path in (clip.weights, provenance.base) if path]
     console = Console(stderr=True)
     for folder, alpha in targets.items():
         state = trained if alpha is None else average_states(start, trained, alpha)
         clip.model.load_state_dict(state)
-        with complete_folder(folder) as content:
+        with complete_folder(folder, *sources) as content:
             write_origin(_averaged(origin, alpha), content)
             if delta:
                 _fill_delta(clip, start, state, delta, content)
@@ -115,7 +116,7 @@ def _check_options(to: str | None, average: Sequence[float], delta: str | None, 
         raise InputError(f"--delta: there is no type '{delta}'; {did_you_mean(delta, DTYPES)}")
     wrong = [alpha for alpha in average if not 0 <= alpha <= 1]
     if wrong:
-        raise InputError(f"--average: {wrong[0]:g} is no share; give the trained tower's share between 0 and 1")
+        raise InputError(f"--average: {wrong[0]:g} is no share; give the trained tower's share, from 0 to 1")
     if push_to_hub and len(average) > 1:
         raise InputError("--push-to-hub: takes one tower; give --average one number")
 
@@ -145,7 +146,7 @@ def _fill_delta(clip: Clip, base: States, trained: States, dtype: str, folder: P
     tower = {
         "architecture": clip.architecture,
         "config": clip.config,
-        "preprocess": preprocess_cfg(clip.input),
+        "preprocess": clip.input.open_clip_fields(),
         "activation": activation_of(clip.model),
     }
     Delta.between(base, trained, dtype, {"tower": json.dumps(tower)}).save(folder / DELTA)

@@ -3,15 +3,16 @@
 import json
 import logging
 from pathlib import Path
-from typing import Any
 
+import torch
 from open_clip.tokenizer import HFTokenizer
 from safetensors.torch import save_file
 
 from diva.errors import InputError
 from diva.export.folder import complete_folder
 from diva.export.processors import tokenizer_on_this_machine
-from diva.towers import Clip, TowerInput
+from diva.towers import Clip
+from diva.towers.build import build_model
 from diva.towers.family import activation_of
 from diva.towers.formats.open_clip_folder import CONFIG, WEIGHTS
 
@@ -36,25 +37,22 @@ def fill_open_clip(clip: Clip, folder: Path) -> None:
         raise InputError(
             f"{clip.source}: open_clip's format needs a text tower, and there is none; give --to llava"
         )
-    if activation_of(clip.model) == "gelu_tanh":
+    if is_approximated(clip):
         log.warning(
             "open_clip computes SigLIP with the exact GELU; these weights had its tanh form (about 1e-3 apart)"
         )
     state = {key: value.detach().cpu().contiguous() for key, value in clip.model.state_dict().items()}
     save_file(state, folder / WEIGHTS, metadata={"format": "pt"})
-    document = {"model_cfg": clip.config, "preprocess_cfg": preprocess_cfg(clip.input)}
+    document = {"model_cfg": clip.config, "preprocess_cfg": clip.input.open_clip_fields()}
     (folder / CONFIG).write_text(json.dumps(document, indent=2) + "\n")
     tokenizer = tokenizer_on_this_machine(clip)
     if isinstance(tokenizer, HFTokenizer):  # the other one comes with open_clip
         tokenizer.save_pretrained(folder)
 
 
-def preprocess_cfg(tower_input: TowerInput) -> dict[str, Any]:
-    """Return `tower_input` in the fields of open_clip's `preprocess_cfg`."""
-    return {
-        "size": list(tower_input.size),
-        "mean": list(tower_input.mean),
-        "std": list(tower_input.std),
-        "interpolation": tower_input.interpolation,
-        "resize_mode": tower_input.resize_mode,
-    }
+def is_approximated(clip: Clip) -> bool:
+    """Tell whether `clip` has GELU's tanh form where open_clip's model of its configuration has the exact one."""
+    if activation_of(clip.model) != "gelu_tanh" or not clip.has_text:
+        return False
+    with torch.device("meta"):
+        return activation_of(build_model(clip.config, {})) != "gelu_tanh"

@@ -39,24 +39,38 @@ def read_origin(place: Path) -> Origin:
     Raises:
         InputError: the note or the recipe cannot be read.
     """
+    note = read_note(place if place.is_dir() else place.parent)
+    if note is not None and note != Origin():
+        return note
+    run = run_of(place)
+    return Origin(recipe=_name(run / RECIPE) if run else None)
+
+
+def run_of(place: Path) -> Path | None:
+    """Return the folder of the training run that `place` (as for `read_origin`) belongs to, or None."""
     folder = place if place.is_dir() else place.parent
-    if (folder / ORIGIN).is_file():
-        return _read_note(folder / ORIGIN)
     # a run's tower lies in a folder of the run's
-    recipe = next((path / RECIPE for path in (folder, folder.parent) if (path / RECIPE).is_file()), None)
-    return Origin(recipe=_name(recipe) if recipe else None)
+    return next((path for path in (folder, folder.parent) if (path / RECIPE).is_file()), None)
+
+
+def read_note(folder: Path) -> Origin | None:
+    """Return the note in `folder`, an empty one where nothing was known to whoever wrote it; None without one.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    path = folder / ORIGIN
+    if not path.is_file():
+        return None
+    try:
+        return Origin.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise InputError(f"{path}: is no note of `diva export`; export the tower again, or remove it") from error
 
 
 def write_origin(origin: Origin, folder: Path) -> None:
     """Write the note into the existing `folder`."""
     (folder / ORIGIN).write_text(origin.model_dump_json(indent=1) + "\n", encoding="utf-8")
-
-
-def _read_note(path: Path) -> Origin:
-    try:
-        return Origin.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise InputError(f"{path}: is no note of `diva export`; export the tower again, or remove it") from error
 
 
 def _name(recipe: Path) -> str | None:

@@ -8,15 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import open_clip
-from tokenizers import Regex, normalizers
-from transformers import CLIPImageProcessor, CLIPTokenizer, PreTrainedTokenizerBase, SiglipImageProcessor
+from PIL import Image
+from tokenizers import Regex, Tokenizer, normalizers
+from transformers import (
+    CLIPImageProcessor,
+    CLIPTokenizer,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+    SiglipImageProcessor,
+)
 
 from diva.errors import InputError
 from diva.towers import Clip, TowerInput
 
 log = logging.getLogger(__name__)
-
-RESAMPLE = {"bilinear": 2, "bicubic": 3}  # PIL's numbers
 
 
 def write_image_processor(tower_input: TowerInput, folder: Path, *, siglip: bool) -> None:
@@ -28,7 +33,7 @@ def write_image_processor(tower_input: TowerInput, folder: Path, *, siglip: bool
         "size": size if squash else {"shortest_edge": height},
         "do_center_crop": not squash,
         "crop_size": size,
-        "resample": RESAMPLE[tower_input.interpolation],
+        "resample": Image.Resampling[tower_input.interpolation.upper()].value,
         "image_mean": list(tower_input.mean),
         "image_std": list(tower_input.std),
     }
@@ -53,12 +58,13 @@ def write_transformers_tokenizer(clip: Clip, folder: Path) -> None:
     tokenizer = tokenizer_on_this_machine(clip)
     if tokenizer is None:
         return
+    theirs: PreTrainedTokenizerBase
     if isinstance(tokenizer, open_clip.SimpleTokenizer):
         theirs = _clip_tokenizer(tokenizer)
+    elif clip.config["text_cfg"].get("tokenizer_kwargs", {}).get("clean") == "canonicalize":
+        theirs = _canonicalising(tokenizer.tokenizer)
     else:
         theirs = copy.deepcopy(tokenizer.tokenizer)
-        if clip.config["text_cfg"].get("tokenizer_kwargs", {}).get("clean") == "canonicalize":
-            _canonicalise(theirs)
     theirs.model_max_length = tokenizer.context_length
     theirs.save_pretrained(folder)
 
@@ -70,9 +76,15 @@ def _clip_tokenizer(tokenizer: open_clip.SimpleTokenizer) -> CLIPTokenizer:
     return CLIPTokenizer(vocab=vocabulary, merges=list(tokenizer.bpe_ranks))
 
 
-def _canonicalise(tokenizer: PreTrainedTokenizerBase) -> None:
-    """Let `tokenizer` lower the case, drop punctuation and collapse spaces first, as open_clip does for SigLIP."""
-    backend = tokenizer.backend_tokenizer
+def _canonicalising(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
+    """Return `tokenizer` so that it lowers the case, drops punctuation and collapses spaces, as open_clip does.
+
+    Its class is a plain one: T5's, which SigLIP's files name, builds its normaliser anew when it is loaded.
+    """
+    if not hasattr(tokenizer, "backend_tokenizer"):
+        # a SentencePiece model as Google ships it: its class does all this by itself, and leaves out underscores
+        return copy.deepcopy(tokenizer)
+    backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
     own = [backend.normalizer] if backend.normalizer else []
     backend.normalizer = normalizers.Sequence(
         [
@@ -84,3 +96,4 @@ def _canonicalise(tokenizer: PreTrainedTokenizerBase) -> None:
             *own,
         ]
     )
+    return PreTrainedTokenizerFast(tokenizer_object=backend, **tokenizer.special_tokens_map)

@@ -8,12 +8,11 @@ from pydantic import ValidationError
 from diva.data.resolve import open_source
 from diva.data.source import fingerprint
 from diva.errors import InputError
+from diva.export.origin import RECIPE, run_of
 from diva.recipes import Recipe, load_recipe
 from diva.results import Result
 from diva.towers.checkpoint import weights_sha256
 from diva.towers.formats import read_tower
-
-RECIPE = "recipe.yaml"
 
 
 @dataclass(frozen=True)
@@ -51,8 +50,7 @@ def provenance_of(
     Raises:
         InputError: the run's recipe cannot be read, or `base` cannot.
     """
-    folders = (checkpoint, checkpoint.parent) if checkpoint.is_dir() else ()
-    run = next((folder for folder in folders if (folder / RECIPE).is_file()), None)
+    run = run_of(checkpoint)
     recipe = load_recipe(str(run / RECIPE)) if run else None
     if base is None and recipe:
         named = Path(recipe.tower.checkpoint or recipe.tower.name)

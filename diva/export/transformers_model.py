@@ -80,7 +80,7 @@ def _vision_config(clip: Clip) -> CLIPVisionConfig | SiglipVisionConfig:
 def _vision_fields(clip: Clip) -> dict[str, Any]:
     visual: Any = clip.model.visual
     fields = {
-        "hidden_act": _hidden_act(clip),
+        "hidden_act": _hidden_act(clip, visual),
         "image_size": visual.image_size[0],
         "projection_dim": clip.tower.width,
     }
@@ -101,7 +101,7 @@ def _text_fields(clip: Clip) -> dict[str, Any]:
     text: Any = getattr(clip.model, "text", clip.model)
     vocabulary = text.token_embedding.num_embeddings
     fields = {
-        "hidden_act": _hidden_act(clip),
+        "hidden_act": _hidden_act(clip, text.transformer),
         "vocab_size": vocabulary,
         "max_position_embeddings": len(text.positional_embedding),
         **_transformer_fields(text.transformer),
@@ -124,8 +124,14 @@ def _transformer_fields(transformer: Any) -> dict[str, Any]:
     }
 
 
-def _hidden_act(clip: Clip) -> str:
-    return {ours: theirs for theirs, ours in ACTIVATIONS.items()}[activation_of(clip.model)]
+def _hidden_act(clip: Clip, part: nn.Module) -> str:
+    names = {ours: theirs for theirs, ours in ACTIVATIONS.items()}
+    activation = activation_of(part)
+    if activation not in names:
+        raise InputError(
+            f"{clip.source}: transformers has no model with {activation} in one tower; use open_clip's"
+        )
+    return names[activation]
 
 
 def _require_text(clip: Clip) -> None:

@@ -67,7 +67,8 @@ class Clip:
         """open_clip's tokenizer for this model: texts → [B, context length] int64.
 
         Raises:
-            InputError: there is no text tower, or its vocabulary is neither beside the weights nor on this machine.
+            InputError: there is no text tower, its vocabulary is neither beside the weights nor on this machine, or
+                packages that read it are missing.
         """
         self._require_text()
         text = self.config["text_cfg"]
@@ -78,6 +79,11 @@ class Clip:
         try:
             mode = text.get("tokenizer_mode")
             return open_clip.tokenizer.HFTokenizer(name, tokenizer_mode=mode, local_files_only=True, **options)
+        except ImportError as error:  # a bare SentencePiece model takes two packages that little else here needs
+            raise InputError(
+                f"{self.source}: the tokenizer in {name} needs sentencepiece and protobuf;"
+                " pip install -e '.[llava]' -c constraints.txt, in a clone of diva, brings both"
+            ) from error
         except OSError as error:
             raise InputError(
                 f"{self.source}: the tokenizer of {self.architecture} is not on this machine; put its files"

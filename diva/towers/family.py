@@ -12,12 +12,19 @@ from typing import Any
 
 import open_clip
 from open_clip.model import QuickGELU
+from timm.layers.activations import GELUTanh
 from torch import nn
 
-from diva.towers.zoo import ZOO
+from diva.towers.zoo import ZOO, published_preprocess
 
-# who trained with which activation; a family's name is mostly the first word of open_clip's tags
+# who trained with which activation; a family's name begins with the first word of open_clip's tags, mostly
 ACTIVATIONS = {
+    # weights unlike the rest of their family, which come before it
+    "laion400m_b32": "quickgelu",
+    "dfn2b_s39b": "gelu",
+    "dfndr": "gelu",
+    "metaclip_altogether": "gelu",
+    "metaclip2_worldwide": None,  # ViT-H at 224 px quickgelu, the others gelu: their architectures tell
     "laion": "gelu",
     "datacomp": "gelu",
     "commonpool": "gelu",
@@ -26,6 +33,12 @@ ACTIVATIONS = {
     "fullcc": "quickgelu",  # MetaCLIP's own file names
     "dfn": "quickgelu",
     "openai": "quickgelu",
+}
+PATTERNS = {  # in lower-case names, where it is not the family's own name
+    "laion400m_b32": "(b.32|patch32).*laion400m",
+    "dfn2b_s39b": "dfn2b.*39b",
+    "metaclip_altogether": "altogether",
+    "metaclip2_worldwide": "metaclip.*worldwide",
 }
 TAGS = {"fullcc": "metaclip", "siglip": "webli"}  # where a tag begins with another word
 
@@ -53,7 +66,8 @@ class _Published:
 def family_of(path: Path, told: str | None = None) -> str | None:
     """Return the family that a file's format tells or its name or folder names, or None."""
     text = f"{path.parent.name}/{path.name}".lower()
-    return told or next((family for family in ACTIVATIONS if re.search(f"(?<![a-z]){family}", text)), None)
+    patterns = {family: PATTERNS.get(family, f"(?<![a-z]){family}") for family in ACTIVATIONS}
+    return told or next((family for family, pattern in patterns.items() if re.search(pattern, text)), None)
 
 
 def activation_in(config: Mapping[str, Any]) -> str:
@@ -62,11 +76,16 @@ def activation_in(config: Mapping[str, Any]) -> str:
 
 
 def activation_of(model: nn.Module) -> str:
-    """Return "quickgelu", "gelu" or "gelu_tanh", as `model` computes it."""
-    if any(isinstance(module, QuickGELU) for module in model.modules()):
+    """Return "quickgelu", "gelu" or "gelu_tanh", as `model` computes it; where parts differ, several with "and"."""
+    return " and ".join(sorted({name for module in model.modules() if (name := _activation_name(module))}))
+
+
+def _activation_name(module: nn.Module) -> str | None:
+    if isinstance(module, QuickGELU):
         return "quickgelu"
-    tanh = any(isinstance(module, nn.GELU) and module.approximate == "tanh" for module in model.modules())
-    return "gelu_tanh" if tanh else "gelu"
+    if isinstance(module, GELUTanh) or (isinstance(module, nn.GELU) and module.approximate == "tanh"):
+        return "gelu_tanh"
+    return "gelu" if isinstance(module, nn.GELU) else None
 
 
 def activation_warning(activation: str, family: str | None) -> str | None:
@@ -85,7 +104,7 @@ def choose(names: Iterable[str], family: str | None) -> Choice:
     """Choose among `names`, which the weights fit alike, and find the preprocessing that belongs to them."""
     zoo = {entry.architecture for entry in ZOO.values()}
     activations = {name: activation_in(open_clip.get_model_config(name)) for name in names}
-    expected = ACTIVATIONS.get(family or "", "quickgelu")
+    expected = ACTIVATIONS.get(family or "") or "quickgelu"
     # the family's activation first, then what the zoo names
     architecture = min(activations, key=lambda name: (activations[name] != expected, name not in zoo))
     doubts = []
@@ -95,7 +114,8 @@ def choose(names: Iterable[str], family: str | None) -> Choice:
             " name the architecture if they are LAION's or DataComp's"
         )
     published = list(_published(architecture))
-    entries = [entry for entry in published if entry.family == TAGS.get(family or "", family)] or published
+    word = TAGS.get(family, _first_word(family)) if family else None
+    entries = [entry for entry in published if entry.family == word] or published
     if any(entry.preprocess != entries[0].preprocess for entry in entries):
         doubts.append(
             f"weights of {architecture} come with differing preprocessing, and {entries[0].family}'s is taken:"
@@ -109,6 +129,9 @@ def _published(architecture: str) -> Iterable[_Published]:
     for tag in open_clip.list_pretrained_tags_by_model(architecture):
         fields = open_clip.get_pretrained_cfg(architecture, tag)
         if activation_in(fields) == activation:  # open_clip lists OpenAI's weights under both activations
-            word = re.match(r"[a-z]+", tag)
-            preprocess = {key: fields[key] for key in ("mean", "std", "interpolation", "resize_mode")}
-            yield _Published(word[0] if word else tag, preprocess)
+            yield _Published(_first_word(tag), published_preprocess(fields))
+
+
+def _first_word(tag: str) -> str:
+    word = re.match(r"[a-z]+", tag)
+    return word[0] if word else tag

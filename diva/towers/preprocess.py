@@ -1,7 +1,7 @@
 """What a tower wants to see: size, colour statistics, interpolation and resize mode, as one value."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 import open_clip
@@ -49,16 +49,13 @@ class TowerInput:
         """Return a copy with some fields changed."""
         return replace(self, **changes)
 
+    def open_clip_fields(self) -> dict[str, Any]:
+        """Return the fields of open_clip's `preprocess_cfg`."""
+        return {key: value for key, value in asdict(self).items() if key != "antialias"}
+
     def image_transform(self) -> Callable[[Image.Image], Tensor]:
         """Return open_clip's own evaluation transform: PIL image → normalised [3, H, W] float32."""
-        cfg = PreprocessCfg(
-            size=self.size,
-            mean=self.mean,
-            std=self.std,
-            interpolation=self.interpolation,
-            resize_mode=self.resize_mode,
-        )
-        return image_transform_v2(cfg, is_train=False)
+        return image_transform_v2(PreprocessCfg(**self.open_clip_fields()), is_train=False)
 
     def from_rgb(self, rgb: Tensor) -> Tensor:
         """Resize square `rgb` [B, 3, S, S] in 0..1 to the tower's size and normalise it; float32.

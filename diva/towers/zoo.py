@@ -5,7 +5,9 @@ MMVP-VLM figures are percentages over 135 pairs (DIVA's README: original → DIV
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import open_clip
 
@@ -36,10 +38,14 @@ class ZooEntry:
         return str(open_clip.get_pretrained_cfg(self.architecture, self.tag)["hf_hub"]).strip("/")
 
     @property
-    def preprocess(self) -> dict[str, object]:
+    def preprocess(self) -> dict[str, Any]:
         """open_clip's preprocessing fields (mean, std, interpolation, resize_mode) of the base weights."""
-        fields = open_clip.get_pretrained_cfg(self.architecture, self.tag)
-        return {key: fields[key] for key in ("mean", "std", "interpolation", "resize_mode")}
+        return published_preprocess(open_clip.get_pretrained_cfg(self.architecture, self.tag))
+
+
+def published_preprocess(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the preprocessing among the fields that open_clip's registry has on some weights."""
+    return {key: fields[key] for key in ("mean", "std", "interpolation", "resize_mode")}
 
 
 # name, title, architecture, tag, size, parameters, before, after

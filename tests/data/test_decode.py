@@ -1,6 +1,7 @@
 """Decoding and cropping: against PIL, numpy and torchvision."""
 
 import io
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,6 +87,51 @@ def test_the_shorter_side_decides_what_is_tiny(size: tuple[int, int], usable: bo
     else:
         with pytest.raises(UnusableError, match=f"only {size[0]} × {size[1]} pixels"):
             decode(raw, 32)
+
+
+UPRIGHT = {  # by EXIF orientation: how the stored pixels become the picture, in numpy's terms
+    1: lambda stored: stored,
+    2: np.fliplr,
+    3: lambda stored: np.rot90(stored, 2),
+    4: np.flipud,
+    5: lambda stored: stored.swapaxes(0, 1),
+    6: lambda stored: np.rot90(stored, -1),
+    7: lambda stored: np.rot90(stored, 2).swapaxes(0, 1),
+    8: np.rot90,
+}
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+@pytest.mark.parametrize("encoding", ["JPEG", "PNG", "WEBP"])
+def test_a_photograph_stands_upright_whichever_way_the_camera_was_held(encoding: str, orientation: int) -> None:
+    photo = photographs()[1].resize((60, 44))
+    exif = photo.getexif()
+    exif[0x0112] = orientation
+    stored = saved(photo, encoding, exif=exif)
+    pixels = np.asarray(Image.open(io.BytesIO(stored.content)).convert("RGB"))
+    image = decode(stored, 32)
+    np.testing.assert_array_equal(to_rgb(image), UPRIGHT[orientation](pixels))
+    assert image.format == encoding
+
+
+@settings(deadline=None)
+@given(place=st.integers(0, 60), value=st.binary(min_size=1, max_size=8))
+def test_damaged_exif_costs_nothing_but_the_orientation(place: int, value: bytes) -> None:
+    photo = crops(1, side=64)[0]
+    exif = photo.getexif()
+    exif[0x0112] = 6
+    whole = exif.tobytes()
+    damaged = whole[:place] + value + whole[place + len(value) :]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PIL's, of just that
+        assert decode(saved(photo, "JPEG", exif=damaged), 32).size == (64, 64)
+
+
+def test_a_damaged_avif_is_unusable() -> None:
+    content = saved(crops(1, side=64)[0], "AVIF").content
+    half = len(content) // 2
+    with pytest.raises(UnusableError, match="Failed to decode"):  # which PIL raises as a RuntimeError
+        decode(InMemory(content[:half] + bytes(half)), 32)
 
 
 @settings(deadline=None)

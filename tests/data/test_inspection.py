@@ -1,5 +1,6 @@
 """What `diva data inspect` says about a source."""
 
+import io
 from pathlib import Path
 
 from PIL import Image
@@ -14,10 +15,14 @@ def test_an_inspection_counts_and_measures(tmp_path: Path) -> None:
         f"{number}.{extension}": Image.new("RGB", size)
         for number, (size, extension) in enumerate(zip(sizes, ("jpg", "png", "png"), strict=True))
     }
-    write_image_folder(tmp_path, images | {"3.webp": b"no image"})
+    levels = io.BytesIO()
+    Image.new("F", (40, 40)).save(levels, "TIFF")  # which decodes, but has no known white
+    others = {"3.webp": b"no image", "4.png": Image.new("RGB", (31, 90)), "5.png": levels.getvalue()}
+    write_image_folder(tmp_path, images | others)
     source = open_source(str(tmp_path))
     found = inspect(source)
-    assert (found.kind, found.files, found.images, found.sampled, found.undecodable) == ("folder", 4, 4, 4, 1)
+    assert (found.kind, found.files, found.images, found.sampled) == ("folder", 6, 6, 6)
+    assert (found.too_small, found.undecodable) == (1, 2)
     assert found.size == sum(path.stat().st_size for path in tmp_path.iterdir())
     assert found.formats == {"JPEG": 1, "PNG": 2}
     assert found.shorter_side == Spread(40, 45, 100)

@@ -4,6 +4,8 @@ import json
 import logging
 import multiprocessing
 import os
+import shutil
+import signal
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -99,6 +101,33 @@ def test_a_state_of_another_order_is_refused(shards: Path) -> None:
         loader(shards, seed=6).load_state_dict(state)
     with pytest.raises(InputError, match=r"data.streams: 2 is not the checkpoint's 4"):
         loader(shards, streams=2).load_state_dict(state)
+
+
+def test_a_state_of_other_files_is_refused(shards: Path, image_folder: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(shards, tmp_path / "shards"))
+    state = json.loads(json.dumps(loader(shards).state_dict()))
+    loader(copy).load_state_dict(state)  # the place plays no part
+    shutil.copy(copy / "00000.tar", copy / "00006.tar")
+    with pytest.raises(InputError, match=r"data.source: the files of .*shards have changed since the checkpoint"):
+        loader(copy).load_state_dict(state)
+    (copy / "00006.tar").unlink()
+    with (copy / "00001.tar").open("ab") as tar:
+        tar.write(bytes(512))
+    with pytest.raises(InputError, match="have changed since the checkpoint"):
+        loader(copy).load_state_dict(state)
+    copy = Path(shutil.copytree(image_folder, tmp_path / "images"))
+    state = loader(image_folder).state_dict()
+    loader(copy).load_state_dict(state)
+    write_image_folder(copy, {"a/another.jpg": crops(1, side=40)[0]})
+    with pytest.raises(InputError, match="have changed since the checkpoint"):
+        loader(copy).load_state_dict(state)
+
+
+def test_a_state_from_before_the_files_were_noted_is_accepted(shards: Path) -> None:
+    begun, resumed = loader(shards), loader(shards)
+    next(begun)
+    resumed.load_state_dict({key: value for key, value in begun.state_dict().items() if key != "files"})
+    assert contents([next(resumed)]) == contents([next(begun)])
 
 
 def test_a_state_that_the_processes_cannot_share_is_refused(shards: Path) -> None:
@@ -217,14 +246,27 @@ class FailingSource(FolderSource):
         raise RuntimeError(f"stream {stream} of {streams} failed")
 
 
-def test_a_failing_worker_is_one_sentence(image_folder: Path, children: Callable[[], list[BaseProcess]]) -> None:
+def test_a_killed_worker_is_one_sentence(shards: Path, children: Callable[[], list[BaseProcess]]) -> None:
+    with loader(shards, workers=2) as one:
+        next(one)
+        for worker in children():
+            os.kill(worker.pid or 0, signal.SIGKILL)
+        with pytest.raises(RunError, match=r"one of 2 died \(.*\); use fewer or give them more memory"):
+            list(islice(one, 20))
+    assert not children()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_source_that_fails_is_one_sentence(
+    image_folder: Path, children: Callable[[], list[BaseProcess]], workers: int
+) -> None:
     folder = open_source(str(image_folder))
     source = FailingSource(folder.spec, folder.root, folder.names)
     dataset = ImageStreams(source, seed=0, streams=2)
     with (
-        Loader(dataset, 2, workers=2) as one,
-        pytest.raises(RunError, match=r"data.workers: one of 2 failed") as caught,
+        Loader(dataset, 2, workers=workers) as one,
+        pytest.raises(RunError, match=r"data.source: .* cannot be read on \(.*stream 0 of 2 failed\)") as caught,
     ):
         next(one)
-    assert "stream 0 of 2 failed" in str(caught.value.__cause__)
+    assert "memory" not in str(caught.value)
     assert not children()

@@ -28,6 +28,6 @@ def test_the_two_ends_are_the_two_towers_exactly(base: list[float], trained: lis
 def test_shares_are_read_one_or_several_at_a_time() -> None:
     assert read_shares("0.5") == [0.5]
     assert read_shares("0.25, 0.5,1") == [0.25, 0.5, 1.0]
-    for text, part in (("half", "half"), ("0.5,1.5", "1.5"), ("", ""), ("nan", "nan")):
-        with pytest.raises(InputError, match=f"--average: '{part}' is no share"):
+    for text in ("half", "0.5,", ""):
+        with pytest.raises(InputError, match=f"--average: '{text}' is no share"):
             read_shares(text)

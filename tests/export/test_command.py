@@ -1,5 +1,6 @@
 """`diva export` from a finished run: every format, averages, deltas, the card, and what is refused."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -117,6 +118,16 @@ def test_a_tower_without_a_run_says_what_is_not_known(tiny_towers: dict[str, Pat
         export(tiny_towers["siglip"], tmp_path / "other", to="open_clip", average=[0.5])
 
 
+def test_the_card_says_how_llava_s_own_code_takes_each_kind_of_tower(
+    tiny_towers: dict[str, Path], tmp_path: Path
+) -> None:
+    for family in ("openai-like", "siglip"):
+        export(tiny_towers[family], tmp_path / family, to="llava")
+        card = (tmp_path / family / "README.md").read_text()
+        assert ("--vision_tower FOLDER" in card) == (family == "openai-like")
+        assert ("LLaVA-1.5's has no SigLIP" in card) == (family == "siglip")
+
+
 def test_options_that_make_no_sense_are_refused_before_anything_is_read(tmp_path: Path) -> None:
     nowhere, out = tmp_path / "nowhere", tmp_path / "out"
     for options, sentence in (
@@ -125,6 +136,7 @@ def test_options_that_make_no_sense_are_refused_before_anything_is_read(tmp_path
         ({"to": "openclip"}, "there is no format 'openclip'; did you mean 'open_clip'"),
         ({"delta": "float16"}, "there is no type 'float16'"),
         ({"to": "llava", "average": [0.5, 1.5]}, "--average: 1.5 is no share"),
+        ({"to": "llava", "average": [math.nan]}, "--average: nan is no share"),
         ({"to": "llava", "average": [0.5, 1], "push_to_hub": "a/b"}, "--push-to-hub: takes one tower"),
         ({"to": "llava"}, "no such file or folder"),
     ):
@@ -135,9 +147,27 @@ def test_options_that_make_no_sense_are_refused_before_anything_is_read(tmp_path
 
 def test_a_folder_of_other_things_is_not_written_to(finished_run: FinishedRun, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(InputError, match="holds no exported tower"):
+    with pytest.raises(InputError, match="was not written by an export"):
         export(finished_run.folder, tmp_path, to="llava")
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_a_tower_is_not_replaced_by_its_own_export(finished_run: FinishedRun, tmp_path: Path) -> None:
+    export(finished_run.folder, tmp_path / "first", to="open_clip")
+    for options in ({}, {"base": finished_run.base}):
+        with pytest.raises(
+            InputError, match=r"first: would replace .*open_clip_model\.safetensors, which it is made"
+        ):
+            export(tmp_path / "first", tmp_path / "first", to="llava", **options)
+    with pytest.raises(InputError, match=r"first: would replace .*first, which it is made from"):
+        export(finished_run.folder, tmp_path / "first", to="llava", average=[0.5], base=tmp_path / "first")
+    assert state_of(tmp_path / "first").keys() == state_of(finished_run.base).keys()
+
+
+def test_a_place_that_cannot_be_written_to_is_one_sentence(finished_run: FinishedRun, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("text")
+    with pytest.raises(RunError, match=r"file/out: cannot be written \(File exists\)"):
+        export(finished_run.folder, tmp_path / "file" / "out", to="llava")
 
 
 def test_a_hub_that_cannot_be_reached_leaves_a_complete_folder(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from diva.export.crops import measure_crop_cost
-from diva.export.transformers_format import write_transformers
+from diva.export.transformers_format import fill_transformers
 from diva.towers import load_clip
 from tests.fixtures.towers import FAMILIES
 
@@ -15,7 +15,7 @@ def test_only_an_odd_margin_and_the_other_backend_cost_anything(
     tiny_towers: dict[str, Path], tmp_path: Path, family: str
 ) -> None:
     clip = load_clip(str(tiny_towers[family]))
-    write_transformers(clip, tmp_path / "out")
+    fill_transformers(clip, tmp_path / "out")
     cost = measure_crop_cost(clip, tmp_path / "out")
     assert cost.even == pytest.approx(1, abs=1e-6)
     assert cost.crops == (family == "openai-like")

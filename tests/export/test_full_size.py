@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from transformers import AutoModel
 
-from diva.export.transformers_format import write_transformers
+from diva.export.transformers_format import fill_transformers
 from diva.towers import load_clip
 from tests.export.test_transformers import our_hidden_states
 
@@ -20,7 +20,7 @@ def test_a_full_size_tower_agrees_in_both_libraries_and_comes_back_bit_by_bit(
 ) -> None:
     torch.manual_seed(0)
     clip = load_clip(architecture, random_weights=True)
-    write_transformers(clip, tmp_path / "out")
+    fill_transformers(clip, tmp_path / "out")
     model = AutoModel.from_pretrained(tmp_path / "out")
     pixels = torch.stack([clip.input.image_transform()(photograph) for photograph in photographs[:2]])
     for mine, theirs in zip(

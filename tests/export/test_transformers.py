@@ -8,13 +8,21 @@ import pytest
 import torch
 from open_clip.timm_model import TimmModel
 from PIL import Image
+from safetensors.torch import load_file
 from torch import Tensor
 from transformers import AutoImageProcessor, AutoModel, AutoProcessor, AutoTokenizer
 
 from diva.errors import InputError
-from diva.export.transformers_format import write_llava, write_transformers
+from diva.export.transformers_format import fill_llava, fill_transformers
 from diva.towers import Clip, load_clip
-from tests.fixtures.towers import FAMILIES, transformers_model
+from tests.fixtures.towers import (
+    FAMILIES,
+    SIGLIP_INPUT,
+    tiny_siglip_config,
+    transformers_model,
+    write_open_clip,
+    write_sentencepiece,
+)
 
 FAMILY = pytest.mark.parametrize("family", FAMILIES)
 TEXTS = ["A photo of a Cat!", "two_people  stand, behind", "the leaves' colour is dark green"]
@@ -28,8 +36,8 @@ def clip(tiny_towers: dict[str, Path], family: str) -> Clip:
 
 @pytest.fixture
 def folder(clip: Clip, tmp_path: Path) -> Path:
-    write_transformers(clip, tmp_path / "out")
-    return tmp_path / "out"
+    fill_transformers(clip, tmp_path)
+    return tmp_path
 
 
 @pytest.fixture
@@ -87,6 +95,33 @@ def test_texts_become_the_same_numbers_and_the_same_embeddings(clip: Clip, folde
     torch.testing.assert_close(clip.encode_text(TEXTS), model.get_text_features(theirs).pooler_output, **CLOSE)
 
 
+def test_a_sentencepiece_model_is_written_as_it_is(tmp_path: Path, tiny_names: dict[str, str]) -> None:
+    assert tiny_names
+    transformers_model("SiglipModel").save_pretrained(tmp_path / "in")
+    clip = load_clip(str(write_sentencepiece(tmp_path / "in")))
+    fill_transformers(clip, tmp_path / "out")
+    theirs = AutoTokenizer.from_pretrained(tmp_path / "out")
+    assert type(theirs).__name__ == "SiglipTokenizer"
+    texts = [text.replace("_", " ") for text in TEXTS]  # which its class leaves out, and open_clip makes a space
+    expected = theirs(texts, padding="max_length", truncation=True, return_tensors="pt").input_ids
+    assert torch.equal(clip.tokenizer(texts), expected)
+    assert len(expected.unique()) > 10
+
+
+@torch.no_grad()
+def test_each_tower_of_a_siglip_2_keeps_its_own_activation(tmp_path: Path) -> None:
+    config = tiny_siglip_config(tmp_path / "trunk")
+    config["text_cfg"]["act_kwargs"] = {"approximate": "tanh"}  # as open_clip has it for SigLIP 2
+    clip = load_clip(str(write_open_clip(tmp_path / "in", config, SIGLIP_INPUT)))
+    fill_transformers(clip, tmp_path / "out")
+    model = AutoModel.from_pretrained(tmp_path / "out")
+    acts = (model.config.vision_config.hidden_act, model.config.text_config.hidden_act)
+    assert acts == ("gelu", "gelu_pytorch_tanh")
+    pixels, tokens = torch.linspace(-1, 1, 3 * 32 * 32).reshape(1, 3, 32, 32), clip.tokenizer(TEXTS)
+    torch.testing.assert_close(clip.tower(pixels).pooled, model.get_image_features(pixels).pooler_output, **CLOSE)
+    torch.testing.assert_close(clip.encode_text(TEXTS), model.get_text_features(tokens).pooler_output, **CLOSE)
+
+
 @FAMILY
 @torch.no_grad()
 def test_the_logits_of_the_whole_models_agree(clip: Clip, folder: Path, pixels: Tensor) -> None:
@@ -134,15 +169,17 @@ def test_an_odd_margin_moves_transformers_crop_by_one_pixel(
 def test_the_llava_tower_gives_the_patch_tokens_that_llava_selects(
     clip: Clip, tmp_path: Path, pixels: Tensor
 ) -> None:
-    write_llava(clip, tmp_path / "out")
-    tower = AutoModel.from_pretrained(tmp_path / "out")
-    processor = AutoImageProcessor.from_pretrained(tmp_path / "out", backend="pil")
+    fill_llava(clip, tmp_path)
+    tower = AutoModel.from_pretrained(tmp_path)
+    processor = AutoImageProcessor.from_pretrained(tmp_path, backend="pil")
     siglip = isinstance(clip.model.visual, TimmModel)
     assert type(tower).__name__ == ("SiglipVisionModel" if siglip else "CLIPVisionModel")
     second_last = tower(pixels, output_hidden_states=True).hidden_states[-2]
     torch.testing.assert_close(second_last, our_hidden_states(clip, pixels)[-2], **CLOSE)
     assert second_last.shape[1] == clip.tower.patches + (0 if siglip else 1)
     assert processor.image_mean == pytest.approx(clip.input.mean)
+    # LLaVA's own code runs on transformers 4, which knows the tensors by these names alone
+    assert {key.split(".")[0] for key in load_file(tmp_path / "model.safetensors")} == {"vision_model"}
 
 
 def test_an_image_tower_alone_is_written_as_what_it_is(tmp_path: Path, tiny_names: dict[str, str]) -> None:
@@ -150,8 +187,11 @@ def test_an_image_tower_alone_is_written_as_what_it_is(tmp_path: Path, tiny_name
         original = transformers_model(name)
         original.save_pretrained(tmp_path / name)
         clip = load_clip(str(tmp_path / name))
-        write_transformers(clip, tmp_path / f"{name}-back")
+        fill_transformers(clip, tmp_path / f"{name}-back")
         back = type(original).from_pretrained(tmp_path / f"{name}-back")
+        # transformers 4 knows a vision model's tensors by these names alone
+        stored = load_file(tmp_path / f"{name}-back" / "model.safetensors")
+        assert {key.split(".")[0] for key in stored} - {"visual_projection"} == {"vision_model"}
         assert back.config.hidden_act == original.config.hidden_act
         weights = back.state_dict()
         assert weights.keys() == original.state_dict().keys()
@@ -163,5 +203,5 @@ def test_a_text_tower_that_transformers_has_not_is_refused(tiny_towers: dict[str
     clip = load_clip(str(tiny_towers["openai-like"]))
     clip.model.text_pool_type = "last"
     with pytest.raises(InputError, match=r"no model with this text tower \(it pools 'last'\)"):
-        write_transformers(clip, tmp_path / "out")
+        fill_transformers(clip, tmp_path)
     assert not list(tmp_path.iterdir())

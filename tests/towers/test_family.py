@@ -13,6 +13,8 @@ from tests.fixtures.towers import state_of
 
 L14 = ("ViT-L-14", "ViT-L-14-quickgelu")
 H14 = ("ViT-H-14", "ViT-H-14-quickgelu")
+WORLDWIDE = ("ViT-H-14-worldwide", "ViT-H-14-worldwide-quickgelu")
+PUBLISHED = [(model, tag, open_clip.get_pretrained_cfg(model, tag)) for model, tag in open_clip.list_pretrained()]
 
 
 @pytest.mark.parametrize(
@@ -26,6 +28,9 @@ H14 = ("ViT-H-14", "ViT-H-14-quickgelu")
         ("ViT-SO400M-14-SigLIP/open_clip_model.safetensors", "siglip"),
         ("openai/much/deeper/weights.pt", None),
         ("runs/tmpdfn3/weights.pt", None),
+        ("DFN2B-CLIP-ViT-L-14-39B/open_clip_pytorch_model.bin", "dfn2b_s39b"),
+        ("DFN2B-CLIP-ViT-L-14/open_clip_pytorch_model.bin", "dfn"),
+        ("metaclip/h14_v1.2_altogether.pt", "metaclip_altogether"),
     ],
 )
 def test_the_family_is_told_from_the_name_of_the_file_or_its_folder(path: str, family: str | None) -> None:
@@ -43,6 +48,9 @@ def test_what_a_format_tells_goes_before_names() -> None:
         (L14, "metaclip", "ViT-L-14-quickgelu", "shortest", 0.48145466),
         (L14, "datacomp", "ViT-L-14", "shortest", 0.48145466),
         (H14, "metaclip", "ViT-H-14-quickgelu", "shortest", 0.48145466),
+        (H14, "metaclip_altogether", "ViT-H-14", "shortest", 0.48145466),
+        (L14, "dfn2b_s39b", "ViT-L-14", "shortest", 0.48145466),
+        (WORLDWIDE, "metaclip2_worldwide", "ViT-H-14-worldwide-quickgelu", "shortest", 0.48145466),
         (H14, "dfn", "ViT-H-14-quickgelu", "squash", 0.48145466),
         (H14, "laion", "ViT-H-14", "shortest", 0.48145466),
         (("ViT-SO400M-14-SigLIP-378", "ViT-SO400M-14-SigLIP-384"), None, "ViT-SO400M-14-SigLIP-384", "squash", 0.5),
@@ -55,6 +63,19 @@ def test_the_family_decides_activation_and_preprocessing(
     assert choice.architecture == architecture
     assert (choice.preprocess["resize_mode"], choice.preprocess["mean"][0]) == (resize_mode, mean)
     assert choice.doubts == ()
+
+
+def test_open_clip_s_registry_agrees_with_the_family_of_every_name_that_it_gives_to_weights() -> None:
+    judged = 0
+    for model, tag, fields in PUBLISHED:
+        hub = fields["hf_hub"].strip("/").split("/")[-1] if fields.get("hf_hub") else tag
+        names = {f"{model}/{tag}.pt", f"{hub}/open_clip_model.safetensors", f"{model}/{Path(fields['url']).name}"}
+        for name in names:
+            family = family_of(Path(name))
+            if family is not None:
+                assert activation_warning(activation_in(fields), family) is None, name
+                judged += ACTIVATIONS[family] is not None
+    assert judged > 200
 
 
 def test_what_no_evidence_decides_is_taken_as_openai_s_and_said() -> None:

@@ -21,6 +21,7 @@ from tests.fixtures.towers import (
     transformers_model,
     write_diva_checkpoint,
     write_openai_checkpoint,
+    write_sentencepiece,
     write_tokenizer,
     write_torchscript_archive,
     write_training_checkpoint,
@@ -114,6 +115,18 @@ def pooled(model: transformers.PreTrainedModel, pixels: Tensor) -> Tensor:
         return model.get_image_features(pixels).pooler_output
     output = model(pixels)
     return output.image_embeds if "image_embeds" in output else output.pooler_output
+
+
+@pytest.mark.usefixtures("tiny_names")
+def test_a_tokenizer_that_needs_another_package_says_which(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    transformers_model("SiglipModel").save_pretrained(tmp_path)
+    clip = load_clip(str(write_sentencepiece(tmp_path)))
+    assert clip.encode_text(["a cat"]).shape == (1, 48)
+    missing = (lambda: False, "{0} requires the protobuf library but it was not found")
+    monkeypatch.setitem(transformers.utils.import_utils.BACKENDS_MAPPING, "protobuf", missing)
+    clip = load_clip(str(tmp_path))
+    with pytest.raises(InputError, match=r"needs sentencepiece and protobuf; pip install"):
+        _ = clip.tokenizer
 
 
 def test_without_a_projection_the_tokens_stay_in_the_trunk_s_space(tmp_path: Path) -> None:

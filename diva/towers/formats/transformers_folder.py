@@ -53,7 +53,7 @@ def read_transformers_folder(folder: Path) -> TowerSource:
     weights = next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)
     if weights is None:
         raise InputError(f"{folder}: has no weights ({WEIGHT_FILES[0]}); fetch them into the folder")
-    theirs = _with_prefix(_read_shards(weights))
+    theirs = with_prefix(_read_shards(weights))
     siglip = kind.startswith("siglip")
     state = (siglip_keys if siglip else clip_keys)(theirs).to_ours(theirs, str(weights))
     if not any(key.endswith("token_embedding.weight") for key in state):
@@ -85,7 +85,7 @@ def _read_shards(weights: Path) -> dict[str, Tensor]:
     return {key: value for key, value in state.items() if not key.endswith("position_ids")}  # counts, not weights
 
 
-def _with_prefix(state: dict[str, Tensor]) -> dict[str, Tensor]:
+def with_prefix(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Give the tensors of a vision model that is saved alone the prefix that they have elsewhere."""
     if "embeddings.patch_embedding.weight" in state:
         return {f"{VISION}.{key}": value for key, value in state.items()}
