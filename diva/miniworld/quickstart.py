@@ -60,7 +60,8 @@ def run(out: Path, *, seed: int, check: Callable[[Sequence[str]], None]) -> None
     elif path.read_text() != text:
         raise InputError(f"{path}: is that of another quickstart; name another folder with --out, or remove it")
     for extra in EXTRAS.keys() - set(installed):
-        console.print(Text(f"Left out: {extra}; it needs pip install 'diva[{extra}]'.", "yellow"))
+        needed = f"pip install -e '.[{extra}]' -c constraints.txt, in a clone of diva"
+        console.print(Text(f"Left out: {extra}; it needs {needed}.", "yellow"), soft_wrap=True)
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the stages: two at once, each on its own core
     run_pipeline(str(path), [], out, jobs=JOBS, check=check)
     console.print(Text(NEXT), soft_wrap=True)
@@ -122,7 +123,7 @@ def _segmentation() -> Stages:
         command = (
             f"seg train --tower {tower} {SEGMENTATION} --data {{world}}/world/ade20k --out {{out}}/run --resume"
         )
-        yield f"segmentation-{name}", _stage(f"{command} {SEGMENTATION_FIELDS}", "run/last_checkpoint")
+        yield f"segmentation-{name}", _stage(f"{command} {SEGMENTATION_FIELDS}", "run/iter_100.pth")
     runs = "--tower {segmentation-after}/run --against {segmentation-before}/run"
     data = "--data {world}/world/ade20k --workers 0"
     yield "segmentation", _stage(f"seg eval {runs} {data} --out {{out}}/segmentation.json", "segmentation.json")
@@ -137,7 +138,7 @@ def _llava() -> Stages:
         ),
     )
     swap = "llava swap {llava-language}/model --tower {clip} --out {out}/model"
-    yield "llava-start", _stage(swap, "model/config.json")
+    yield "llava-start", _stage(swap, "model/diva_swap.json")
     before = "llava-start"
     for number, file in ((1, "pretrain"), (2, "finetune")):
         yield (
@@ -145,14 +146,15 @@ def _llava() -> Stages:
             _stage(
                 f"llava train llava-quickstart-stage{number} model={{{before}}}/model data.images={talks}"
                 f" data.conversations={talks}/{file}.json --out {{out}}/model --resume",
-                "model/config.json",
+                "model/diva_swap.json",
             ),
         )
         before = f"llava-stage{number}"
     yield (
         "llava-swapped",
         _stage(
-            "llava swap {llava-stage2}/model --tower {diva-averaged}/tower --out {out}/model", "model/config.json"
+            "llava swap {llava-stage2}/model --tower {diva-averaged}/tower --out {out}/model",
+            "model/diva_swap.json",
         ),
     )
     yield (

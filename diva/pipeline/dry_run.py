@@ -9,14 +9,14 @@ from rich.text import Text
 
 from diva.pipeline.ledger import Ledger
 from diva.pipeline.plan import Step
-from diva.pipeline.tasks import absent_data, task_of
+from diva.pipeline.tasks import absent_data, tasks_of
 from diva.recipes.pipeline import DataPlace
 
 CACHED = "cached"
 REASONS = {
     "missing_target": "not made yet",
-    "uptodate_false": "its command, its data or the recipe changed",
     "changed_file_dep": "what it needs changed",
+    "uptodate_false": "its command, its data, the recipe or what it needs changed",
 }
 
 
@@ -30,14 +30,12 @@ class Forecast(NamedTuple):
 
 def forecast(steps: Sequence[Step], places: Mapping[str, DataPlace], ledger: Ledger) -> Iterator[Forecast]:
     """Yield the outlook of each step; nothing is run or written."""
-    dependency, tasks = ledger.dependency(), {step.name: task_of(step, places, _never) for step in steps}
-    makers = {path: step.name for step in steps for path in step.makes}
+    dependency, tasks = ledger.dependency(), tasks_of(steps, places, ledger, _never)
     cached: set[str] = set()
     for step in steps:
         absent = absent_data(step, places)
         status = dependency.get_status(tasks[step.name], tasks, get_log=True)
-        before = dict.fromkeys(makers[path] for path in step.needs if path in makers)
-        waits = [name for name in before if name not in cached]
+        waits = [name for name in step.after if name in tasks and name not in cached]
         if absent:
             outlook = "data missing"
         elif waits:
@@ -58,7 +56,8 @@ def print_plan(steps: Sequence[Step], places: Mapping[str, DataPlace], ledger: L
     for each in forecast(steps, places, ledger):
         absent |= dict.fromkeys(each.absent)
         console.print(Text(f"{each.step.name}: {each.outlook}", "bold"), soft_wrap=True)
-        console.print(Text(f"  diva {shlex.join(each.step.words)}", "dim"), soft_wrap=True)
+        launched = f"{shlex.join(each.step.launcher)}: " if each.step.launcher else ""
+        console.print(Text(f"  {launched}diva {shlex.join(each.step.words)}", "dim"), soft_wrap=True)
     console.print(Text("report: always the last"))
     for line in absent:
         console.print(Text(line, "red"), soft_wrap=True)

@@ -32,6 +32,7 @@ class StageRecord(_Part):
         log: file with everything that the process printed.
         data: fingerprints of the data that it read, by their names in the recipe.
         versions: of the packages in use.
+        begun_from: command, data, facts and earlier stages' runs when its folder was made.
         proof: doit's bookkeeping: what the stage was made from (modification time, size and MD5 of each file).
     """
 
@@ -44,6 +45,7 @@ class StageRecord(_Part):
     log: str = ""
     data: dict[str, str | None] = {}
     versions: dict[str, str] = {}
+    begun_from: dict[str, Any] | None = None
     proof: dict[str, Any] = {}
 
 

@@ -14,7 +14,8 @@ from diva.recipes import Recipe
 from diva.recipes.pipeline import PipelineSection, PipelineStage
 
 TRAINING = "training.yaml"  # the recipe without its pipeline, for `diva train`
-OWN = ("out", "recipe", "device", "each")
+PACKAGES = Path(__file__).parents[2]  # the folder that diva and its pipelines are installed in
+OWN = ("out", "recipe", "device", "each", "packages")
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Step:
         words: the `diva` command; `launcher`: what starts it, empty for this Python.
         folder: of its own, which holds its log and whatever it makes.
         makes: the files that it leaves when it is done.
-        needs: the files that other steps make for it.
+        after: the names of the steps that it needs, and `needs`: the files that they make.
         data: the places that it reads, by their names in the recipe.
         facts: whatever else its outcome depends on.
     """
@@ -37,6 +38,7 @@ class Step:
     launcher: tuple[str, ...]
     folder: Path
     makes: tuple[Path, ...]
+    after: tuple[str, ...]
     needs: tuple[Path, ...]
     data: Mapping[str, str]
     facts: Mapping[str, str]
@@ -61,7 +63,8 @@ def plan(recipe: Recipe, out: Path) -> list[Step]:
     pipeline = recipe.pipeline
     if pipeline is None:
         raise InputError(f"pipeline: recipe '{recipe.name}' names no stages; see docs/run.md, or use `diva train`")
-    names = [*OWN, REPORT, *pipeline.stages, *pipeline.data]
+    titles = [_title(name, each) for name, stage in pipeline.stages.items() for each in stage.each or ("",)]
+    names = [*OWN, REPORT, *titles, *(name for name, its in pipeline.stages.items() if its.each), *pipeline.data]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InputError(f"pipeline: '{twice[0]}' means two things; give that stage or those data another name")
@@ -86,6 +89,7 @@ def report_step(pipeline: PipelineSection, out: Path, facts: Mapping[str, str]) 
         launcher=(),
         folder=folder,
         makes=(folder / "report.html", folder / "report.json"),
+        after=(),
         needs=(),
         data={},
         facts=facts,
@@ -98,8 +102,8 @@ def training_recipe(recipe: Recipe) -> Recipe:
 
 
 def _in_order(steps: Sequence[Step]) -> list[Step]:
-    makers = {path: number for number, step in enumerate(steps) for path in step.makes}
-    needed = {number: {makers[path] for path in step.needs} for number, step in enumerate(steps)}
+    numbers = {step.name: number for number, step in enumerate(steps)}
+    needed = {number: {numbers[name] for name in step.after} for number, step in enumerate(steps)}
     try:
         TopologicalSorter(needed).prepare()
     except CycleError as error:
@@ -119,31 +123,38 @@ def _in_order(steps: Sequence[Step]) -> list[Step]:
 
 def _step(pipeline: PipelineSection, name: str, each: str, out: Path, training: str) -> Step:
     stage, folder = pipeline.stages[name], out / _title(name, each)
-    # a stage that has several steps is the one for the same item
-    others = {
-        other: _title(other, each if each in its.each else "")
-        for other, its in pipeline.stages.items()
-        if other != name and (not its.each or each in its.each)
-    }
-    own = {"out": str(folder), "recipe": str(out / TRAINING), "device": pipeline.device}
+    others: dict[str, tuple[str, str]] = {}  # what may stand in braces → the stage and the item
+    for other, its in pipeline.stages.items():
+        others |= {_title(other, item): (other, item) for item in its.each or ("",)}
+        if each in its.each:  # a stage that has several steps is the one for the same item
+            others[other] = (other, each)
+    others = {key: value for key, value in others.items() if value != (name, each)}
+    own = {"recipe": str(out / TRAINING), "device": pipeline.device, "packages": str(PACKAGES), "out": str(folder)}
     places = {data: place.path for data, place in pipeline.data.items()}
-    values = own | ({"each": each} if each else {}) | {other: str(out / title) for other, title in others.items()}
-    words, used = _fill(stage.command, values | places, f"pipeline.stages.{name}.command")
-    unknown = sorted(set(stage.reads) - places.keys())
+    values = own | {key: str(out / _title(*value)) for key, value in others.items()} | places
+    where = f"pipeline.stages.{name}"
+    words, used = _fill(_for_item(stage.command, each), values, f"{where}.command")
+    launcher, _ = _fill(pipeline.launcher if stage.launcher is None else stage.launcher, own, f"{where}.launcher")
+    reads = {_for_item(data, each) for data in stage.reads}
+    unknown = sorted(reads - places.keys())
     if unknown:
         hint = did_you_mean(unknown[0], places)
-        raise InputError(f"pipeline.stages.{name}.reads: there are no data called '{unknown[0]}'; {hint}")
-    made = [_made(pipeline.stages[other], out / title, each) for other, title in others.items() if other in used]
-    launcher = pipeline.launcher if stage.launcher is None else stage.launcher
+        raise InputError(f"{where}.reads: there are no data called '{unknown[0]}'; {hint}")
+    needed = dict.fromkeys(value for key, value in others.items() if key in used)
     return Step(
         name=folder.name,
         stage=name,
         words=tuple(words),
-        launcher=tuple(shlex.split(launcher)),
+        launcher=tuple(launcher),
         folder=folder,
         makes=_made(stage, folder, each),
-        needs=tuple(path for paths in made for path in paths),
-        data={data: place for data, place in places.items() if place and (data in used or data in stage.reads)},
+        after=tuple(_title(other, item) for other, item in needed),
+        needs=tuple(
+            path
+            for other, item in needed
+            for path in _made(pipeline.stages[other], out / _title(other, item), item)
+        ),
+        data={data: place for data, place in places.items() if place and (data in used or data in reads)},
         facts={"recipe": training} if "recipe" in used else {},
     )
 
@@ -153,7 +164,12 @@ def _title(stage: str, each: str) -> str:
 
 
 def _made(stage: PipelineStage, folder: Path, each: str) -> tuple[Path, ...]:
-    return tuple(folder / file.replace("{each}", each) for file in stage.makes)
+    return tuple(folder / _for_item(file, each) for file in stage.makes)
+
+
+def _for_item(text: str, each: str) -> str:
+    """Put the item in: `{{each}}` becomes the data of that name, `{a-{each}}` the stage or the step."""
+    return text.replace("{each}", each) if each else text
 
 
 def _fill(text: str, values: Mapping[str, str | None], where: str) -> tuple[list[str], set[str]]:
@@ -167,7 +183,7 @@ def _fill(text: str, values: Mapping[str, str | None], where: str) -> tuple[list
         unknown = sorted(names - values.keys())
         if unknown:
             hint = did_you_mean(unknown[0], values)
-            raise InputError(f"{where}: '{{{unknown[0]}}}' is neither a stage nor data; {hint}")
+            raise InputError(f"{where}: '{{{unknown[0]}}}' stands for nothing here; {hint}")
         used |= names
         if all(values[name] is not None for name in names):
             words.append(word.format_map(values))

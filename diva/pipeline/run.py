@@ -23,7 +23,7 @@ from diva.pipeline.manifest import MANIFEST, REPORT
 from diva.pipeline.plan import TRAINING, Step, plan, report_step, training_recipe
 from diva.pipeline.reporter import Reporter
 from diva.pipeline.select import select
-from diva.pipeline.tasks import task_of
+from diva.pipeline.tasks import absent_data, tasks_of
 from diva.recipes import Recipe, load_recipe
 from diva.recipes.pipeline import PipelineSection
 
@@ -88,6 +88,8 @@ def _run(
 ) -> list[str]:
     """Run the steps and the report; return the names of those that failed."""
     console = Console()
+    for line in dict.fromkeys(line for step in steps for line in absent_data(step, pipeline.data)):
+        console.print(Text(line, "red"), soft_wrap=True)
     stages = _doit(steps, pipeline, ledger, lock, console, jobs)
     facts = {
         name: f"{record.state} {record.reason} {record.started}"
@@ -106,9 +108,8 @@ def _doit(
 ) -> Reporter:
     """Let doit run the steps in the order in which they need each other."""
     reporter = Reporter(ledger, steps, console)
-    control = TaskControl(
-        [task_of(step, pipeline.data, partial(execute, ledger=ledger, lock=lock)) for step in steps]
-    )
+    tasks = tasks_of(steps, pipeline.data, ledger, partial(execute, ledger=ledger, lock=lock))
+    control = TaskControl(list(tasks.values()))
     control.process(None)
     if jobs == 1:
         runner = Runner(ledger.dependency(), reporter, continue_=True)

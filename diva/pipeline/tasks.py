@@ -1,12 +1,14 @@
 """The steps of a plan as doit's tasks: when one is up to date, and what runs it."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
+from typing import Any
 
 from doit.exceptions import TaskFailed
 from doit.task import Task
-from doit.tools import config_changed
 
 from diva.pipeline.data import fingerprint, missing_files
+from diva.pipeline.ledger import Ledger
 from diva.pipeline.plan import Step
 from diva.recipes.pipeline import DataPlace
 
@@ -19,33 +21,64 @@ def absent_data(step: Step, places: Mapping[str, DataPlace]) -> list[str]:
     for name, path in step.data.items():
         missing = missing_files(path)
         if missing:
-            what = path if len(missing) == 1 else f"{path} ({len(missing)} files, the first {missing[0]})"
+            what = missing[0] if len(missing) == 1 else f"{path} ({len(missing)} files, the first {missing[0]})"
             lines.append(f"{what} is missing; where to get it: {places[name].source or 'docs/data.md'}")
     return lines
 
 
-def task_of(
-    step: Step, places: Mapping[str, DataPlace], run: Callable[[Step, Fingerprints], TaskFailed | None]
-) -> Task:
-    """Return the task that runs `step`; where data are missing it only says so.
+def tasks_of(
+    steps: Sequence[Step],
+    places: Mapping[str, DataPlace],
+    ledger: Ledger,
+    run: Callable[[Step, Fingerprints], TaskFailed | None],
+) -> dict[str, Task]:
+    """Return the tasks that run `steps`, by their names; where data are missing they only say so.
 
-    It is up to date while its command, its data and its facts are as before, the files that it makes are there, and
-    those that it needs are unchanged (doit compares MD5).
+    One is up to date while its command, its data and its facts are as before, the files that it makes are there,
+    and those that it needs are unchanged (doit compares MD5) and of the same runs: what proves a stage done need
+    not change with all else in its folder.
 
     Args:
         places: the recipe's data.
+        ledger: knows when each step was run.
         run: runs a step, given the fingerprints of its data, and returns what went wrong.
     """
-    absent = absent_data(step, places)
-    found = {name: None if missing_files(path) else fingerprint(path) for name, path in step.data.items()}
+    known = cache(lambda path: None if missing_files(path) else fingerprint(path))  # many steps read the same data
+    return {step.name: _task(step, absent_data(step, places), known, ledger, run) for step in steps}
+
+
+def _task(
+    step: Step,
+    absent: Sequence[str],
+    known: Callable[[str], str | None],
+    ledger: Ledger,
+    run: Callable[[Step, Fingerprints], TaskFailed | None],
+) -> Task:
+    found = {name: known(path) for name, path in step.data.items()}
     return Task(
         step.name,
         [(_refuse, [absent]) if absent else (run, [step, found])],
         file_dep=[str(path) for path in step.needs],
         targets=[str(path) for path in step.makes],
-        uptodate=[config_changed({"words": step.words, "data": found, "facts": dict(step.facts)})],
+        uptodate=[partial(_unchanged, step=step, found=found, ledger=ledger)],
         io={"capture": False},
     )
+
+
+def _unchanged(task: Task, values: Mapping[str, Any], *, step: Step, found: Fingerprints, ledger: Ledger) -> bool:
+    """Tell whether everything that `step` is made from is what it was at its last success.
+
+    doit asks when the steps before have been run, and keeps `made_from` when this one has ended well.
+    """
+    now = made_from(step, found, ledger)
+    task.value_savers.append(lambda: {"made_from": now})
+    return values.get("made_from") == now
+
+
+def made_from(step: Step, found: Fingerprints, ledger: Ledger) -> dict[str, Any]:
+    """Return all that a run of `step` now would be made from, but for the files of other stages that it names."""
+    runs = {name: str(ledger[name].started) for name in step.after}
+    return {"words": list(step.words), "data": dict(found), "facts": dict(step.facts), "runs": runs}
 
 
 def _refuse(absent: Sequence[str]) -> TaskFailed:

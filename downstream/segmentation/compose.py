@@ -46,6 +46,8 @@ def compose(setup: Setup, clip: Clip, data: Located, *, training: bool, workers:
         if name in config:
             config[name].update(num_workers=workers, persistent_workers=workers > 0)
     if training:
+        for step in config.train_dataloader.dataset.pipeline:
+            step.update(fields.get("augmentation", {}).get(step.type, {}))
         _set_training(config, setup, processes)
     config.randomness = {"seed": setup.seed}
     override(
@@ -138,12 +140,14 @@ def _set_training(config: Config, setup: Setup, processes: int) -> None:
     config.train_dataloader.batch_size = setup.batch // processes
     config.train_cfg.max_iters = setup.iterations
     config.default_hooks.checkpoint.interval = max(1, setup.iterations // 10)
-    warm_up, decay = config.param_scheduler
-    warm_up.end = decay.begin = round(WARM_UP * setup.iterations)
-    decay.end = setup.iterations
-    if warm_up.end < 2:  # mmengine divides by one less
-        decay.begin = 0
-        config.param_scheduler = [decay]
+    *warm_ups, decay = config.param_scheduler
+    begin = round(WARM_UP * setup.iterations) if warm_ups else 0
+    if begin < 2:  # mmengine divides by one less
+        warm_ups, begin = [], 0
+    for each in warm_ups:
+        each.end = begin
+    decay.update(begin=begin, end=setup.iterations)
+    config.param_scheduler = [*warm_ups, decay]
     if setup.finetune:
         if "backbone" not in config.model:
             raise InputError("--finetune: SAN keeps its tower frozen; take the head linear or upernet")

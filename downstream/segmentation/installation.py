@@ -18,7 +18,8 @@ def require_packages() -> None:
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
         raise InputError(
-            f"segmentation: {', '.join(missing)} cannot be imported; pip install 'diva[segmentation]' brings it"
+            f"segmentation: {', '.join(missing)} cannot be imported;"
+            " pip install -e '.[segmentation]' -c constraints.txt, in a clone of diva, brings it"
         )
 
 

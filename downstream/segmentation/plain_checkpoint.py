@@ -1,4 +1,4 @@
-"""Checkpoints that hold numbers and text only, and that know where the random draws were."""
+"""Checkpoints that hold numbers and text only, and runs that go on from them as if never stopped."""
 
 from typing import Any
 
@@ -10,7 +10,6 @@ from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
 SCALARS = "log_scalars"
-DRAWS = "random_draws"
 
 
 @HOOKS.register_module()
@@ -18,12 +17,10 @@ class PlainCheckpoint(Hook):
     """Lets `torch.load(weights_only=True)` read what mmengine writes, and a resumed run go on as if never stopped.
 
     mmengine pickles the history of its logs as objects, which today's torch rightly refuses to load. Here they go
-    in as lists and come back as objects. torch's random state goes with them; the transforms' draws are repeated by
-    mmengine, which leafs through the data that was seen already.
+    in as lists and come back as objects. torch's draws of an iteration follow from its number, the process and the
+    run's seed, so that no checkpoint needs any process's random state, which only process 0 could save and which
+    soon differ; the transforms' draws are repeated by mmengine, which leafs through the data that was seen already.
     """
-
-    def __init__(self) -> None:
-        self._draws: dict[str, Any] | None = None
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Replace objects by what they hold."""
@@ -33,23 +30,16 @@ class PlainCheckpoint(Hook):
         for key, value in hub["runtime_info"].items():
             if isinstance(value, np.generic):
                 hub["runtime_info"][key] = value.item()
-        cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-        checkpoint[DRAWS] = {"cpu": torch.get_rng_state(), "cuda": cuda}
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Bring the objects back; weights that others wrote pass as they are."""
         del runner
-        if DRAWS not in checkpoint:
-            return
-        hub = checkpoint["message_hub"]
-        hub[SCALARS] = {key: HistoryBuffer(*data) for key, data in hub[SCALARS].items()}
-        self._draws = checkpoint[DRAWS]
+        if "message_hub" in checkpoint:
+            hub = checkpoint["message_hub"]
+            hub[SCALARS] = {key: HistoryBuffer(*data) for key, data in hub[SCALARS].items()}
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Set the random state of the first iteration after a resumption."""
-        del runner, batch_idx, data_batch
-        if self._draws is not None:
-            torch.set_rng_state(self._draws["cpu"].cpu())
-            if len(self._draws["cuda"]) == torch.cuda.device_count():
-                torch.cuda.set_rng_state_all([state.cpu() for state in self._draws["cuda"]])
-            self._draws = None
+        """Seed what the iteration draws."""
+        del data_batch
+        (seed,) = np.random.SeedSequence([runner.seed, runner.rank, batch_idx]).generate_state(1, np.uint64)
+        torch.manual_seed(int(seed))

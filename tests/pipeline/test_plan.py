@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+import downstream.llava
 from diva.errors import InputError
 from diva.pipeline.plan import plan
 from diva.pipeline.select import select
@@ -50,6 +51,34 @@ def test_a_stage_is_run_once_for_each_item_and_meets_those_of_the_same_item(plan
     assert select([quarter, half, mmvp], [], "average-0.5") == [half, mmvp]
 
 
+def test_an_item_stands_within_the_names_of_steps_and_data(planned: Planned) -> None:
+    recipe = planned(
+        {
+            "start-old": stage("swap {pairs}"),
+            "start-new": stage("swap"),
+            "train": stage("train {start-{each}}/model", each=["old", "new"]),
+            "eval": stage("eval {train-new} --against {train-old}"),
+            "test": stage("test --data {{each}}", each=["pairs", "shards"]),
+            "read": stage("test --set {each}", each=["shards"], reads=["{each}"]),
+        },
+        {"pairs": {"path": "mmvp"}, "shards": {"path": "cc3m"}},
+    )
+    steps = {step.name: step for step in plan(recipe, OUT)}
+    assert steps["train-new"].words == ("train", "runs/x/start-new/model")
+    assert steps["train-new"].needs == steps["start-new"].makes
+    assert steps["eval"].words == ("eval", "runs/x/train-new", "--against", "runs/x/train-old")
+    assert set(steps["eval"].needs) == {*steps["train-old"].makes, *steps["train-new"].makes}
+    assert (steps["test-pairs"].words[-1], steps["test-pairs"].data) == ("mmvp", {"pairs": "mmvp"})
+    assert steps["read-shards"].data == {"shards": "cc3m"}
+
+
+def test_a_launcher_may_name_a_file_of_the_packages(planned: Planned) -> None:
+    launcher = "accelerate launch --config_file {packages}/downstream/llava/fsdp.yaml"
+    (step,) = plan(planned({"a": stage("zoo")}, launcher=launcher), OUT)
+    assert step.launcher[:3] == ("accelerate", "launch", "--config_file")
+    assert Path(step.launcher[3]).samefile(Path(downstream.llava.__file__).parent / "fsdp.yaml")
+
+
 def test_an_option_whose_data_have_no_path_is_left_out(planned: Planned) -> None:
     recipe = planned(
         {"mmvp": stage("bench mmvp --against tower --against-checkpoint {base} --out {out}")},
@@ -71,11 +100,16 @@ def test_a_stage_stands_right_behind_those_that_it_needs(planned: Planned) -> No
     [
         (
             {"mmvp": stage("bench {pears}")},
-            r"mmvp.command: '\{pears\}' is neither a stage nor data; did you mean 'pairs'",
+            r"mmvp.command: '\{pears\}' stands for nothing here; did you mean 'pairs'",
         ),
         ({"mmvp": stage("bench", reads=["pear"])}, "mmvp.reads: there are no data called 'pear'; did you mean"),
         ({"pairs": stage("bench")}, "pipeline: 'pairs' means two things"),
         ({"report": stage("bench")}, "pipeline: 'report' means two things"),
+        ({"a": stage("bench", each=["b"]), "a-b": stage("bench")}, "pipeline: 'a-b' means two things"),
+        (
+            {"a": stage("bench", launcher="srun {a}")},
+            r"a\.launcher: '\{a\}' stands for nothing here; valid: device",
+        ),
         ({"mmvp": stage("bench 'open")}, "mmvp.command: cannot be read"),
         ({"mmvp": stage("bench {pairs")}, "mmvp.command: cannot be read"),
         ({"a": stage("bench {b}"), "b": stage("bench {a}")}, "each of these stages needs the next"),

@@ -1,17 +1,26 @@
 """The packaged recipes as whole runs: their commands are understood, and what they need is told."""
 
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
+import open_clip
 import pytest
+from accelerate.commands.config import load_config_from_file
+from accelerate.commands.launch import launch_command_parser
+from accelerate.utils import DistributedType
 
 from diva.cli.run import check_words
 from diva.errors import InputError
 from diva.pipeline.plan import Step, plan
+from diva.pipeline.process import command_line
 from diva.pipeline.run import run
 from diva.recipes import Recipe, load_recipe, packaged_recipes
 from diva.towers import ZOO
+from downstream.llava.recipe import load_llava_recipe
 
+SETS = {"ade20k", "ade20k-847", "pascal-context-59", "pascal-context-459"}
+OF_THE_RECIPE = {"base", "teacher", "images"}  # data that the recipe's own fields name
 # `diva quickstart` has its own pipeline for the miniature; a decoder is a stage of its tower's
 WHOLE = [name for name in packaged_recipes() if not name.endswith(("quickstart", "-decoder"))]
 
@@ -40,9 +49,17 @@ def test_every_command_of_a_packaged_recipe_is_understood(name: str) -> None:
 @pytest.mark.parametrize("name", WHOLE)
 def test_a_packaged_recipe_has_every_stage_behind_the_papers_tables(name: str) -> None:
     verbs = {" ".join(step.words[:2]) for step in steps(name)}
-    wanted = {"bench mmvp", "bench zero-shot", "seg train", "seg eval", "llava swap", "llava train", "llava eval"}
+    wanted = {"bench mmvp", "bench zero-shot", "seg eval", "llava swap", "llava train", "llava eval"}
     assert wanted <= verbs
     assert {"train", "export", "visualize"} <= {verb.split()[0] for verb in verbs}
+
+
+@pytest.mark.parametrize("name", ["diva/openai-vit-l14-224", "un2clip/siglip-so400m14-224"])
+def test_one_field_says_on_how_many_gpus(name: str) -> None:
+    launchers = [step.launcher for step in plan(load_recipe(name, ["pipeline.processes=3"]), Path("runs"))]
+    counts = [(before, word) for words in launchers for before, word in pairwise(words) if word.isdecimal()]
+    assert {word for before, word in counts if before != "--shutdown-timeout"} == {"3"}
+    assert {before for before, _ in counts} >= {"--nproc-per-node", "--num_processes"}
 
 
 @pytest.mark.parametrize("name", WHOLE)
@@ -62,6 +79,51 @@ def test_whatever_a_stage_reads_an_earlier_one_makes_or_the_recipe_names_as_its_
             assert within or path in data or path == training, path
         folders.append(step.folder)
         made |= set(step.makes)
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_san_is_trained_on_towers_with_a_class_token_and_on_no_others(name: str) -> None:
+    vision = open_clip.get_model_config(ZOO[load(name).tower.name].architecture)["vision_cfg"]
+    class_token = "timm_model_name" not in vision or "siglip" not in vision["timm_model_name"]
+    trained = [step for step in steps(name) if "san" in step.words]
+    assert len(trained) == (2 if class_token else 0)
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_set_that_is_not_there_keeps_only_its_own_result_from_being_made(name: str) -> None:
+    read = {
+        step.words[step.words.index("--dataset") + 1]: step.data.keys() & SETS
+        for step in steps(name)
+        if step.stage == "segmentation"
+    }
+    assert read == {each: {each} for each in SETS}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_language_model_that_is_trained_in_full_is_sharded(name: str) -> None:
+    llava = [step for step in steps(name) if step.words[:2] == ("llava", "train")]
+    full = [step for step in llava if load_llava_recipe(step.words[2], step.words[3:5]).train == "full"]
+    assert [step.name for step in full] == ["llava-base", "llava-trained"]
+    for step in full:
+        program, verb, *rest = command_line(step.launcher, step.words)
+        assert (program, verb) == ("accelerate", "launch")
+        launch = launch_command_parser().parse_args(rest)
+        config = load_config_from_file(launch.config_file)
+        assert config.distributed_type == DistributedType.FSDP
+        assert (launch.module, launch.training_script) == (True, "diva.cli")
+        assert tuple(launch.training_script_args) == step.words
+
+
+@pytest.mark.parametrize("name", ["diva/openai-vit-l14-224", "diva/siglip-so400m14-224"])
+def test_data_that_lie_elsewhere_are_looked_for_and_read_there(name: str) -> None:
+    recipe = load(name)
+    assert recipe.pipeline is not None
+    places = {data: place.path for data, place in recipe.pipeline.data.items() if data not in OF_THE_RECIPE}
+    moved = [f"pipeline.data.{data}.path=/mnt/{path}" for data, path in places.items()]
+    for step in plan(load_recipe(name, moved), Path("runs") / name):
+        paths = [word.rpartition("=")[2] for word in step.words]
+        paths += [path for data, path in step.data.items() if data not in OF_THE_RECIPE]
+        assert not [path for path in paths if path.startswith("data/")]
 
 
 @pytest.mark.parametrize("name", WHOLE)

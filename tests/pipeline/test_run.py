@@ -1,9 +1,12 @@
 """What is run, what is kept, and what goes on after a failure; a small program stands for the stages' commands."""
 
+import hashlib
 import shlex
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -58,6 +61,7 @@ def test_a_failure_stops_only_what_needs_it_and_the_same_command_goes_on(
     assert (out / "first" / "log.txt").read_text() == "asked for a.json\n"
     printed = capsys.readouterr().out
     assert "behind: blocked: needs fails" in printed
+    assert printed.index("pairs is missing; where to get it: hf download") < printed.index("first: diva make")
 
     (tmp_path / "pairs").mkdir()
     mended = {**stages, "fails": stage("make {out}/broken-no-more.json", "broken-no-more.json")}
@@ -95,7 +99,7 @@ def test_a_stage_is_run_again_when_what_it_was_made_from_changed(
         lines = [line for line in capsys.readouterr().out.splitlines() if not line.startswith((" ", "report"))]
         return dict(line.split(": ", 1) for line in lines)
 
-    cached, changed = "cached", "to run: its command, its data or the recipe changed"
+    cached, changed = "cached", "to run: its command, its data, the recipe or what it needs changed"
     assert outlooks() == {"one": cached, "two": cached, "apart": cached}
     assert outlooks("seed=1") == {"one": cached, "two": cached, "apart": changed}
     assert outlooks("pipeline.device=cuda") == {"one": cached, "two": cached, "apart": cached}
@@ -106,6 +110,75 @@ def test_a_stage_is_run_again_when_what_it_was_made_from_changed(
     (out / "one" / "a.json").write_text('{"other": 1}')
     (out / "apart" / "c.json").unlink()
     assert outlooks() == {"one": cached, "two": "to run: what it needs changed", "apart": "to run: not made yet"}
+
+
+def test_a_stage_that_is_run_again_takes_those_behind_it_along_though_its_file_is_the_same(
+    write_pipeline: WriteRecipe, maker: str, tmp_path: Path
+) -> None:
+    stages = {
+        "one": stage("make {pairs} {out}/a.json", "a.json"),
+        "two": stage("make {one} {out}/b.json", "b.json"),
+        "three": stage("make {two} {out}/c.json", "c.json"),
+        "apart": stage("make {out}/d.json", "d.json"),
+    }
+    data = {"pairs": {"path": str(tmp_path / "pairs.csv")}}
+    recipe, out = str(write_pipeline(stages, data, launcher=maker)), tmp_path / "out"
+
+    def runs() -> list[int]:
+        return [len((out / name / "log.txt").read_text().splitlines()) for name in stages]
+
+    (tmp_path / "pairs.csv").write_text("1")
+    run(recipe, [], out, check=anything)
+    assert runs() == [1, 1, 1, 1]
+    before = (out / "one" / "a.json").read_bytes()
+    (tmp_path / "pairs.csv").write_text("2")
+    run(recipe, [], out, check=anything)
+    assert (out / "one" / "a.json").read_bytes() == before
+    assert runs() == [2, 2, 2, 1]
+    (tmp_path / "pairs.csv").write_text("3")
+    run(recipe, [], out, only=["one"], check=anything)
+    assert runs() == [3, 2, 2, 1]
+    run(recipe, [], out, check=anything)
+    assert runs() == [3, 3, 3, 1]
+
+
+def test_a_stage_that_refuses_to_go_on_from_other_inputs_is_told_how_to_begin_anew(
+    write_pipeline: WriteRecipe, maker: str, tmp_path: Path
+) -> None:
+    stages = {"one": stage("make {pairs} {out}/broken.json", "broken.json")}
+    data = {"pairs": {"path": str(tmp_path / "pairs.csv")}}
+    recipe, out = str(write_pipeline(stages, data, launcher=maker)), tmp_path / "out"
+
+    def reason(pairs: str) -> str:
+        (tmp_path / "pairs.csv").write_text(pairs)
+        with pytest.raises(RunError, match="not done: one"):
+            run(recipe, [], out, check=anything)
+        return read_manifest(out / MANIFEST).stages["one"].reason
+
+    said = "ended with status 1: no such thing"
+    anew = f"; what it is made from is not what it was begun with: remove {out}/one to begin anew"
+    assert [reason(pairs) for pairs in ("1", "1", "2", "2", "1")] == [said, said, said + anew, said + anew, said]
+    shutil.rmtree(out / "one")
+    assert reason("2") == said
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_data_that_many_stages_read_are_hashed_once(
+    write_pipeline: WriteRecipe, maker: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dry_run: bool
+) -> None:
+    hashed: list[str] = []
+    digest = hashlib.file_digest
+
+    def counted(file: BinaryIO, name: str) -> Any:
+        hashed.append(file.name)
+        return digest(file, name)
+
+    monkeypatch.setattr(hashlib, "file_digest", counted)
+    (tmp_path / "pairs.csv").write_text("1")
+    stages = {name: stage(f"make {{pairs}} {{out}}/{name}.json", f"{name}.json") for name in ("a", "b", "c")}
+    recipe = write_pipeline(stages, {"pairs": {"path": str(tmp_path / "pairs.csv")}}, launcher=maker)
+    run(str(recipe), [], tmp_path / "out", dry_run=dry_run, check=anything)
+    assert hashed.count(str(tmp_path / "pairs.csv")) == 1
 
 
 def test_a_stage_alone_leaves_the_others_and_says_what_it_lacks(

@@ -36,5 +36,5 @@ def test_a_missing_package_is_one_sentence_with_the_command_that_installs_it() -
     done = subprocess.run([sys.executable, "-S", "-c", script], cwd=ROOT, capture_output=True, text=True)
     assert done.stderr.strip().splitlines()[-1] == (
         "diva.errors.InputError: segmentation: mmengine, mmcv, mmseg, ftfy cannot be imported;"
-        " pip install 'diva[segmentation]' brings it"
+        " pip install -e '.[segmentation]' -c constraints.txt, in a clone of diva, brings it"
     )

@@ -1,0 +1,77 @@
+"""What a SAN is trained with, against mmseg's own configuration of it."""
+
+from pathlib import Path
+
+import mmseg
+import pytest
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import init_default_scope
+from mmseg.registry import MODELS
+
+from diva.towers import load_clip
+from downstream.segmentation.command import SAN_CROP
+from downstream.segmentation.compose import compose
+from downstream.segmentation.datasets import locate
+from downstream.segmentation.setup import Setup
+
+PUBLISHED = Path(mmseg.__file__).parent / ".mim/configs/san/san-vit-l14_coco-stuff164k-640x640.py"
+
+
+@pytest.fixture
+def published() -> Config:
+    return Config.fromfile(PUBLISHED)
+
+
+@pytest.fixture
+def ours(trained: Path, tmp_path: Path, published: Config) -> Config:
+    (tmp_path / "coco_stuff164k").mkdir()
+    data, clip = locate("coco-stuff-164k", tmp_path), load_clip(str(trained))
+    setup = Setup(
+        tower=str(trained),
+        checkpoint=None,
+        sha256=clip.sha256,
+        head="san",
+        dataset=data.name,
+        classes=data.classes,
+        crop=SAN_CROP,
+        iterations=published.train_cfg.max_iters,
+        batch=32,
+    )
+    return compose(setup, clip, data, training=True, workers=0, processes=8)
+
+
+def test_san_is_trained_at_the_published_rate_and_without_a_warm_up(ours: Config, published: Config) -> None:
+    for field in ("lr", "weight_decay"):
+        assert ours.optim_wrapper.optimizer[field] == published.optim_wrapper.optimizer[field]
+    assert ours.optim_wrapper.clip_grad.max_norm == published.optim_wrapper.clip_grad.max_norm
+    assert ours.param_scheduler == published.param_scheduler
+    assert ours.train_dataloader.batch_size == published.train_dataloader.batch_size
+
+
+def test_san_decays_the_parameters_that_the_published_one_does(ours: Config, published: Config) -> None:
+    init_default_scope("mmseg")
+    model = MODELS.build(ours.model)
+
+    def decays(paramwise: dict[str, object]) -> list[tuple[float, float]]:
+        """Return each parameter's rate and weight decay."""
+        wrapper = {**ours.optim_wrapper, "paramwise_cfg": paramwise}
+        groups = build_optim_wrapper(model, wrapper).optimizer.param_groups
+        return [(group["lr"], group["weight_decay"]) for group in groups]
+
+    assert decays(ours.optim_wrapper.paramwise_cfg) == decays(published.optim_wrapper.paramwise_cfg)
+
+
+def test_san_s_pictures_are_cut_as_the_published_ones_are(ours: Config, published: Config) -> None:
+    mine = {step.type: step for step in ours.train_dataloader.dataset.pipeline}
+    theirs = {step.type: step for step in published.train_dataloader.dataset.pipeline}
+    assert (mine["RandomCrop"].crop_size, mine["RandomCrop"].cat_max_ratio) == (
+        theirs["RandomCrop"].crop_size,
+        theirs["RandomCrop"].cat_max_ratio,
+    )
+    scales = theirs["RandomChoiceResize"].scales
+    short = min(mine["RandomResize"].scale)
+    assert [short * ratio for ratio in mine["RandomResize"].ratio_range] == [min(scales), max(scales)]
+    tested = {step.type: step for step in published.test_dataloader.dataset.pipeline}["ResizeShortestEdge"]
+    (resize,) = [step for step in ours.test_dataloader.dataset.pipeline if step.type == "Resize"]
+    assert resize.scale == (tested.max_size, min(tested.scale))
