@@ -20,7 +20,7 @@ Sample = dict[str, Any]
 
 
 class ConversationData(Dataset[Sample]):
-    """One stage's conversations, each with its token numbers, labels and padded, normalised image.
+    """One stage's conversations, each with its token numbers, labels and normalised image.
 
     Attributes:
         lengths: about how long each prompt is: its words, and its image's tokens.
@@ -34,7 +34,7 @@ class ConversationData(Dataset[Sample]):
             seed: of the order in which `shuffle_images` deals out the images.
 
         Raises:
-            InputError: the file or a record of it cannot be used, or the first image is not where it should be.
+            InputError: the file or a record of it cannot be used.
         """
         self._section, self._processor, self._image_tokens = section, processor, image_tokens
         self._records = Conversations(Path(section.conversations))
@@ -44,10 +44,19 @@ class ConversationData(Dataset[Sample]):
             words + (image_tokens if index in self._images else 0)
             for index, words in enumerate(self._records.words)
         ]
-        first = next((Path(section.images) / name for name in self._images.values()), None)
-        if first is not None and not first.is_file():
+
+    def check_images(self) -> None:
+        """Look for every image once, so that none is found missing in the midst of a run.
+
+        Raises:
+            InputError: some are not there.
+        """
+        paths = [Path(self._section.images) / name for name in dict.fromkeys(self._images.values())]
+        missing = [path for path in paths if not path.is_file()]
+        if missing:
             raise InputError(
-                f"{first}: no such image; data.images names the folder that the records' paths start from"
+                f"{missing[0]}: no such image ({len(missing)} of {len(paths)} are missing); data.images names the"
+                " folder that the records' paths start from"
             )
 
     def __len__(self) -> int:
@@ -70,7 +79,8 @@ class ConversationData(Dataset[Sample]):
         sample: Sample = {name: torch.tensor(values) for name, values in encoded._asdict().items()}
         if index in self._images:
             image = _open(Path(self._section.images) / self._images[index], record.name)
-            sample["pixel_values"] = self._processor.image_processor(image, return_tensors="pt").pixel_values[0]
+            prepared = self._processor.image_processor(image, do_pad=self._section.pad, return_tensors="pt")
+            sample["pixel_values"] = prepared.pixel_values[0]
         return sample
 
 

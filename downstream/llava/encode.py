@@ -23,6 +23,14 @@ class Encoded(NamedTuple):
     labels: list[int]
 
 
+def image_mark(tokenizer: PreTrainedTokenizerBase) -> str:
+    """Return `<image>` as prompts have it for `tokenizer`, with a space behind it where every text begins with one.
+
+    LLaVA tokenizes what follows an image as a text of its own, and Llama's tokenizer begins each text with a space.
+    """
+    return f"{IMAGE} " if tokenizer.tokenize("a") == tokenizer.tokenize(" a") else IMAGE
+
+
 def encode(
     parts: Sequence[Piece], tokenizer: PreTrainedTokenizerBase, *, image_tokens: int, max_length: int
 ) -> Encoded:
@@ -36,21 +44,21 @@ def encode(
     Raises:
         InputError: the cut would go through the image.
     """
-    text, answers = "", []
+    text, answers, mark = "", [], image_mark(tokenizer)
     for part in parts:
         if part.trained:
             answers.append((len(text), len(text) + len(part.text)))
-        text += part.text
+        text += part.text.replace(IMAGE, mark)
     image = tokenizer.convert_tokens_to_ids(IMAGE)
     encoded = tokenizer(text, return_offsets_mapping=True)
     ids: list[int] = []
     labels: list[int] = []
-    for token, (start, end) in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True):
+    for token, (_, end) in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True):
         copies = image_tokens if token == image else 1
         if token == image and len(ids) + copies > max_length:
             raise InputError(f"data.max_length: {max_length} tokens cut through the image; allow more")
-        # a token that the tokenizer adds by itself covers no text, and is never an answer
-        trained = end > start and any(first <= start and end <= last for first, last in answers)
+        # by its end: a caption's first token begins with the image's space, and one that covers no text ends at 0
+        trained = any(first < end <= last for first, last in answers)
         ids += [token] * copies
         labels += [token if trained else IGNORED] * copies
     return Encoded(ids[:max_length], labels[:max_length])

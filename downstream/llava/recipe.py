@@ -20,6 +20,9 @@ class DataSection(Section):
     conversations: str = Field(description="JSON file, such as llava_v1_5_mix665k.json")
     images: str = Field(description="folder that the records' image paths start from")
     template: Literal["plain", "vicuna_v1"] = Field(description="how a conversation becomes a prompt")
+    pad: bool = Field(
+        default=True, description="pad images to a square with the mean colour, as for inference; else crop them"
+    )
     max_length: int = Field(default=2048, gt=0, description="tokens of a prompt, its image's among them")
     workers: int = Field(default=4, ge=0, description="processes that decode images, for each GPU")
     shuffle_images: bool = Field(

@@ -20,6 +20,7 @@ class StageDone(BaseModel):
     recipe: str
     train: Literal["projector", "full", "lora"] = Field(description="what was trained")
     data: str = Field(description="SHA-256 of the conversation file")
+    weights_sha256: str = Field(description="SHA-256 of the tensors that were trained")
     steps: int
     loss: float | None = Field(description="mean over the last updates")
 
@@ -32,6 +33,7 @@ class SwapRecord(BaseModel):
     projector: Literal["kept", "fresh"] = Field(description="whose projector the swap left in place")
     retrained: bool = Field(default=False, description="whether anything was trained since")
     model: str = Field(description="the folder whose language model this is, as the user gave it")
+    model_sha256: str = Field(description="SHA-256 of the tensors of language model and projector")
     tower: str = Field(description="zoo name, file or folder, as the user gave it")
     tower_architecture: str
     tower_sha256: str = Field(description="SHA-256 of the tower's weights file")

@@ -18,12 +18,13 @@ from transformers import (
 )
 
 from diva.errors import InputError, RunError
+from diva.export.delta import state_sha256
 from diva.recipes.load import write_recipe
-from diva.towers.checkpoint import file_sha256
 from downstream.llava.data import Collator, ConversationData
 from downstream.llava.formats import read_llava, write_transformers
 from downstream.llava.formats.loading import load_model
 from downstream.llava.formats.transformers_folder import assembled
+from downstream.llava.inputs import check_inputs, hash_inputs, write_inputs
 from downstream.llava.place import fill
 from downstream.llava.recipe import LlavaRecipe, load_llava_recipe
 from downstream.llava.record import StageDone, read_record, write_record
@@ -45,7 +46,8 @@ def train(recipe: LlavaRecipe, out: Path, *, resume: bool = False) -> None:
         InputError: the recipe names something that is missing or does not fit.
         RunError: the run stopped: a loss that is no number, an image that cannot be read, a full disk.
     """
-    console = Console(stderr=True, quiet=int(os.environ.get("RANK", "0")) != 0)
+    first = os.environ.get("RANK", "0") == "0"  # what one process looks at is the same for all
+    console = Console(stderr=True, quiet=not first)
     latest = _find_checkpoint(recipe, out, resume)
     source = Path(recipe.model)
     if not (source / "processor_config.json").is_file():
@@ -57,19 +59,25 @@ def train(recipe: LlavaRecipe, out: Path, *, resume: bool = False) -> None:
     processor = _processor(source)
     model: Any = load_model(LlavaForConditionalGeneration, source)
     data = ConversationData(recipe.data, processor, image_tokens=model.config.image_seq_length, seed=recipe.seed)
+    if first:
+        data.check_images()
+    inputs = hash_inputs(recipe) if first else {}
+    if latest is not None:
+        check_inputs(inputs, out)
     trainer = _trainer(recipe, arguments, model, data, processor, out)
-    if trainer.is_world_process_zero() and latest is None:
+    if first and latest is None:
         out.mkdir(parents=True, exist_ok=True)
         write_recipe(recipe, out / RECIPE)
+        write_inputs(inputs, out)
     try:
         trainer.train(resume_from_checkpoint=str(latest) if latest else None)
     except (InputError, RunError) as error:  # in a data worker the message has a traceback around it
         raise type(error)(str(error).strip().splitlines()[-1].partition("Error: ")[2] or str(error)) from error
     trained = trainer.trained_state()
-    if trainer.is_world_process_zero():
+    if first:
         _write(recipe, trained, out)
         if record is not None:
-            write_record(record.trained(_stage_done(recipe, trainer)), out)
+            write_record(record.trained(_stage_done(recipe, trainer, trained, inputs)), out)
         console.print(f"trained {trainer.state.global_step} steps; the LLaVA is in {out}", soft_wrap=True)
     trainer.accelerator.wait_for_everyone()
 
@@ -155,6 +163,9 @@ def _trainer(
     config: Any = model.config
     torch.manual_seed(recipe.seed)  # of the adapters
     prepared = prepare(model, recipe)
+    # FSDP shards by them, and a LLaVA's list has layers of CLIP's text tower, which it does not have
+    own = {type(module).__name__ for module in model.modules()}
+    model._no_split_modules = own.intersection(model._no_split_modules or ())
     # FSDP shards tensors of one dtype
     sharded = arguments.fsdp or os.environ.get("ACCELERATE_USE_FSDP") == "true"
     set_dtypes(prepared, torch.bfloat16 if training.precision == "bf16" and not sharded else torch.float32)
@@ -188,12 +199,15 @@ def _write(recipe: LlavaRecipe, trained: dict[str, Tensor], out: Path) -> None:
         write_transformers(llava, content)
 
 
-def _stage_done(recipe: LlavaRecipe, trainer: StageTrainer) -> StageDone:
+def _stage_done(
+    recipe: LlavaRecipe, trainer: StageTrainer, trained: dict[str, Tensor], inputs: dict[str, str]
+) -> StageDone:
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     return StageDone(
         recipe=recipe.name,
         train=recipe.train,
-        data=file_sha256(Path(recipe.data.conversations)),
+        data=inputs[recipe.data.conversations],
+        weights_sha256=state_sha256(trained),
         steps=trainer.state.global_step,
         loss=losses[-1] if losses else None,
     )

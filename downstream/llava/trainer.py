@@ -61,6 +61,10 @@ class StageTrainer(Trainer):
         state = self.accelerator.get_state_dict(self.model_wrapped) if self.is_fsdp_enabled else model.state_dict()
         return {name: state[name].cpu().contiguous() for name in trained_names(model) if name in state}
 
+    def _run_epoch(self, *arguments: Any, **options: Any) -> None:
+        if self.state.global_step < self.state.max_steps:  # else the Trainer would go one step past a finished run
+            super()._run_epoch(*arguments, **options)
+
     def _get_train_sampler(self, *data: Any) -> Sampler[int] | None:
         if self._lengths is None:
             return super()._get_train_sampler(*data)

@@ -1,6 +1,6 @@
 """POPE's figures, by LLaVA's reading of the answers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,16 +8,10 @@ from numpy.typing import NDArray
 from benchmarks.statistics import CONFIDENCE, RESAMPLES, SEED, Interval
 from diva.results import Item, Metric
 from downstream.llava.evaluation.scored import ALL, UNREAD, Answered, Scored, share
-from downstream.llava.tasks.pope import Counts, count, is_unread, says_yes
+from downstream.llava.tasks.pope import RATIOS, Counts, count, is_unread, says_yes
 
 HEADLINE = "accuracy"
 Columns = NDArray[np.float64]
-# by the counts of `Counts`: what is divided by what
-RATIOS: dict[str, Callable[..., tuple[Columns, Columns]]] = {
-    "f1": lambda true_yes, false_yes, _, false_no: (2 * true_yes, 2 * true_yes + false_yes + false_no),
-    "precision": lambda true_yes, false_yes, *_: (true_yes, true_yes + false_yes),
-    "recall": lambda true_yes, _, __, false_no: (true_yes, true_yes + false_no),
-}
 
 
 def score(answered: Sequence[Answered]) -> Scored:

@@ -36,13 +36,14 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """Load the tokenizer of a language model.
 
     Raises:
-        InputError: its files are missing or damaged, or it is one without offsets.
+        InputError: its files or packages to read them are missing, or it is damaged or one without offsets.
     """
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, ImportError, KeyError) as error:
         raise InputError(
-            f"{folder}: has no tokenizer that loads ({_first_line(error)}); fetch its files"
+            f"{folder}: has no tokenizer that loads ({_first_line(error)}); fetch its files, and pip install"
+            " 'diva[llava]' if it is a tokenizer.model"
         ) from error
     if not tokenizer.is_fast:
         raise InputError(f"{folder}: has a tokenizer without character offsets; add its tokenizer.json")

@@ -16,12 +16,12 @@ from transformers import CLIPVisionConfig, CLIPVisionModel, LlamaConfig, LlamaFo
 
 from diva.errors import InputError
 from diva.export.processors import write_image_processor
+from diva.export.transformers_format import save_model
 from diva.export.transformers_model import vision_model
 from diva.towers import TowerInput, load_clip
 from diva.towers.checkpoint import read_state_dict, shards
 from diva.towers.formats.transformers_folder import WEIGHT_FILES
 from diva.towers.misfit import misfit
-from diva.towers.quiet import quiet
 from downstream.llava.formats.content import EMBEDDING, HEAD, LANGUAGE, PROJECTOR, TOWER, Llava, is_siglip
 from downstream.llava.formats.loading import load_tokenizer
 from downstream.llava.formats.original_keys import to_original, to_transformers
@@ -114,8 +114,7 @@ def write_original(llava: Llava, folder: Path, final: Path) -> None:
     tower = (SiglipVisionModel if is_siglip(llava.vision) else CLIPVisionModel)(llava.vision)
     own = {key.removeprefix(TOWER): value for key, value in llava.state.items() if key.startswith(TOWER)}
     tower.load_state_dict(own, assign=True)
-    with quiet("transformers"):
-        tower.save_pretrained(folder / TOWER_FOLDER)
+    save_model(tower, folder / TOWER_FOLDER)
     write_image_processor(llava.image, folder / TOWER_FOLDER, siglip=is_siglip(llava.vision))
 
 

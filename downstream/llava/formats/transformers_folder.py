@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from safetensors import safe_open
 from torch import Tensor
 from transformers import (
@@ -20,10 +21,11 @@ from transformers import (
 )
 
 from diva.errors import InputError
-from diva.export.processors import RESAMPLE
 from diva.towers import TowerInput
+from diva.towers.formats.transformers_folder import INTERPOLATIONS
 from diva.towers.quiet import quiet
 from downstream.llava.conversation import IMAGE, VICUNA_V1
+from downstream.llava.encode import image_mark
 from downstream.llava.formats.content import EMBEDDING, PROJECTOR, Llava, is_siglip, patch_count
 from downstream.llava.formats.loading import load_model, load_tokenizer
 from downstream.llava.formats.vocabulary import with_image_token
@@ -101,12 +103,11 @@ def generation_config(tokenizer: PreTrainedTokenizerBase) -> GenerationConfig:
 
 def tower_input(processor: Any, side: int) -> TowerInput:
     """Return what an image processor of transformers' does before a tower of `side` pixels, apart from padding."""
-    resample = int(processor.resample)
     return TowerInput(
         size=(side, side),
         mean=tuple(processor.image_mean),
         std=tuple(processor.image_std),
-        interpolation=next((name for name, number in RESAMPLE.items() if number == resample), "bicubic"),
+        interpolation=INTERPOLATIONS.get(int(processor.resample), "bicubic"),
         resize_mode="shortest" if processor.do_center_crop else "squash",
     )
 
@@ -153,20 +154,19 @@ def _processor(llava: Llava, config: Any) -> LlavaProcessor:
         patch_size=config.vision_config.patch_size,
         vision_feature_select_strategy=config.vision_feature_select_strategy,
         num_additional_image_tokens=0 if is_siglip(config.vision_config) else 1,
-        chat_template=VICUNA_V1,
+        chat_template=VICUNA_V1.replace(IMAGE, image_mark(llava.tokenizer)),
     )
 
 
 def _llava_image_processor(image: TowerInput, *, pad_to_square: bool) -> LlavaImageProcessor:
     height, width = image.size
-    # on a square both resize modes agree
-    squash = image.resize_mode == "squash" and not pad_to_square
+    squash = image.resize_mode == "squash"
     return LlavaImageProcessor(
         do_pad=pad_to_square,
         size={"height": height, "width": width} if squash else {"shortest_edge": height},
         do_center_crop=not squash,
         crop_size={"height": height, "width": width},
-        resample=RESAMPLE[image.interpolation],
+        resample=Image.Resampling[image.interpolation.upper()].value,
         image_mean=list(image.mean),
         image_std=list(image.std),
     )

@@ -5,9 +5,9 @@ what is there (adversarial). Answers are read by LLaVA's rule, which takes for "
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from datasets import Dataset
 from PIL import Image
@@ -21,6 +21,12 @@ NEGATIVES = ("random", "popular", "adversarial")
 INSTRUCTION = "Answer the question using a single word or phrase."
 IMAGES = ("pope/val2014", "coco/val2014", "val2014")
 SAYS_NO = frozenset({"No", "not", "no"})
+# of a `Counts`, or of columns of them: what is divided by what
+RATIOS: dict[str, Callable[..., tuple[Any, Any]]] = {
+    "f1": lambda true_yes, false_yes, _, false_no: (2 * true_yes, 2 * true_yes + false_yes + false_no),
+    "precision": lambda true_yes, false_yes, *_: (true_yes, true_yes + false_yes),
+    "recall": lambda true_yes, _, __, false_no: (true_yes, true_yes + false_no),
+}
 
 
 class Counts(NamedTuple):
@@ -116,21 +122,19 @@ def count(answers: Sequence[tuple[bool, bool]]) -> Counts:
 
 def precision(answers: Sequence[tuple[bool, bool]]) -> float:
     """Return the share of the yeses that are right; NaN without a yes."""
-    counts = count(answers)
-    return _ratio(counts.true_yes, counts.true_yes + counts.false_yes)
+    return _ratio("precision", answers)
 
 
 def recall(answers: Sequence[tuple[bool, bool]]) -> float:
     """Return the share of what is there that is said to be there; NaN where nothing is."""
-    counts = count(answers)
-    return _ratio(counts.true_yes, counts.true_yes + counts.false_no)
+    return _ratio("recall", answers)
 
 
 def f1(answers: Sequence[tuple[bool, bool]]) -> float:
     """Return the harmonic mean of precision and recall; NaN where nothing is there or said to be."""
-    counts = count(answers)
-    return _ratio(2 * counts.true_yes, 2 * counts.true_yes + counts.false_yes + counts.false_no)
+    return _ratio("f1", answers)
 
 
-def _ratio(part: int, whole: int) -> float:
+def _ratio(name: str, answers: Sequence[tuple[bool, bool]]) -> float:
+    part, whole = RATIOS[name](*count(answers))
     return part / whole if whole else math.nan

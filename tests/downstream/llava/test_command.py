@@ -1,6 +1,7 @@
 """The verbs as a user types them, and a stage on two processes."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -60,6 +61,30 @@ def test_two_processes_train_what_one_trains(llava_folder: Path, tmp_path: Path)
     )
     for key, value in one.items():
         torch.testing.assert_close(two[key], value, atol=1e-5, rtol=0, msg=key)
+
+
+def test_the_sharding_file_trains_a_whole_llava_as_one_process_does(llava_folder: Path, tmp_path: Path) -> None:
+    recipe, changed = write_stage(tmp_path, llava_folder, micro_batch=2), ["train=full", "training.lr=1e-3"]
+    words = ["llava", "train", str(recipe), *changed, "--out"]
+    ran = CliRunner().invoke(app, [*words, str(tmp_path / "one")])
+    assert ran.exit_code == 0, ran.exception
+    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", "downstream/llava/fsdp.yaml"]
+    own = ["--num_processes", "2", "--mixed_precision", "no", "--module", "tests.fixtures.sharded"]
+    subprocess.run(
+        [*launcher, *own, *words, str(tmp_path / "two")],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"},
+        check=True,
+        capture_output=True,
+        timeout=300,
+    )
+    assert list((tmp_path / "two" / "checkpoints").glob("*/pytorch_model_fsdp_0/*.distcp"))
+    start, one, two = (
+        LlavaForConditionalGeneration.from_pretrained(folder).state_dict()
+        for folder in (llava_folder, tmp_path / "one", tmp_path / "two")
+    )
+    moved = torch.cat([(one[key] - start[key]).flatten() for key in start]).norm()
+    apart = torch.cat([(one[key] - two[key]).flatten() for key in start]).norm()
+    assert apart < 1e-2 * moved
 
 
 def test_a_swap_and_a_conversion_by_their_verbs(llava_folder: Path, tower_folder: Path, tmp_path: Path) -> None:

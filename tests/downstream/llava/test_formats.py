@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 from transformers import AutoProcessor, AutoTokenizer, LlavaForConditionalGeneration
 
@@ -57,6 +58,9 @@ def test_a_transformers_folder_and_its_original_twin_give_the_same_logits(
     theirs, ours = logits_of_original(tmp_path / "original"), transformers_logits(llava_folder)
     assert theirs.shape[1] == ours.shape[1] - 2  # without <image> and <pad>
     torch.testing.assert_close(theirs, ours[:, :-2], atol=1e-4, rtol=0)
+    # the original code runs on transformers 4, which knows a tower's tensors by these names alone
+    tower = load_file(tmp_path / "original" / "vision_tower" / "model.safetensors")
+    assert {key.split(".")[0] for key in tower} == {"vision_model"}
 
 
 def test_there_and_back_every_tensor_is_the_same(original_folder: Path, tmp_path: Path) -> None:

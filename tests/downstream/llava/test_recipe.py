@@ -26,6 +26,7 @@ def test_both_stages_have_the_published_settings(size: str) -> None:
     )
     for recipe in (first, second):
         assert (recipe.training.epochs, recipe.training.warmup, recipe.data.max_length) == (1, 0.03, 2048)
+        assert recipe.data.pad == (recipe is second)  # pretrain.sh leaves image_aspect_ratio at "square"
         assert (recipe.training.precision, recipe.training.clip_norm) == ("bf16", 1.0)
     assert second.model == f"runs/llava-{size}-stage1"  # the second stage begins where the first one ends
 

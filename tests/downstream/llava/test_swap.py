@@ -13,12 +13,12 @@ from transformers import AutoImageProcessor, AutoModel, AutoModelForCausalLM, Au
 from transformers import LlavaForConditionalGeneration as TransformersLlava
 
 from diva.errors import InputError
-from diva.export.transformers_format import write_llava
+from diva.export.transformers_format import fill_llava
 from diva.towers import load_clip
 from diva.towers.checkpoint import file_sha256
 from downstream.llava.record import read_record
 from downstream.llava.swap import swap
-from tests.fixtures.llava import tiny_original_llava
+from tests.fixtures.llava import tiny_llava, tiny_original_llava
 from tests.fixtures.towers import tiny_clip, tiny_siglip, tiny_vit_h
 
 PROJECTOR = "model.multi_modal_projector."
@@ -61,7 +61,7 @@ def test_a_tower_of_the_same_shape_keeps_the_projector(
     before, after = state_of(llava_folder), state_of(tmp_path / "out")
     for part in (PROJECTOR, "model.language_model.layers."):
         assert same(before, after, part)
-    write_llava(load_clip(str(tower_folder)), tmp_path / "tower")
+    fill_llava(load_clip(str(tower_folder)), tmp_path / "tower")
     exported = AutoModel.from_pretrained(tmp_path / "tower").state_dict()
     assert {key: value for key, value in after.items() if key.startswith("model.vision_tower.")}.keys() == {
         f"model.vision_tower.{key}" for key in exported
@@ -73,7 +73,9 @@ def test_the_record_says_what_was_swapped_and_that_nothing_was_trained(
     llava_folder: Path, tower_folder: Path, tmp_path: Path
 ) -> None:
     swap(llava_folder, str(tower_folder), tmp_path / "out")
-    assert json.loads((tmp_path / "out" / "diva_swap.json").read_text()) == {
+    written = json.loads((tmp_path / "out" / "diva_swap.json").read_text())
+    assert len(written.pop("model_sha256")) == 64
+    assert written == {
         "projector": "kept",
         "retrained": False,
         "model": str(llava_folder),
@@ -85,6 +87,23 @@ def test_the_record_says_what_was_swapped_and_that_nothing_was_trained(
     record = read_record(tmp_path / "out")
     assert record is not None
     assert (record.state, record.needs_stage_1) == ("zero-retrain", False)
+
+
+def test_the_record_knows_tower_and_language_model_by_their_weights(llava_folder: Path, tmp_path: Path) -> None:
+    towers = [str(tiny_clip(tmp_path / f"tower-{seed}", seed=seed)) for seed in (0, 1)]
+    other = tiny_llava(tmp_path / "other", seed=1)
+    pairs = [(llava_folder, towers[0]), (llava_folder, towers[1]), (other, towers[0])]
+    first, retowered, respoken = (
+        swap(model, tower, tmp_path / str(number)) for number, (model, tower) in enumerate(pairs)
+    )
+    assert (first.model_sha256 == retowered.model_sha256, first.tower_sha256 == retowered.tower_sha256) == (
+        True,
+        False,
+    )
+    assert (first.model_sha256 == respoken.model_sha256, first.tower_sha256 == respoken.tower_sha256) == (
+        False,
+        True,
+    )
 
 
 @pytest.mark.parametrize(

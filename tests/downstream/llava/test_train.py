@@ -1,16 +1,20 @@
 """Both stages on a handful of photographs: what moves, what stays, and that a resumed run is the same run."""
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import AutoProcessor, LlavaForConditionalGeneration
+from transformers import AutoImageProcessor, AutoProcessor, LlavaForConditionalGeneration
 
 from diva.errors import InputError, RunError
+from diva.towers import load_clip
 from downstream.llava.data import Collator, ConversationData
 from downstream.llava.recipe import DataSection, LlavaRecipe
 from downstream.llava.record import read_record
@@ -18,6 +22,7 @@ from downstream.llava.swap import swap
 from downstream.llava.train import train
 from tests.fixtures.images import crops
 from tests.fixtures.llava import IMAGE_TOKENS, SIDE
+from tests.fixtures.towers import tiny_clip, tiny_siglip
 
 PROJECTOR, TOWER, LANGUAGE = "model.multi_modal_projector.", "model.vision_tower.", "model.language_model."
 RECORDS = 12
@@ -175,6 +180,67 @@ def test_a_run_is_neither_overwritten_nor_changed_underway(swapped: Path, data: 
         train(recipe(swapped, data, "projector", lr=1e-3), tmp_path / "out", resume=True)
 
 
+def test_a_run_goes_on_with_the_model_and_the_data_that_it_began_with(
+    llava_folder: Path, tower_folder: Path, data: Path, tmp_path: Path
+) -> None:
+    model, own = tmp_path / "swapped", Path(shutil.copytree(data, tmp_path / "data"))
+    swap(llava_folder, str(tower_folder), model)
+    settings = recipe(model, own, "projector")
+    train(settings, tmp_path / "out")
+    before = (tmp_path / "out" / "diva_swap.json").read_bytes()
+    swap(llava_folder, str(tiny_clip(tmp_path / "tower", seed=9)), model)
+    with pytest.raises(InputError, match=r"swapped: is not what the run in .*out was begun with"):
+        train(settings, tmp_path / "out", resume=True)
+    swap(llava_folder, str(tower_folder), model)
+    train(settings, tmp_path / "out", resume=True)
+    records = json.loads((own / "captions.json").read_text())
+    (own / "captions.json").write_text(json.dumps(records[::-1]))
+    with pytest.raises(InputError, match=r"captions\.json: is not what the run in .*out was begun with"):
+        train(settings, tmp_path / "out", resume=True)
+    assert (tmp_path / "out" / "diva_swap.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("kind", ["projector", "lora"])
+def test_a_run_at_its_last_step_trains_no_more(kind: str, swapped: Path, data: Path, tmp_path: Path) -> None:
+    settings, out = recipe(swapped, data, kind, steps=4), tmp_path / "out"  # in the midst of the second epoch
+    train(settings, out)
+    names = ("model.safetensors", "diva_swap.json", "metrics.jsonl")
+    before = [(out / name).read_bytes() for name in names]
+    (out / "config.json").unlink()
+    train(settings, out, resume=True)
+    assert [(out / name).read_bytes() for name in names] == before
+    assert (out / "config.json").is_file()
+
+
+@pytest.mark.parametrize("kind", ["projector", "lora", "full"])
+def test_the_record_knows_what_was_trained_by_its_weights(
+    kind: str, swapped: Path, data: Path, tmp_path: Path
+) -> None:
+    found = []
+    for number, lr in enumerate((1e-2, 1e-2, 2e-2)):
+        train(recipe(swapped, data, kind, steps=2, lr=lr), tmp_path / str(number))
+        record = read_record(tmp_path / str(number))
+        assert record is not None
+        found.append(record.stages[0].weights_sha256)
+    assert found[0] == found[1] != found[2]
+
+
+@pytest.mark.parametrize("write", [tiny_clip, tiny_siglip])
+def test_images_that_are_not_padded_are_as_the_tower_itself_wants_them(
+    write: Callable[[Path], Path], llava_folder: Path, data: Path, tmp_path: Path
+) -> None:
+    tower = str(write(tmp_path / "tower"))
+    swap(llava_folder, tower, tmp_path / "swapped")
+    processor = AutoProcessor.from_pretrained(tmp_path / "swapped")
+    processor.image_processor = AutoImageProcessor.from_pretrained(tmp_path / "swapped", backend="pil")
+    section = DataSection(conversations=str(data / "captions.json"), images=str(data), template="plain", pad=False)
+    sample = ConversationData(section, processor, image_tokens=IMAGE_TOKENS, seed=0)[2]
+    with Image.open(data / "2.jpg") as image:
+        torch.testing.assert_close(
+            sample["pixel_values"], load_clip(tower).input.image_transform()(image), atol=1e-5, rtol=0
+        )
+
+
 def test_accumulated_batches_and_recomputed_activations_change_nothing(
     swapped: Path, data: Path, tmp_path: Path
 ) -> None:
@@ -279,8 +345,20 @@ def test_a_recipe_that_cannot_run_is_refused_before_anything_is_written(
     assert not (tmp_path / "out").exists()
 
 
-def test_the_folder_of_the_images_is_checked_before_the_run(swapped: Path, data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("there", "says"),
+    [
+        (0, r"/0\.jpg: no such image \(12 of 12 are missing\); data\.images names the folder"),
+        (10, r"/10\.jpg: no such image \(2 of 12 are missing\)"),
+    ],
+)
+def test_every_image_is_looked_for_before_the_run(
+    there: int, says: str, swapped: Path, data: Path, tmp_path: Path
+) -> None:
+    for number in range(there):
+        shutil.copy(data / f"{number}.jpg", tmp_path)
     settings = recipe(swapped, data, "projector")
     wrong = settings.model_copy(update={"data": settings.data.model_copy(update={"images": str(tmp_path)})})
-    with pytest.raises(InputError, match=r"0\.jpg: no such image; data\.images names the folder"):
+    with pytest.raises(InputError, match=says):
         train(wrong, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -20,6 +20,7 @@ ALL = ("mmbench-en-dev", "mmvp-vqa", "pope-random", "llava-bench-wild")
 RECORD = SwapRecord(
     projector="kept",
     model="llava-1.5-7b-hf",
+    model_sha256="c" * 64,
     tower="runs/diva/tower",
     tower_architecture="ViT-L-14",
     tower_sha256="b" * 64,
@@ -124,7 +125,8 @@ def test_a_trial_without_a_judge_asks_whole_questions_and_gives_no_score_to_open
     says_a: Path, world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stages = [
-        StageDone(recipe="x", train=kind, data="0" * 64, steps=1, loss=None) for kind in ("projector", "lora")
+        StageDone(recipe="x", train=kind, data="0" * 64, weights_sha256="1" * 64, steps=1, loss=None)
+        for kind in ("projector", "lora")
     ]
     trained = RECORD.trained(stages[0]).trained(stages[1])
     evaluate(swapped(says_a, tmp_path / "trained", trained), world, tmp_path / "out", first=3)
