@@ -16,7 +16,7 @@ from scipy.stats import binomtest
 
 CONFIDENCE = 0.95
 RESAMPLES = 10_000
-DECIMALS = 12  # of a difference that are told apart
+DECIMALS = 12  # of differences; beyond them lies the rounding of shares
 SEED = 0  # an interval is a function of its outcomes: the same outcomes give the same interval
 
 Interval = tuple[float, float]
@@ -90,13 +90,14 @@ def paired_test(ours: ArrayLike, theirs: ArrayLike, groups: Sequence[str] | None
     difference = weighted_differences(ours, theirs, groups)
     wins, losses = int(np.sum(difference > 0)), int(np.sum(difference < 0))
     binary = bool(np.isin([*_values(ours), *_values(theirs)], (0, 1)).all())
-    mcnemar = binary and len(_magnitudes(difference)) <= 1
-    return PairedTest("exact McNemar" if mcnemar else "sign-flip test", sign_flip(difference), wins, losses)
+    weights = np.abs(difference[difference != 0])
+    name = "exact McNemar" if binary and np.allclose(weights, weights[:1], rtol=1e-9, atol=0) else "sign-flip test"
+    return PairedTest(name, sign_flip(difference), wins, losses)
 
 
 def weighted_differences(ours: ArrayLike, theirs: ArrayLike, groups: Sequence[str] | None = None) -> Values:
     """Return what each item adds to the difference of `ours` and `theirs` in `macro_mean`; they sum to it."""
-    difference = np.subtract(_values(ours), _values(theirs))
+    difference = np.subtract(_values(ours), _values(theirs)).round(DECIMALS)
     labels = np.zeros(len(difference)) if groups is None else np.asarray(groups)
     _, group, sizes = np.unique(labels, return_inverse=True, return_counts=True)
     weighted: Values = difference / sizes[group] / len(sizes)
@@ -107,27 +108,26 @@ def sign_flip(differences: Values) -> float:
     """Return the two-sided p-value of the sum of paired differences: how often random signs give one as large.
 
     Only items that differ carry information: under no difference each sign is a fair coin. Where all weigh the
-    same that is a binomial, for right and wrong McNemar's exact test; otherwise signs are drawn `RESAMPLES` times.
-    Equal differences are interchangeable, so a draw is a binomial one for each distinct size.
+    same that is a binomial, for right and wrong McNemar's exact test; otherwise all signs are tried, or where that
+    is too many they are drawn `RESAMPLES` times. Equal differences are interchangeable, so a draw is a binomial one
+    for each distinct size.
     """
-    sizes = _magnitudes(differences)
-    if not sizes:
+    largest = np.abs(differences).max(initial=0.0)
+    if not largest:
         return 1.0
+    differing = (differences / largest).round(DECIMALS)
+    differing = differing[differing != 0]
+    sizes, counts = np.unique(np.abs(differing), return_counts=True)
     if len(sizes) == 1:
-        return float(binomtest(int(np.sum(differences > 0)), sum(sizes.values())).pvalue)
+        return float(binomtest(int(np.sum(differing > 0)), len(differing)).pvalue)
+    least = abs(differing.sum()) * (1 - 1e-9)  # sums in another order differ by a rounding
+    if 2 ** len(differing) <= RESAMPLES:
+        signs = 1 - 2 * (np.arange(2 ** len(differing))[:, None] >> np.arange(len(differing)) & 1)
+        return float(np.mean(np.abs(signs @ differing) >= least))
     random, sums = np.random.default_rng(SEED), np.zeros(RESAMPLES)
-    for size, count in sizes.items():
+    for size, count in zip(sizes, counts, strict=True):
         sums += size * (2 * random.binomial(count, 0.5, size=RESAMPLES) - count)
-    as_large = np.abs(sums) >= abs(differences.sum()) * (1 - 1e-9)  # sums in another order differ by a rounding
-    return (1 + int(as_large.sum())) / (1 + RESAMPLES)
-
-
-def _z() -> float:
-    return float(ndtri((1 + CONFIDENCE) / 2))
-
-
-def _values(values: ArrayLike) -> Values:
-    return np.asarray(values, dtype=np.float64)
+    return (1 + int(np.sum(np.abs(sums) >= least))) / (1 + RESAMPLES)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -137,10 +137,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [min(1.0, float(adjusted[rank])) for rank in np.argsort(order)]
 
 
-def _magnitudes(differences: Values) -> dict[float, int]:
-    """Return how often each size occurs, without zeros; sizes that differ by a rounding are one."""
-    sizes, counts = np.unique(np.abs(differences).round(DECIMALS), return_counts=True)
-    return {float(size): int(count) for size, count in zip(sizes, counts, strict=True) if size}
+def _z() -> float:
+    return float(ndtri((1 + CONFIDENCE) / 2))
+
+
+def _values(values: ArrayLike) -> Values:
+    return np.asarray(values, dtype=np.float64)
 
 
 def _strata(values: ArrayLike, groups: Sequence[str] | None) -> list[Values]:

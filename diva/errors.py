@@ -3,6 +3,9 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+MANY = 30  # names that a terminal still shows at a glance
+NEAREST = 5  # of more than that
+
 
 class InputError(ValueError):
     """The input cannot be used: the sentence names the file or field and the remedy (exit status 2)."""
@@ -13,7 +16,17 @@ class RunError(RuntimeError):
 
 
 def did_you_mean(name: str, valid: Iterable[str]) -> str:
-    """Return the end of a sentence that offers the nearest valid names, or all of them where none is near."""
+    """Return the end of a sentence that offers the nearest valid name, or where none is near, all of them.
+
+    Of more than 30 valid names it offers the five that are least far. Where no valid name could be a path and
+    `name` is one, it says that nothing lies there.
+    """
     names = sorted(valid)
+    if "/" in name and not any("/" in each for each in names):
+        return "no such file or folder, so check the path"
     near = get_close_matches(name, names, n=1)
-    return f"did you mean '{near[0]}'?" if near else f"valid: {', '.join(names)}"
+    if near:
+        return f"did you mean '{near[0]}'?"
+    if len(names) <= MANY:
+        return f"valid: {', '.join(names)}"
+    return f"the nearest of {len(names)} names: {', '.join(get_close_matches(name, names, n=NEAREST, cutoff=0))}"

@@ -1,17 +1,21 @@
 """The command line as a user types it."""
 
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from benchmarks.mmvp_vlm.protocols import PROTOCOLS
 from diva import cli
+from diva.recipes import load_recipe
 from diva.results import read_result
 from diva.towers import ZOO
+from downstream.llava.evaluation.benchmarks import DEFAULT
 from tests.fixtures.images import write_shards
 from tests.fixtures.mmvp import write_mmvp_folder
 from tests.fixtures.recipes import write_recipe_file
@@ -24,6 +28,7 @@ class Outcome(NamedTuple):
     err: str
 
 
+TRAINING = Path(__file__).parents[1] / "docs" / "training.md"
 Command = Callable[..., Outcome]
 
 
@@ -80,6 +85,34 @@ def test_zoo_prints_every_published_tower(diva: Command) -> None:
         assert f"{entry.mmvp_after}" in done.out
 
 
+def test_recipes_lists_every_file_that_is_a_recipe_with_what_it_is(diva: Command) -> None:
+    done = diva("recipes")
+    listed = dict(line.split(": ", 1) for line in done.out.splitlines())
+    methods = ("dcr", "diva", "genhancer", "un2clip")
+    files = [path for method in methods for path in Path(cli.__file__).parents[1].glob(f"recipes/{method}/*.yaml")]
+    assert listed.keys() == {f"{path.parent.name}/{path.stem}" for path in files}
+    assert listed["dcr/quickstart"] == "DCR on the miniature world"
+
+
+def test_a_recipe_is_printed_as_a_file_that_means_the_same(diva: Command, tmp_path: Path) -> None:
+    changed = "training.micro_batch=8"
+    (tmp_path / "printed.yaml").write_text(diva("recipes", "un2clip/quickstart", changed).out)
+    assert load_recipe(str(tmp_path / "printed.yaml")) == load_recipe("un2clip/quickstart", [changed])
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("bench", "mmvp"), PROTOCOLS),
+        (("llava", "eval"), DEFAULT),
+        (("seg", "train"), ["mmengine", "optim_wrapper.optimizer.lr=0.0005"]),
+    ],
+)
+def test_help_names_what_an_option_takes(diva: Command, words: tuple[str, ...], named: Iterable[str]) -> None:
+    said = diva(*words, "--help").out
+    assert [name for name in named if name not in said] == []
+
+
 def test_train_then_bench_before_and_after(
     diva: Command, tmp_path: Path, tower_folder: Path, teacher_folder: Path
 ) -> None:
@@ -90,6 +123,8 @@ def test_train_then_bench_before_and_after(
     done = diva("train", recipe, "--out", tmp_path / "run", "stages.0.steps=2")
     assert done.status == 0
     assert f"the tower is in {tmp_path / 'run' / 'tower'}" in done.err
+    line, page = json.loads((tmp_path / "run/metrics.jsonl").read_text().splitlines()[-1]), TRAINING.read_text()
+    assert [key for key in line if f"`{key}`" not in page] == ["loss_sample_2"]
     folder, out = write_mmvp_folder(tmp_path / "mmvp"), tmp_path / "result.json"
     done = diva("bench", "mmvp", "--tower", tmp_path / "run/tower", "--against", tower_folder,
                 "--data", folder, "--out", out)  # fmt: skip
@@ -133,6 +168,7 @@ def test_every_mistake_is_one_sentence_and_the_right_status(
         ("train", recipe, f"data.source={tmp_path}/none/*.tar"): (2, "no file matches"),
         ("train", recipe, f"data.source={broken}/*.tar"): (1, "00000.tar"),
         ("train", recipe, f"tower.name={tmp_path}/none"): (2, f"'{tmp_path}/none'"),
+        ("train", recipe, "tower.name=checkpoints/openai-vit-l14-224"): (2, "no such file or folder"),
         (*b32, f"tower.checkpoint={weights}"): (2, "does not fit"),
         (*b32, f"tower.checkpoint={tmp_path}/cut.safetensors"): (
             2,

@@ -15,11 +15,15 @@ from diva.cli import app
 from diva.miniworld.gates import Gates
 from diva.recipes import load_recipe, packaged_recipes
 from diva.towers import ZOO
+from diva.training.diagnostics import Measurement
+from diva.training.run import FREE_ON_RESUME
 from downstream.llava.recipe import load_llava_recipe
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
-DATA, METHOD, MINIWORLD = (ROOT / "docs" / f"{name}.md" for name in ("data", "method", "miniworld"))
+DATA, METHOD, MINIWORLD, TRAINING = (
+    ROOT / "docs" / f"{name}.md" for name in ("data", "method", "miniworld", "training")
+)
 RESULTS = ROOT / "benchmarks" / "results" / "miniworld"
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -167,6 +171,17 @@ def test_every_field_in_which_a_released_recipe_differs_is_explained(name: str) 
     changed = {field for field in plain.keys() | released.keys() if plain.get(field) != released.get(field)}
     explained = {span for row in table_rows(METHOD) for span in re.findall(r"`([^`]+)`", row[2])}
     assert changed - {"name", "description"} <= explained
+
+
+def test_a_resumed_run_may_change_the_fields_that_the_page_of_training_lists() -> None:
+    (said,) = re.findall(r"Free to\s+change are(.+?)unless", TRAINING.read_text(), re.DOTALL)
+    assert set(re.findall(r"`([^`]+)`", said)) == FREE_ON_RESUME | {"training.micro_batch"}
+
+
+def test_every_figure_of_the_diagnostics_is_explained() -> None:
+    assert set(Measurement._fields) <= {
+        span for row in table_rows(TRAINING) for span in re.findall(r"`(\w+)`", row[0])
+    }
 
 
 def test_the_figure_is_what_its_script_draws() -> None:

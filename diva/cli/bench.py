@@ -18,10 +18,12 @@ def mmvp(
     checkpoint: Checkpoint = None,
     against_checkpoint: AgainstCheckpoint = None,
     out: Annotated[Path | None, typer.Option(help="result file to write")] = None,
-    protocol: Annotated[str, typer.Option(help="pooled, or one of DIVA's published ones")] = "pooled",
+    protocol: Annotated[
+        str, typer.Option(help="pooled, or as DIVA's authors measured: diva-openai, diva-metaclip or diva-dfn-378")
+    ] = "pooled",
     seeds: Annotated[int, typer.Option(help="draws of a random protocol")] = 5,
     batch: Batch = 32,
-    device: Device = "cpu",
+    device: Device = "auto",
 ) -> None:
     """MMVP-VLM: nine visual patterns, scored by pairs."""
     from benchmarks.mmvp_vlm.command import run
@@ -79,7 +81,7 @@ def zero_shot(
         Path | None, typer.Option(help="folder for embeddings; beside the results unless given")
     ] = None,
     batch: Batch = 64,
-    device: Device = "cpu",
+    device: Device = "auto",
     margin: Annotated[float, typer.Option(help="loss in points that still counts as preserved")] = 1.0,
 ) -> None:
     """Zero-shot classification and retrieval: is the tower's ability preserved?"""

@@ -82,9 +82,11 @@ def towers_inspect(
 @data.command("cache-latents")
 def data_cache_latents(
     recipe: Annotated[str, typer.Argument(help="recipe whose teacher, tower and images the cache is for")],
-    out: Annotated[Path, typer.Option(help="folder of the cache; a part of it is gone on with")],
+    out: Annotated[Path, typer.Option(help="folder of the cache; where it holds a part, the rest is added")],
     overrides: Overrides = None,
-    crops: Annotated[int, typer.Option(help="of each image; pass e of a run reads crop e, and starts over")] = 1,
+    crops: Annotated[
+        int, typer.Option(help="random crops stored of each image; the passes of a run read them in turn")
+    ] = 1,
     pixels: Annotated[
         str, typer.Option(help="the tower's input as uint8, or as jpeg at a fifth of the space")
     ] = "uint8",

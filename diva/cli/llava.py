@@ -91,12 +91,18 @@ def evaluate(
     data: Annotated[Path, typer.Option(help="folder that holds a folder for each benchmark")],
     out: Annotated[Path, typer.Option(help="folder for the result files and the answers")],
     against: Annotated[Path | None, typer.Option(help="baseline LLaVA folder, asked the same questions")] = None,
-    benchmarks: Annotated[str | None, typer.Option(help="comma-separated names; six unless given")] = None,
+    benchmarks: Annotated[
+        str | None,
+        typer.Option(
+            help="comma-separated names; unless given mmbench-en-dev, mmvp-vqa, pope-random, pope-popular,"
+            " pope-adversarial, llava-bench-wild"
+        ),
+    ] = None,
     limit: Annotated[
         int | None, typer.Option(help="ask this many questions, or pairs, of each, as a trial")
     ] = None,
     batch: Annotated[int, typer.Option(help="questions answered at once")] = 16,
-    device: Device = "cpu",
+    device: Device = "auto",
     judge_url: Annotated[
         str | None,
         typer.Option(help="chat-completions endpoint that reviews open answers; OPENAI_API_KEY is its key"),

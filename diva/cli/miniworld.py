@@ -33,9 +33,10 @@ def pretrain(
     """Train a miniature CLIP and a miniature teacher from nothing, and measure their gates."""
     from rich.console import Console
 
+    from benchmarks.device import usable_device
     from diva.miniworld.command import run_pretrain
 
-    run_pretrain(out, seed=seed, device=device, console=Console())
+    run_pretrain(out, seed=seed, device=usable_device(device), console=Console())
 
 
 @app.command()
@@ -43,9 +44,10 @@ def gates(base: Annotated[Path, typer.Argument(help="folder of a base")], device
     """Measure whether a base may ship."""
     from rich.console import Console
 
+    from benchmarks.device import usable_device
     from diva.miniworld.command import run_gates
 
-    run_gates(base, device=device, console=Console())
+    run_gates(base, device=usable_device(device), console=Console())
 
 
 @app.command()

@@ -32,7 +32,7 @@ def visualize(
     steps: Annotated[int, typer.Option(help="DDIM steps")] = 50,
     guidance: Annotated[float, typer.Option(help="1 draws from the condition alone")] = 1.0,
     seed: Annotated[int, typer.Option(help="of the noise")] = 0,
-    device: Device = "cpu",
+    device: Device = "auto",
 ) -> None:
     """Show what training changed: pairs, patch tokens, and what the tower tells the teacher."""
     from benchmarks.device import usable_device

@@ -5,12 +5,19 @@ from typing import Annotated
 
 import typer
 
-from diva.cli.options import Against, AgainstCheckpoint, Checkpoint, Overrides, Tower
+from diva.cli.options import Against, AgainstCheckpoint, Checkpoint, Tower
 
 app = typer.Typer(no_args_is_help=True, help="Segment with a tower: train heads, measure them, compare.")
 
 Data = Annotated[Path, typer.Option(help="folder that holds the data set's official folder")]
 Crop = Annotated[int | None, typer.Option(help="side of the pictures in pixels; about 512, for SAN 640")]
+Fields = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[KEY=VALUE]...",
+        help="fields of mmengine's config by dotted name, such as optim_wrapper.optimizer.lr=0.0005",
+    ),
+]
 Workers = Annotated[int, typer.Option(help="processes that load data; 0 loads in the main one")]
 
 
@@ -30,7 +37,7 @@ def train(
     seed: Annotated[int, typer.Option(help="of the head's weights and the data's order")] = 0,
     finetune: Annotated[bool, typer.Option("--finetune", help="train the tower too, with layer decay")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="go on from the newest checkpoint")] = False,
-    overrides: Overrides = None,
+    overrides: Fields = None,
 ) -> None:
     """Train a segmentation head on a tower."""
     from downstream.segmentation.command import Sizes
@@ -65,7 +72,7 @@ def evaluate(
     ] = None,
     crop: Crop = None,
     workers: Workers = 4,
-    overrides: Overrides = None,
+    overrides: Fields = None,
 ) -> None:
     """Measure the segmentation of one tower, or of two side by side."""
     from downstream.segmentation.command import Sizes, measure

@@ -81,6 +81,11 @@ def test_the_test_is_of_the_mean_that_is_reported_and_not_of_the_count_of_items(
     assert (balanced.name, balanced.p_value) == ("exact McNemar", 1)
 
 
+def test_what_a_rounding_leaves_is_no_difference() -> None:
+    found = paired_test([0.1 + 0.2, 1.0, 0.5], [0.3, 0.0, 0.0])
+    assert (found.p_value, found.wins) == (0.5, 2)
+
+
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=9))
 def test_holms_p_values_are_statsmodels(p_values: list[float]) -> None:
     assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1].tolist())

@@ -141,15 +141,13 @@ def test_a_base_of_another_seed_or_a_complete_one_is_not_overwritten(base: Path,
 def test_a_base_that_fails_a_gate_is_reported_after_its_table(base: Path) -> None:
     console = Console(record=True, width=120)
     with pytest.raises(RunError, match=r"gates failed \(.*; this base may not ship"):
-        command.run_gates(base, device="cpu", console=console)
+        command.run_gates(base, device=torch.device("cpu"), console=console)
     text = console.export_text()
     assert "Gates of the base" in text
     assert "fail" in text
 
 
-def test_a_folder_without_a_teacher_and_a_device_that_is_not_there_are_named(base: Path, tmp_path: Path) -> None:
+def test_a_folder_without_a_teacher_is_named(tmp_path: Path) -> None:
     (tmp_path / "clip").mkdir()
     with pytest.raises(InputError, match="has no folder teacher"):
-        command.run_gates(tmp_path, device="cpu", console=Console(quiet=True))
-    with pytest.raises(InputError, match="--device: 'abacus' cannot be used"):
-        command.run_gates(base, device="abacus", console=Console(quiet=True))
+        command.run_gates(tmp_path, device=torch.device("cpu"), console=Console(quiet=True))

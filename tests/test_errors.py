@@ -1,0 +1,26 @@
+import pytest
+
+from diva.errors import did_you_mean
+
+FEW = ["linear", "san", "upernet"]
+MANY = [f"model-{number:03}" for number in range(150)]
+
+
+@pytest.mark.parametrize(
+    ("name", "valid", "says"),
+    [
+        ("liner", FEW, "did you mean 'linear'?"),
+        ("mask", FEW, "valid: linear, san, upernet"),
+        ("modle-007", MANY, "did you mean 'model-007'?"),
+        ("runs/linear", FEW, "no such file or folder, so check the path"),
+        ("diva/opena", ["diva/openai", "dcr/openai"], "did you mean 'diva/openai'?"),
+    ],
+)
+def test_what_is_near_is_offered(name: str, valid: list[str], says: str) -> None:
+    assert did_you_mean(name, valid) == says
+
+
+def test_of_many_names_that_are_all_far_only_five_are_offered() -> None:
+    says = did_you_mean("149", MANY)
+    assert says.startswith("the nearest of 150 names: model-149, ")
+    assert says.count("model-") == 5
