@@ -45,8 +45,8 @@ def _count(changes: Sequence[Change]) -> str:
 def _zero_shot(kept: Kept) -> str:
     within = (
         f"to within {kept.margin:g} point{'s' * (kept.margin != 1)} on average over {kept.sets}"
-        f" set{'s' * (kept.sets != 1)}{f', {kept.missing} missing' if kept.missing else ''}"
+        f" set{'s' * (kept.sets != 1)}{f' ({kept.missing} missing)' if kept.missing else ''}"
     )
     if kept.conclusion is Preservation.UNDECIDED:
-        return f"Whether zero-shot ability is preserved {within}, cannot be decided."
+        return f"Whether zero-shot ability is preserved {within} cannot be decided."
     return f"Zero-shot ability is {kept.conclusion} {within}."

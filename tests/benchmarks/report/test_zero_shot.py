@@ -52,7 +52,7 @@ def test_missing_sets_are_named(build: Build) -> None:
 def test_the_verdict_says_what_the_mean_is_over(build: Build) -> None:
     missing = {"absent/pets": percent(0, 0), "failed/cars": percent(0, 0)}
     (verdict,) = build(summary((-0.75, -0.25), **missing))["verdicts"]
-    assert verdict["sentence"].endswith("preserved to within 1 point on average over 2 sets, 2 missing.")
+    assert verdict["sentence"].endswith("preserved to within 1 point on average over 2 sets (2 missing).")
 
 
 def test_means_that_were_measured_apart_are_not_tested_as_if_sets_had_been_drawn(build: Build) -> None:
