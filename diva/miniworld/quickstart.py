@@ -93,13 +93,13 @@ def _stages(seed: int, installed: Sequence[str]) -> Stages:
     yield "un2clip", _stage(f"train un2clip/quickstart denoiser.path={{decoder}} {shared}", tower)
     # what another image's condition does: whatever the real run gains must not be gained here
     control = f"train {{recipe}} feedback.shuffle_condition=true denoiser.path={{teacher}} {shared}"
-    yield "control-shuffled", _stage(control, tower)
+    yield "shuffled-control", _stage(control, tower)
     for method in ("diva", "un2clip"):
         average = f"export {{{method}}} --to open_clip --average {AVERAGE} --out {{out}}/tower"
         yield f"{method}-averaged", _stage(average, tower)
     export = "export {diva-averaged}/tower --to transformers --out {out}/model"
     yield "transformers", _stage(export, "model/config.json")
-    for name in ("diva", "un2clip", "control-shuffled", "diva-averaged", "un2clip-averaged"):
+    for name in ("diva", "un2clip", "shuffled-control", "diva-averaged", "un2clip-averaged"):
         measured = f"--tower {{{name}}}/tower --against {{clip}}"
         pairs = f"bench mmvp {measured} --data {{world}}/world/mmvp_vlm --out {{out}}/mmvp.json"
         yield f"mmvp-{name}", _stage(pairs, "mmvp.json")

@@ -27,13 +27,13 @@ def test_every_stage_is_a_command_that_diva_understands(tmp_path: Path) -> None:
         "world",
         "diva",
         "un2clip",
-        "control-shuffled",
+        "shuffled-control",
         "mmvp-un2clip-averaged",
         "segmentation",
         "llava",
     } <= steps.keys()
     assert "--seed 3" in steps["world"]
-    assert all("seed=3" in steps[name] for name in ("diva", "un2clip", "control-shuffled"))
+    assert all("seed=3" in steps[name] for name in ("diva", "un2clip", "shuffled-control"))
 
 
 def test_a_pipeline_whose_extra_is_not_installed_is_left_out(tmp_path: Path) -> None:

@@ -9,6 +9,9 @@ from typing import Literal, get_args
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from benchmarks.report.command import run
+from diva.results import write_result
+from tests.benchmarks.report.examples import BEFORE, OTHER, against, mmvp, right_in_each
 from tests.benchmarks.report.figures import of_sections, shows
 
 Scheme = Literal["light", "dark"]
@@ -43,6 +46,19 @@ def test_the_page_fits_says_no_error_and_asks_for_nothing(
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert troubles == []
     assert requests == [address]
+    page.close()
+
+
+def test_six_towers_side_by_side_are_all_in_sight(browser: Browser, tmp_path: Path) -> None:
+    before = mmvp(BEFORE, right_in_each(2))
+    for number in range(5):
+        subject = OTHER.model_copy(update={"label": f"un2clip-{number}", "sha256": f"{number}" * 64})
+        write_result(against(mmvp(subject, right_in_each(number)), before), tmp_path / f"{number}.json")
+    run([tmp_path], tmp_path / "report", published=False)
+    page = browser.new_page(viewport={"width": 1280, "height": 844})
+    page.goto((tmp_path / "report" / "report.html").as_uri())
+    for table in page.query_selector_all("#summary .scroll, #patterns .beside .scroll"):
+        assert table.evaluate("each => each.scrollWidth <= each.clientWidth")
     page.close()
 
 
