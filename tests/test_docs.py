@@ -13,10 +13,11 @@ from typer.exceptions import TyperException
 
 from diva.cli import app
 from diva.miniworld.gates import Gates
+from diva.pipeline.plan import plan
 from diva.recipes import load_recipe, packaged_recipes
+from diva.recipes.resume import FREE_ON_RESUME
 from diva.towers import ZOO
 from diva.training.diagnostics import Measurement
-from diva.training.run import FREE_ON_RESUME
 from downstream.llava.recipe import load_llava_recipe
 
 ROOT = Path(__file__).parents[1]
@@ -149,7 +150,8 @@ def test_every_make_target_in_a_page_exists() -> None:
 @pytest.mark.parametrize("text", blocks("yaml"))
 def test_every_recipe_that_a_page_shows_is_valid(text: str, tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(text)
-    load_recipe(str(tmp_path / "mine.yaml"))
+    recipe = load_recipe(str(tmp_path / "mine.yaml"))
+    assert recipe.pipeline is None or plan(recipe, tmp_path)
 
 
 @pytest.mark.parametrize("name", packaged_recipes())

@@ -9,8 +9,8 @@ from benchmarks.report.content import Tower
 from diva.results import Result, Subject
 
 NO_PATH = re.compile(r"^hf-hub:| \(")  # a repository, or a name with its weights in brackets
-TOWER_FOLDER = "tower"  # where `diva train` leaves its tower
-WEIGHTS_SUFFIXES = {".safetensors", ".bin", ".pt", ".pth"}
+# what programs call every tower's folder and weights: `diva train`, open_clip, transformers
+NAMELESS = re.compile(r"tower|(open_clip_|pytorch_)?(pytorch_)?model\.(safetensors|bin|pt)(\.index\.json)?")
 
 
 def columns(results: Sequence[Result]) -> tuple[list[Tower], str]:
@@ -45,7 +45,8 @@ def short_labels(labels: Collection[str]) -> dict[str, str]:
     """Return each label, of a path only as many of its last parts as tell it from the others.
 
     What says nothing at a path's end is left away as long as no two labels become alike: the name that every run
-    gives its tower's folder, and the names of weights files. The whole path stands on the reproducibility page.
+    gives its tower's folder, and the names that libraries give weights files. The whole path stands on the
+    reproducibility page.
     """
     paths = {label: PurePath(label).parts for label in labels if "/" in label and not NO_PATH.search(label)}
     told = {label: _telling(parts) for label, parts in paths.items()}
@@ -69,8 +70,7 @@ def short_labels(labels: Collection[str]) -> dict[str, str]:
 
 
 def _telling(parts: tuple[str, ...]) -> tuple[str, ...]:
-    nameless = parts[-1] == TOWER_FOLDER or PurePath(parts[-1]).suffix in WEIGHTS_SUFFIXES
-    return parts[:-1] if nameless and len(parts) > 1 else parts
+    return parts[:-1] if NAMELESS.fullmatch(parts[-1]) and len(parts) > 1 else parts
 
 
 def _baseline(results: Sequence[Result], hashes: Sequence[str]) -> tuple[str | None, str]:

@@ -61,7 +61,11 @@ def other_difference(ours: Result, theirs: Result, metric: str) -> Difference:
 
 def _held(ours: Result, theirs: Result, metric: str) -> Difference | None:
     before = ours.baseline
-    same = before and before.subject.sha256 == theirs.subject.sha256 and before.metrics == theirs.metrics
+    same = (
+        before
+        and before.subject.sha256 == theirs.subject.sha256
+        and before.metrics.get(metric) == theirs.metrics.get(metric)
+    )
     held = next((each for each in ours.comparisons if each.metric == metric), None)
     return _judged(held, ours.metrics[metric]) if same and held else None
 

@@ -60,6 +60,11 @@ def _read_classes(spec: ZeroShotSet, folder: Path, subfolders: Sequence[str] | N
             )
         return names
     if subfolders is not None:
+        if spec.has_all_of_imagenet and len(subfolders) != len(IMAGENET_CLASSNAMES):
+            raise InputError(
+                f"{folder}: {len(subfolders)} folders of classes, and {spec.title} has {len(IMAGENET_CLASSNAMES)}:"
+                f" extract them all, or give a part of it a name of its own and a {CLASSES}"
+            )
         known = _imagenet_names(spec)
         return tuple(known.get(name.lstrip("0") or "0", name.replace("_", " ")) for name in subfolders)
     if spec.has_all_of_imagenet:

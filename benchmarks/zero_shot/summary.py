@@ -43,13 +43,15 @@ def summarise(
         is missing a count of 0 named `absent/<set>` or `failed/<set>`. Comparisons are those of the averages; their
         p-values come from the items of all sets, and wins and losses count sets.
     """
-    missing = [f"{ABSENT}{name}" for name in absent] + [f"{FAILED}{name}" for name in failed]
+    names = [f"{ABSENT}{name}" for name in absent] + [f"{FAILED}{name}" for name in failed]
+    missing = {name: Metric(value=0, unit="count", n=0) for name in names}
     summary = _summary(results, data, run)
-    summary.metrics |= {name: Metric(value=0, unit="count", n=0) for name in missing}
+    summary.metrics |= missing
     baselines = {name: each.baseline for name, each in results.items() if each.baseline is not None}
     if baselines:
         summary.metrics[MARGIN] = Metric(value=margin, unit="percent", n=0, higher_is_better=False)
         summary.baseline = _summary(baselines, data, run)
+        summary.baseline.metrics |= missing
         summary.comparisons = [_compare(name, sets) for name, sets in _averages(results).items()]
     return summary
 

@@ -11,6 +11,8 @@ from diva.data.raw import UnusableError
 from diva.data.source import Source
 from diva.errors import InputError
 
+DESCRIBING = ("state.json", "dataset_info.json")
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -75,7 +77,10 @@ class SavedDatasetSource(Source):
             )
         column = "image" if "image" in columns else columns[0]
         encoded = dataset.select_columns(column).cast_column(column, Image(decode=False))
-        names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+        # beside them lies what `datasets` keeps of every filter and map that somebody tried
+        tables = {Path(each["filename"]).resolve() for each in dataset.cache_files}
+        named = [path for path in folder.iterdir() if path.resolve() in tables or path.name in DESCRIBING]
+        names = sorted(path.name for path in named)
         return cls(spec, folder, names, encoded, column)
 
     def units(self, stream: int, streams: int) -> Sequence[tuple[Row]]:

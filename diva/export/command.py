@@ -22,7 +22,7 @@ from diva.export.transformers_format import fill_llava, fill_transformers
 from diva.towers import Clip, load_clip
 from diva.towers.build import fitted
 from diva.towers.clip import assemble
-from diva.towers.family import activation_of
+from diva.towers.family import activation_in, activation_of
 from diva.towers.formats import read_tower
 
 FORMATS: dict[str, Callable[[Clip, Path], None]] = {
@@ -143,10 +143,12 @@ def _base_state(clip: Clip, provenance: Provenance, *, allow_torchscript: bool) 
 
 
 def _fill_delta(clip: Clip, base: States, trained: States, dtype: str, folder: Path) -> None:
+    activation = activation_of(clip.model)
     tower = {
         "architecture": clip.architecture,
         "config": clip.config,
         "preprocess": clip.input.open_clip_fields(),
-        "activation": activation_of(clip.model),
+        # where the two towers differ, the configuration says so by itself
+        "activation": activation_in(clip.config) if " and " in activation else activation,
     }
     Delta.between(base, trained, dtype, {"tower": json.dumps(tower)}).save(folder / DELTA)

@@ -49,8 +49,8 @@ def read_origin(place: Path) -> Origin:
 def run_of(place: Path) -> Path | None:
     """Return the folder of the training run that `place` (as for `read_origin`) belongs to, or None."""
     folder = place if place.is_dir() else place.parent
-    # a run's tower lies in a folder of the run's
-    return next((path for path in (folder, folder.parent) if (path / RECIPE).is_file()), None)
+    # a run's tower lies in a folder of the run's, those of its checkpoints one deeper
+    return next((path for path in (folder, *list(folder.parents)[:2]) if (path / RECIPE).is_file()), None)
 
 
 def read_note(folder: Path) -> Origin | None:

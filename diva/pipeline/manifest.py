@@ -32,7 +32,7 @@ class StageRecord(_Part):
         log: file with everything that the process printed.
         data: fingerprints of the data that it read, by their names in the recipe.
         versions: of the packages in use.
-        begun_from: command, data, facts and earlier stages' runs when its folder was made.
+        made_from: digest of command, data, recipe and all the stages before, at its last success.
         proof: doit's bookkeeping: what the stage was made from (modification time, size and MD5 of each file).
     """
 
@@ -45,7 +45,7 @@ class StageRecord(_Part):
     log: str = ""
     data: dict[str, str | None] = {}
     versions: dict[str, str] = {}
-    begun_from: dict[str, Any] | None = None
+    made_from: str = ""
     proof: dict[str, Any] = {}
 
 

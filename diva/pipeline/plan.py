@@ -1,6 +1,7 @@
 """From a recipe's `pipeline` to the commands that are run."""
 
 import hashlib
+import json
 import shlex
 import string
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ from diva.errors import InputError, did_you_mean
 from diva.pipeline.manifest import REPORT
 from diva.recipes import Recipe
 from diva.recipes.pipeline import PipelineSection, PipelineStage
+from diva.recipes.resume import FREE_ON_RESUME, MICRO_BATCH, fields
 
 TRAINING = "training.yaml"  # the recipe without its pipeline, for `diva train`
 PACKAGES = Path(__file__).parents[2]  # the folder that diva and its pipelines are installed in
@@ -68,7 +70,9 @@ def plan(recipe: Recipe, out: Path) -> list[Step]:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InputError(f"pipeline: '{twice[0]}' means two things; give that stage or those data another name")
-    training = hashlib.sha256(training_recipe(recipe).model_dump_json().encode()).hexdigest()
+    free, chosen = FREE_ON_RESUME | {MICRO_BATCH}, training_recipe(recipe).model_dump(mode="json")
+    lasting = {field: value for field, value in fields(chosen) if field not in free}
+    training = hashlib.sha256(json.dumps(lasting, sort_keys=True).encode()).hexdigest()
     return _in_order(
         [
             _step(pipeline, name, each, out, training)

@@ -3,8 +3,10 @@
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+Running = set[subprocess.Popen[bytes]]
 
 
 def command_line(launcher: Sequence[str], words: Sequence[str]) -> list[str]:
@@ -12,7 +14,7 @@ def command_line(launcher: Sequence[str], words: Sequence[str]) -> list[str]:
     return [*(launcher or [sys.executable]), "-m", "diva.cli", *words]
 
 
-def run_logged(command: Sequence[str], log: Path, lock: int) -> int:
+def run_logged(command: Sequence[str], log: Path, lock: int, running: Running) -> int:
     """Run `command`, append everything that it prints to `log`, and return its exit status.
 
     If this process is interrupted, the command is asked to end (training then saves a checkpoint) and waited for.
@@ -20,6 +22,7 @@ def run_logged(command: Sequence[str], log: Path, lock: int) -> int:
     Args:
         lock: descriptor of the run's lock, which the command holds as well: if this process alone is killed, nobody
             else begins while the command still works.
+        running: holds the command's process while it works, for another thread to end it.
 
     Raises:
         OSError: the program cannot be started, or the log not be written.
@@ -37,12 +40,23 @@ def run_logged(command: Sequence[str], log: Path, lock: int) -> int:
             pass_fds=[lock],
         ) as process,
     ):
+        running.add(process)
         try:
             return process.wait()
         except BaseException:
-            process.terminate()
-            process.wait()
+            end([process])
             raise
+        finally:
+            running.discard(process)
+
+
+def end(running: Iterable[subprocess.Popen[bytes]]) -> None:
+    """Ask processes to end, and wait until they have."""
+    waited = list(running)
+    for process in waited:
+        process.terminate()
+    for process in waited:
+        process.wait()
 
 
 def last_words(log: Path) -> str:

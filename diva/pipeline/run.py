@@ -21,6 +21,7 @@ from diva.pipeline.ledger import Ledger
 from diva.pipeline.lock import locked
 from diva.pipeline.manifest import MANIFEST, REPORT
 from diva.pipeline.plan import TRAINING, Step, plan, report_step, training_recipe
+from diva.pipeline.process import Running, end
 from diva.pipeline.reporter import Reporter
 from diva.pipeline.select import select
 from diva.pipeline.tasks import absent_data, tasks_of
@@ -107,15 +108,19 @@ def _doit(
     steps: Sequence[Step], pipeline: PipelineSection, ledger: Ledger, lock: int, console: Console, jobs: int
 ) -> Reporter:
     """Let doit run the steps in the order in which they need each other."""
-    reporter = Reporter(ledger, steps, console)
-    tasks = tasks_of(steps, pipeline.data, ledger, partial(execute, ledger=ledger, lock=lock))
+    reporter, running = Reporter(ledger, steps, console), Running()
+    tasks = tasks_of(steps, pipeline.data, ledger, partial(execute, ledger=ledger, lock=lock, running=running))
     control = TaskControl(list(tasks.values()))
     control.process(None)
     if jobs == 1:
         runner = Runner(ledger.dependency(), reporter, continue_=True)
     else:
         runner = MThreadRunner(ledger.dependency(), reporter, continue_=True, num_process=jobs)
-    runner.run_all(control.task_dispatcher())
+    try:
+        runner.run_all(control.task_dispatcher())
+    except BaseException:
+        end(running)  # stages of other threads, which do not hear of it
+        raise
     return reporter
 
 

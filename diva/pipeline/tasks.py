@@ -1,5 +1,7 @@
 """The steps of a plan as doit's tasks: when one is up to date, and what runs it."""
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from typing import Any
@@ -35,12 +37,12 @@ def tasks_of(
     """Return the tasks that run `steps`, by their names; where data are missing they only say so.
 
     One is up to date while its command, its data and its facts are as before, the files that it makes are there,
-    and those that it needs are unchanged (doit compares MD5) and of the same runs: what proves a stage done need
-    not change with all else in its folder.
+    and those that it needs are unchanged (doit compares MD5) and of stages that were made from the same: what
+    proves a stage done need not change with all else in its folder.
 
     Args:
         places: the recipe's data.
-        ledger: knows when each step was run.
+        ledger: knows what each step was made from.
         run: runs a step, given the fingerprints of its data, and returns what went wrong.
     """
     known = cache(lambda path: None if missing_files(path) else fingerprint(path))  # many steps read the same data
@@ -75,10 +77,11 @@ def _unchanged(task: Task, values: Mapping[str, Any], *, step: Step, found: Fing
     return values.get("made_from") == now
 
 
-def made_from(step: Step, found: Fingerprints, ledger: Ledger) -> dict[str, Any]:
-    """Return all that a run of `step` now would be made from, but for the files of other stages that it names."""
-    runs = {name: str(ledger[name].started) for name in step.after}
-    return {"words": list(step.words), "data": dict(found), "facts": dict(step.facts), "runs": runs}
+def made_from(step: Step, found: Fingerprints, ledger: Ledger) -> str:
+    """Return a digest of all that a run of `step` now would be made from, through all the stages before it."""
+    before = {name: ledger[name].made_from for name in step.after}
+    said = {"words": list(step.words), "data": dict(found), "facts": dict(step.facts), "before": before}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 def _refuse(absent: Sequence[str]) -> TaskFailed:

@@ -21,7 +21,7 @@ from diva.towers.misfit import misfit
 from diva.towers.tower import Tower
 
 PROJECTION, DENOISER = "projection.safetensors", "denoiser"
-ORIGIN = "diva.json"  # beside the parts of a denoiser
+ORIGIN = "diva.json"  # beside the parts of a denoiser, and in a projection's metadata
 TOWER, RECIPE = "tower_sha256", "recipe"
 
 
@@ -39,7 +39,8 @@ def write_projection(condition: Condition, folder: Path, recipe: Recipe, digest:
     state = {key: value.cpu() for key, value in condition.state_dict().items()}
     if state:
         with replacing(folder / PROJECTION) as temporary:
-            save_file(state, temporary, metadata=_origin(recipe, digest))
+            # one entry: safetensors writes several in no fixed order
+            save_file(state, temporary, metadata={ORIGIN: json.dumps(_origin(recipe, digest))})
 
 
 def read_projection(path: Path, condition: Condition, tower: Tower) -> None:
@@ -50,7 +51,7 @@ def read_projection(path: Path, condition: Condition, tower: Tower) -> None:
     """
     try:
         with safe_open(path, "pt") as file:
-            origin = file.metadata() or {}
+            origin = json.loads((file.metadata() or {}).get(ORIGIN, "{}"))
         state = load_file(path)
     except (OSError, SafetensorError) as error:
         raise InputError(

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import os
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -110,7 +111,7 @@ def build_accelerator(recipe: Recipe, folder: Path) -> Accelerator:
     for tracker in recipe.training.trackers:
         if find_spec(tracker) is None:
             raise InputError(f"training.trackers: {tracker} is not installed; run pip install {tracker}")
-    return Accelerator(
+    accelerator = Accelerator(
         mixed_precision="bf16" if recipe.training.precision == "bf16" else "no",
         fsdp_plugin=sharding_plugin(recipe),
         log_with=list(recipe.training.trackers) or None,
@@ -120,6 +121,14 @@ def build_accelerator(recipe: Recipe, folder: Path) -> Accelerator:
         # every buffer is a constant; sending them would let the main process wait for the others when it measures
         kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
     )
+    started = int(os.environ.get("WORLD_SIZE", "1"))
+    if started != accelerator.num_processes:
+        # each would train by itself, into the same folder
+        raise InputError(
+            f"WORLD_SIZE: {started} processes were started, but no GPU can be used, and they are not joined; mend"
+            " the driver or torch's build, or on a CPU set ACCELERATE_USE_CPU=true"
+        )
+    return accelerator
 
 
 def build_loader(recipe: Recipe, place: Accelerator | PartialState, source: Source) -> Loader:

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from accelerate.utils import set_seed
 from rich.console import Console
@@ -15,6 +14,7 @@ from rich.console import Console
 from diva.errors import InputError
 from diva.export.open_clip_format import write_open_clip
 from diva.recipes import Recipe, load_recipe, write_recipe
+from diva.recipes.resume import FREE_ON_RESUME, MICRO_BATCH, fields
 from diva.recipes.stages import Lora
 from diva.towers import Clip
 from diva.training.adapt import plain_state
@@ -23,18 +23,6 @@ from diva.training.build import build_accelerator, build_trainer, load_tower
 from diva.training.checkpoints import checkpoints, read_position
 from diva.training.sharding import check_checkpoint, gather, whole
 from diva.training.trainer import Trainer
-
-# what a resumed run may change: it alters no number beyond floating-point order
-FREE_ON_RESUME = {
-    "data.workers",
-    "training.log_every",
-    "training.checkpoint_every",
-    "training.keep_checkpoints",
-    "training.keep_towers",
-    "training.trackers",
-    "training.compile",
-    "training.checkpoint_activations",
-}
 
 
 def train(recipe: Recipe, folder: Path, *, resume: bool = False) -> None:
@@ -51,6 +39,10 @@ def train(recipe: Recipe, folder: Path, *, resume: bool = False) -> None:
     """
     accelerator = build_accelerator(recipe, folder)
     latest = _find_checkpoint(recipe, folder, resume)
+    console = Console(stderr=True, quiet=not accelerator.is_main_process)
+    if latest is None and (folder / "tower").exists():
+        console.print(f"nothing is left to train; the tower is in {folder / 'tower'}", soft_wrap=True)
+        return
     if latest:
         check_checkpoint(accelerator, latest)
         _refuse_other_processes(recipe, latest, accelerator.num_processes)
@@ -77,7 +69,6 @@ def train(recipe: Recipe, folder: Path, *, resume: bool = False) -> None:
         _write_results(trainer, clip, folder, original)
     accelerator.wait_for_everyone()
     accelerator.end_training()
-    console = Console(stderr=True, quiet=not accelerator.is_main_process)
     if finished:
         console.print(f"trained {trainer.step} steps; the tower is in {folder / 'tower'}", soft_wrap=True)
     else:
@@ -89,19 +80,18 @@ def _find_checkpoint(recipe: Recipe, folder: Path, resume: bool) -> Path | None:
     saved = checkpoints(folder / "checkpoints")
     if not resume and (saved or (folder / "tower").exists()):
         raise InputError(f"{folder}: already holds a run; go on with --resume or choose another --out")
-    if not saved:
-        return None
-    _refuse_changes(load_recipe(str(folder / "recipe.yaml")), recipe, folder)
-    return saved[-1]
+    if saved or (folder / "tower").exists():
+        _refuse_changes(load_recipe(str(folder / "recipe.yaml")), recipe, folder)
+    return saved[-1] if saved else None
 
 
 def _refuse_changes(before: Recipe, now: Recipe, folder: Path) -> None:
     # the stages around training are none of its business
-    old, new = (dict(_fields(recipe.model_dump(exclude={"pipeline"}))) for recipe in (before, now))
+    old, new = (dict(fields(recipe.model_dump(exclude={"pipeline"}))) for recipe in (before, now))
     # it is no matter of speed alone where images of one micro-batch are set against each other, or share a dropout
     dropout = isinstance(now.tower.adapt, Lora) and now.tower.adapt.dropout > 0
     together = now.objective.compares_images or now.feedback.shuffle_condition or dropout
-    free = FREE_ON_RESUME if together else FREE_ON_RESUME | {"training.micro_batch"}
+    free = FREE_ON_RESUME if together else FREE_ON_RESUME | {MICRO_BATCH}
     for field in sorted(old.keys() | new.keys()):
         if old.get(field) != new.get(field) and field not in free:
             raise InputError(f"{field}: differs from {folder / 'recipe.yaml'}; a resumed run keeps its recipe")
@@ -116,15 +106,6 @@ def _refuse_other_processes(recipe: Recipe, checkpoint: Path, processes: int) ->
             f"feedback.same_draws_on_every_process: the draws depend on the number of processes, {before} in"
             f" {checkpoint} and {processes} now; start as many as the run began with"
         )
-
-
-def _fields(section: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield every field with its dotted name."""
-    for key, value in section.items():
-        if isinstance(value, dict):
-            yield from _fields(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value
 
 
 @contextmanager

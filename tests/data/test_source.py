@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from datasets import load_from_disk
 
 from diva.data import count_images, fingerprint, open_source
 from diva.errors import InputError
@@ -30,6 +31,16 @@ def test_statistics_without_a_count_are_refused_by_name(copy: Path) -> None:
     (copy / "00003_stats.json").write_text("{}")
     with pytest.raises(InputError, match=r"00003_stats.json: has no count 'successes'"):
         count_images(open_source(str(copy)))
+
+
+def test_what_others_try_on_a_saved_dataset_is_no_part_of_it(saved_dataset: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(saved_dataset, tmp_path / "copy")
+    before = open_source(str(folder))
+    load_from_disk(str(folder)).filter(lambda row: row["caption"] != "photograph 3")
+    after = open_source(str(folder))
+    assert list(folder.glob("cache-*"))
+    assert (fingerprint(after), after.order_digest()) == (fingerprint(before), before.order_digest())
+    assert {"state.json", "dataset_info.json"} < set(after.names)
 
 
 def test_the_fingerprint_follows_the_files_and_not_the_place(shards: Path, copy: Path) -> None:

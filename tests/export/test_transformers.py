@@ -1,5 +1,6 @@
 """open_clip and transformers compute the same from the same weights: every family, on real photographs."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,9 @@ def test_a_sentencepiece_model_is_written_as_it_is(tmp_path: Path, tiny_names: d
 def test_each_tower_of_a_siglip_2_keeps_its_own_activation(tmp_path: Path) -> None:
     config = tiny_siglip_config(tmp_path / "trunk")
     config["text_cfg"]["act_kwargs"] = {"approximate": "tanh"}  # as open_clip has it for SigLIP 2
+    config["text_cfg"]["layers"] += 1  # no other tiny SigLIP's shape
+    (tmp_path / "Tiny-8-SigLIP2.json").write_text(json.dumps(config))
+    open_clip.add_model_config(tmp_path / "Tiny-8-SigLIP2.json")
     clip = load_clip(str(write_open_clip(tmp_path / "in", config, SIGLIP_INPUT)))
     fill_transformers(clip, tmp_path / "out")
     model = AutoModel.from_pretrained(tmp_path / "out")
@@ -120,6 +124,9 @@ def test_each_tower_of_a_siglip_2_keeps_its_own_activation(tmp_path: Path) -> No
     pixels, tokens = torch.linspace(-1, 1, 3 * 32 * 32).reshape(1, 3, 32, 32), clip.tokenizer(TEXTS)
     torch.testing.assert_close(clip.tower(pixels).pooled, model.get_image_features(pixels).pooler_output, **CLOSE)
     torch.testing.assert_close(clip.encode_text(TEXTS), model.get_text_features(tokens).pooler_output, **CLOSE)
+    again = load_clip(str(tmp_path / "out"))
+    torch.testing.assert_close(again.tower(pixels).pooled, clip.tower(pixels).pooled, **CLOSE)
+    torch.testing.assert_close(again.encode_text(TEXTS), clip.encode_text(TEXTS), **CLOSE)
 
 
 @FAMILY

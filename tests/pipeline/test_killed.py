@@ -49,8 +49,8 @@ def write_whole_run(folder: Path, tower: Path, teacher: Path) -> Path:
     )
 
 
-def start(recipe: Path, out: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "diva.cli", "run", str(recipe), "--out", str(out)]
+def start(recipe: Path, out: Path, *options: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "diva.cli", "run", str(recipe), "--out", str(out), *options]
     return subprocess.Popen(
         command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
     )
@@ -88,3 +88,35 @@ def test_a_killed_run_goes_on_without_doing_a_finished_stage_again(
     assert (third.returncode, complaint) == (0, "")
     assert "Nothing was run: all 3 stages and the report are unchanged." in printed
     assert read_manifest(out / MANIFEST).stages == finished
+
+
+WAITER = """
+import signal, sys, time
+from pathlib import Path
+out = Path(sys.argv[-1])
+def stop(*_):
+    out.with_name("asked").touch()
+    sys.exit(3)
+signal.signal(signal.SIGTERM, stop)
+out.with_name("up").touch()
+time.sleep(60)
+"""
+
+
+def test_sigterm_ends_the_stages_of_every_thread(tmp_path: Path, tower_folder: Path) -> None:
+    (tmp_path / "waiter.py").write_text(WAITER)
+    command = f"bench mmvp --tower {tower_folder} --data nowhere --out {{out}}/a.json"
+    pipeline = {
+        "stages": {name: stage(command, "a.json") for name in ("one", "two")},
+        "launcher": f"{sys.executable} {tmp_path / 'waiter.py'}",
+    }
+    recipe = write_recipe_file(
+        tmp_path / "tiny.yaml", tower=tower_folder, teacher=Path("none"), source="none", pipeline=pipeline
+    )
+    started = start(recipe, tmp_path / "out", "--jobs", "2")
+    while len(list((tmp_path / "out").glob("*/up"))) < 2:
+        assert started.poll() is None, started.communicate()
+        time.sleep(0.05)
+    started.send_signal(signal.SIGTERM)  # to it alone
+    assert started.wait(timeout=30) == 128 + signal.SIGTERM
+    assert len(list((tmp_path / "out").glob("*/asked"))) == 2

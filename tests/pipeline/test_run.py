@@ -142,24 +142,24 @@ def test_a_stage_that_is_run_again_takes_those_behind_it_along_though_its_file_i
     assert runs() == [3, 3, 3, 1]
 
 
-def test_a_stage_that_refuses_to_go_on_from_other_inputs_is_told_how_to_begin_anew(
+def test_a_stage_that_is_done_again_in_the_same_way_leaves_those_behind_it(
     write_pipeline: WriteRecipe, maker: str, tmp_path: Path
 ) -> None:
-    stages = {"one": stage("make {pairs} {out}/broken.json", "broken.json")}
-    data = {"pairs": {"path": str(tmp_path / "pairs.csv")}}
-    recipe, out = str(write_pipeline(stages, data, launcher=maker)), tmp_path / "out"
+    stages = {
+        "train": stage("make {recipe} {out}/a.json", "a.json"),
+        "two": stage("make {train} {out}/b.json", "b.json"),
+    }
+    recipe, out = str(write_pipeline(stages, launcher=maker)), tmp_path / "out"
 
-    def reason(pairs: str) -> str:
-        (tmp_path / "pairs.csv").write_text(pairs)
-        with pytest.raises(RunError, match="not done: one"):
-            run(recipe, [], out, check=anything)
-        return read_manifest(out / MANIFEST).stages["one"].reason
+    def runs(*overrides: str) -> list[int]:
+        run(recipe, overrides, out, check=anything)
+        return [len((out / name / "log.txt").read_text().splitlines()) for name in stages]
 
-    said = "ended with status 1: no such thing"
-    anew = f"; what it is made from is not what it was begun with: remove {out}/one to begin anew"
-    assert [reason(pairs) for pairs in ("1", "1", "2", "2", "1")] == [said, said, said + anew, said + anew, said]
-    shutil.rmtree(out / "one")
-    assert reason("2") == said
+    assert runs() == [1, 1]
+    assert runs("data.workers=2", "training.log_every=3") == [1, 1]  # alter no number
+    shutil.rmtree(out / "train")
+    assert runs() == [1, 1]  # a new log of train's, and the old one of the other
+    assert runs("seed=5") == [2, 2]
 
 
 @pytest.mark.parametrize("dry_run", [False, True])

@@ -15,10 +15,10 @@ from diva.feedback import feedback
 from diva.miniworld.scene import draw, generator
 from diva.miniworld.writers import write_shards
 from diva.recipes import Recipe, load_recipe
+from diva.recipes.resume import FREE_ON_RESUME
 from diva.towers import load_clip
 from diva.training.build import build_accelerator, build_trainer
 from diva.training.float8 import Float8Linear, quantised, use_float8
-from diva.training.run import FREE_ON_RESUME
 from diva.training.speed import compile_blocks
 from diva.training.trainer import Trainer
 

@@ -5,6 +5,7 @@ import math
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 
 from diva.errors import InputError, RunError
+from diva.export.origin import read_origin
 from diva.recipes import Recipe, load_recipe
 from diva.towers import load_clip
 from diva.training import train
@@ -73,6 +75,34 @@ def test_the_tower_of_every_checkpoint_is_kept_and_training_does_not_notice(
         )
         assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
     assert load_clip(str(towers["step-00000002"])).sha256 != load_clip(str(towers["step-00000004"])).sha256
+    assert read_origin(towers["step-00000002"]) == read_origin(tmp_path / "kept" / "tower")
+
+
+def test_a_finished_run_without_checkpoints_is_left_as_it_is(tiny: Tiny, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train(tiny("stages.0.steps=2"), run)
+    shutil.rmtree(run / "checkpoints")
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
+    train(tiny("stages.0.steps=2"), run, resume=True)
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
+    with pytest.raises(InputError, match=r"stages: differs from"):
+        train(tiny("stages.0.steps=3"), run, resume=True)
+
+
+def test_the_same_run_leaves_the_same_files(tiny: Tiny, tmp_path: Path) -> None:
+    for name in "abc":
+        train(tiny("stages.0.steps=1", "name=same"), tmp_path / name)
+    for file in ("projection.safetensors", "tower/open_clip_model.safetensors"):
+        assert len({(tmp_path / name / file).read_bytes() for name in "abc"}) == 1
+
+
+def test_processes_that_nothing_joins_do_not_train_side_by_side(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    with pytest.raises(InputError, match="WORLD_SIZE: 8 processes were started, but no GPU can be used"):
+        train(tiny(), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_killed_midway_and_resumed_ends_as_an_uninterrupted_one(

@@ -31,6 +31,7 @@ WEIGHT_FILES = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
+OF_SIGLIP_2 = ["gelu", "gelu_pytorch_tanh"]  # as open_clip computes its image and its text tower
 ACTIVATIONS = {"quick_gelu": "quickgelu", "gelu": "gelu", "gelu_pytorch_tanh": "gelu_tanh"}
 INTERPOLATIONS = {2: "bilinear", 3: "bicubic"}  # PIL's numbers
 PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
@@ -62,8 +63,12 @@ def read_transformers_folder(folder: Path) -> TowerSource:
         raise InputError(
             f"{folder}: has a vocabulary of {text.vocab_size}, and a CLIP text tower {CLIP_VOCABULARY}"
         )
-    activation = _activation(folder, vision, text)
-    model = _siglip_config(folder, vision, state) if siglip else _clip_config(vision, text, state, activation)
+    of_each = [vision.hidden_act, *([text.hidden_act] if text else [])]
+    if siglip and of_each == OF_SIGLIP_2 and _has_tanh(model := _siglip_config(folder, vision, state)):
+        activation = "gelu"  # the text tower's tanh is in open_clip's configuration
+    else:
+        activation = _activation(folder, of_each)
+        model = _siglip_config(folder, vision, state) if siglip else _clip_config(vision, text, state, activation)
     return TowerSource(
         format=f"transformers {_class_name(state, siglip=siglip)} folder",
         path=folder,
@@ -100,11 +105,14 @@ def _class_name(state: dict[str, Tensor], *, siglip: bool) -> str:
     return "CLIPVisionModelWithProjection" if "visual.proj" in state else "CLIPVisionModel"
 
 
-def _activation(folder: Path, vision: Any, text: Any) -> str:
-    names = {part.hidden_act for part in (vision, text) if part is not None}
-    name = names.pop()
-    if names or name not in ACTIVATIONS:
-        described = " and ".join(sorted({name, *names}))
+def _has_tanh(config: dict[str, Any]) -> bool:
+    return bool(config["text_cfg"].get("act_kwargs", {}).get("approximate") == "tanh")
+
+
+def _activation(folder: Path, of_each: list[str]) -> str:
+    name, *others = dict.fromkeys(of_each)
+    if others or name not in ACTIVATIONS:
+        described = " and ".join(sorted({name, *others}))
         raise InputError(f"{folder / 'config.json'}: hidden_act: {described}; known: {', '.join(ACTIVATIONS)}")
     return ACTIVATIONS[name]
 

@@ -1,3 +1,4 @@
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -53,6 +54,16 @@ def test_the_verdict_says_what_the_mean_is_over(build: Build) -> None:
     missing = {"absent/pets": percent(0, 0), "failed/cars": percent(0, 0)}
     (verdict,) = build(summary((-0.75, -0.25), **missing))["verdicts"]
     assert verdict["sentence"].endswith("preserved to within 1 point on average over 2 sets (2 missing).")
+
+
+def test_a_baseline_that_was_measured_again_by_itself_takes_no_verdict_away(build: Build) -> None:
+    beside = summary((-0.75, -0.25), **{"absent/pets": percent(0, 0)})
+    assert beside.baseline is not None
+    later = beside.baseline.run.model_copy(update={"started": beside.baseline.run.started + timedelta(hours=1)})
+    alone = beside.baseline.model_copy(update={"run": later})
+    content = build(beside, alone)
+    assert content["zero_shot"]["kept"][0]["conclusion"] == "preserved"
+    assert content["left_out"] == []
 
 
 def test_means_that_were_measured_apart_are_not_tested_as_if_sets_had_been_drawn(build: Build) -> None:

@@ -84,9 +84,11 @@ def test_class_folders_are_numbered_by_name_and_named_by_folder(tmp_path: Path, 
 
 
 def test_imagenets_folders_are_named_by_open_clip_whatever_they_are_called(tmp_path: Path) -> None:
+    labels = {str(label): name for label, name in enumerate(open_clip.IMAGENET_CLASSNAMES)}
+    assert [labels[label] for label in ("2", "10", "281")] == ["great white shark", "brambling", "tabby cat"]
     by_folder = {
         "imagenet-r": {"n01443537": "goldfish", "n02123045": "tabby cat"},  # WordNet's numbers of some classes
-        "imagenetv2": {"2": "great white shark", "10": "brambling", "281": "tabby cat"},  # ImageNet's labels
+        "imagenetv2": labels,  # ImageNet's own
     }
     for name, classes in by_folder.items():
         write_class_folders(tmp_path / name, dict.fromkeys(classes, crops(1)))
@@ -97,6 +99,14 @@ def test_imagenets_folders_are_named_by_open_clip_whatever_they_are_called(tmp_p
         assert [function("cat") for function in truth.prompts.functions] == [
             function("cat") for function in open_clip.OPENAI_IMAGENET_TEMPLATES
         ]
+
+
+def test_a_part_of_imagenet_does_not_pass_for_the_whole(tmp_path: Path) -> None:
+    write_class_folders(tmp_path / "val", {"n01440764": crops(1), "n01443537": crops(1)})
+    with pytest.raises(InputError, match="2 folders of classes, and ImageNet-1K has 1000: extract them all"):
+        read(tmp_path, SETS["imagenet1k"])
+    write_lines(tmp_path / "classnames.txt", ["tench", "goldfish"])
+    assert read(tmp_path, SETS["imagenet1k"]).source.items == 2  # whoever names the classes knows
 
 
 def test_imagenets_own_test_images_which_have_no_labels_are_passed_over(tmp_path: Path) -> None:

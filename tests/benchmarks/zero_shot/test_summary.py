@@ -114,6 +114,7 @@ def test_a_baseline_brings_its_own_averages_and_the_margin() -> None:
     assert (comparison.metric, comparison.difference) == ("average", 12.5)
     assert (comparison.wins, comparison.losses) == (1, 1)
     assert found.metrics["margin"].value == 0.5
+    assert found.metrics.keys() - {"margin"} == found.baseline.metrics.keys()  # what is missing, too
 
 
 def test_the_test_of_an_average_draws_on_the_items_of_every_set() -> None:
