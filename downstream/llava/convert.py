@@ -23,14 +23,15 @@ def convert(model: Path, out: Path, *, to: str, language_model: Path | None = No
     """
     if to not in FORMATS:
         raise InputError(f"--to: there is no format '{to}'; {did_you_mean(to, FORMATS)}")
-    check_replaceable(out, model)
+    sources = [path for path in (model, language_model) if path]
+    check_replaceable(out, *sources)
     llava = read_llava(model, language_model)
     if not (llava.has_tower and llava.has_projector):
         raise InputError(
             f"{model}: has no {'projector' if llava.has_tower else 'tower'} on this machine; put a tower into it"
             " with 'diva llava swap'"
         )
-    with complete_folder(out, model) as content:
+    with complete_folder(out, *sources) as content:
         if to == "original":
             write_original(llava, content, out)
         else:

@@ -9,7 +9,6 @@ from transformers import LlavaConfig
 from transformers.models.llava.modeling_llava import LlavaMultiModalProjector
 
 from diva.errors import InputError
-from diva.export.delta import state_sha256
 from diva.export.folder import check_replaceable, complete_folder
 from diva.export.transformers_model import vision_model
 from diva.towers import load_clip
@@ -43,7 +42,7 @@ def swap(
     Raises:
         InputError: the model, the tower or `out` cannot be used; nothing has been written then.
     """
-    check_replaceable(out, model)
+    check_replaceable(out, model)  # before anything large is read
     llava = read_llava(model, language_model)
     clip = load_clip(tower, checkpoint)
     new = vision_model(clip)
@@ -57,12 +56,13 @@ def swap(
     record = SwapRecord(
         projector="kept" if kept else "fresh",
         model=str(model),
-        model_sha256=state_sha256({key: value for key, value in llava.state.items() if not key.startswith(TOWER)}),
+        model_sha256=llava.sha256,
         tower=tower,
         tower_architecture=clip.architecture,
         tower_sha256=clip.sha256,
     )
-    with complete_folder(out, model) as content:
+    sources = [path for path in (model, language_model, clip.weights) if path]
+    with complete_folder(out, *sources) as content:
         write_transformers(llava, content)
         write_record(record, content)
     _say(record, llava, out)

@@ -18,9 +18,9 @@ import downstream.segmentation.registered  # noqa: F401 - configs name what it r
 from diva.errors import InputError, RunError, did_you_mean
 from diva.results import write_result
 from diva.towers import Clip, load_clip
+from downstream.segmentation.compose import picture_unit
 from downstream.segmentation.datasets import Located, locate
 from downstream.segmentation.evaluation import Evaluation, add_baseline, evaluate
-from downstream.segmentation.features import TowerFeatures
 from downstream.segmentation.pictures import draw_differences
 from downstream.segmentation.setup import RECORD, TRAINING_FREE, Head, Setup, read_setup
 from downstream.segmentation.show import show
@@ -91,7 +91,7 @@ def train(
         head=cast("Head", head),
         dataset=dataset,
         classes=located.classes,
-        crop=_crop(clip, sizes.crop, SAN_CROP if head == "san" else CROP),
+        crop=crop_of(clip, sizes.crop, head),
         iterations=SCHEDULES[schedule] if sizes.iterations is None else sizes.iterations,
         batch=sizes.batch,
         seed=seed,
@@ -174,7 +174,7 @@ def _subject(
             head=TRAINING_FREE,
             dataset=dataset,
             classes=located.classes,
-            crop=_crop(clip, crop, CROP),
+            crop=crop_of(clip, crop, TRAINING_FREE),
             overrides=overrides,
         )
         return _Subject(setup, clip, located, None)
@@ -193,13 +193,19 @@ def _subject(
     return _Subject(setup, clip, located, checkpoint_of(run, setup.iterations))
 
 
-def _crop(clip: Clip, crop: int | None, usual: int) -> int:
-    patch = TowerFeatures(clip.tower, [-1], joint=False).patch[0]
+def crop_of(clip: Clip, crop: int | None, head: str) -> int:
+    """Return the side of a training picture and of the window: `crop`, or what is usual for `head`.
+
+    Raises:
+        InputError: the tower would not read whole patches of it.
+    """
+    unit = picture_unit(clip, head)
     if crop is None:
-        return math.ceil(usual / patch) * patch
-    if crop % patch:
+        return math.ceil((SAN_CROP if head == "san" else CROP) / unit) * unit
+    if crop % unit:
         raise InputError(
-            f"--crop: {crop} pixels are no multiple of the patch of {patch}; give {crop // patch * patch}"
+            f"--crop: {crop} pixels are no multiple of {unit}, of which {head} reads whole patches;"
+            f" give {max(crop // unit, 1) * unit}"
         )
     return crop
 

@@ -18,7 +18,8 @@ SHARED = (
 TRAINING = ("train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler")
 LAYER_DECAY = 0.9
 FINETUNED_RATE = 0.1  # of the head's own rate, for everything, where the tower is trained too
-RESOLUTIONS = {16: 0.5, 14: 0.7}  # of SAN's tower by its patch size, as published
+# of SAN's tower by its patch size, as published; 0.7 a hair up, since torch rounds 0.7 × 660 down to 461
+RESOLUTIONS = {16: 0.5, 14: 0.7 + 1e-9}
 WARM_UP = 1 / 40  # of the iterations
 
 
@@ -39,7 +40,7 @@ def compose(setup: Setup, clip: Clip, data: Located, *, training: bool, workers:
     fields = {key: value for part in (*parts, data.config) for key, value in part.items()}
     config = Config({key: fields[key] for key in (*SHARED, *(TRAINING if training else ()))})
     features = TowerFeatures(clip.tower, [-1], joint=False)
-    _fill_tower(config.model, setup, clip, features)
+    _fill_tower(config.model, setup, clip)
     FILLERS[setup.head](config.model, features, data.classes)
     _set_sizes(config, setup.crop)
     for name in ("train_dataloader", "test_dataloader"):
@@ -82,7 +83,13 @@ def _place(node: Any, part: str, name: str) -> str | int:
     return part
 
 
-def _fill_tower(model: ConfigDict, setup: Setup, clip: Clip, features: TowerFeatures) -> None:
+def picture_unit(clip: Clip, head: str) -> int:
+    """Return the pixels that a picture's sides are multiples of, so that the tower reads whole patches of it."""
+    (patch, _) = TowerFeatures(clip.tower, [-1], joint=False).patch
+    return round(patch / RESOLUTIONS.get(patch, 1.0)) if head == "san" else patch
+
+
+def _fill_tower(model: ConfigDict, setup: Setup, clip: Clip) -> None:
     tower = {"tower": setup.tower, "checkpoint": str(setup.checkpoint) if setup.checkpoint else None}
     for part in (model, model.get("backbone", {}), model.get("decode_head", {})):
         if "tower" in part:
@@ -90,7 +97,7 @@ def _fill_tower(model: ConfigDict, setup: Setup, clip: Clip, features: TowerFeat
     model.data_preprocessor.update(
         mean=[255 * each for each in clip.input.mean],
         std=[255 * each for each in clip.input.std],
-        test_cfg={"size_divisor": features.patch[0]},
+        test_cfg={"size_divisor": picture_unit(clip, setup.head)},
     )
 
 
@@ -107,7 +114,6 @@ def _fill_upernet(model: ConfigDict, features: TowerFeatures, classes: tuple[str
 def _fill_san(model: ConfigDict, features: TowerFeatures, classes: tuple[str, ...]) -> None:
     model.classes = classes
     model.encoder_resolution = RESOLUTIONS.get(features.patch[0], 1.0)
-    model.data_preprocessor.test_cfg.size_divisor = round(features.patch[0] / model.encoder_resolution)
 
 
 def _fill_training_free(model: ConfigDict, _: TowerFeatures, classes: tuple[str, ...]) -> None:

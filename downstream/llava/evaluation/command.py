@@ -14,7 +14,7 @@ from downstream.llava.evaluation.ask import Answerer
 from downstream.llava.evaluation.benchmarks import DEFAULT, Benchmark, find_benchmarks
 from downstream.llava.evaluation.judge import KEY, Judge
 from downstream.llava.evaluation.measure import Setting, measure, read_questions
-from downstream.llava.evaluation.model import Model, read_model
+from downstream.llava.evaluation.model import Model, check_fair, read_model
 from downstream.llava.evaluation.show import show
 
 
@@ -56,6 +56,7 @@ def run(
     where = usable_device(device)
     models = [read_model(folder) for folder in (model, baseline) if folder is not None]
     questions = {each.name: read_questions(each, data, first) for each in chosen}
+    check_fair(models)
     setting = Setting(
         data=data,
         out=out,
@@ -106,7 +107,7 @@ def _judge(url: str | None, model: str | None) -> Judge | None:
 
 
 def _warn(model: Model, console: Console) -> None:
-    if model.random_projector:
+    if model.record and model.record.needs_stage_1:
         console.print(Text(f"{model.folder}: its projector is random until stage 1 is trained", style="yellow"))
 
 

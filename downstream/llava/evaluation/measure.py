@@ -28,8 +28,7 @@ class Setting:
     Attributes:
         data: the folder that holds the benchmarks' folders.
         out: the folder for everything that is written.
-        training: of all models of the run, for the protocol: a tower that was put in without training is not
-            compared as if it had been trained.
+        training: of all models of the run, for the protocol: what differs in it is kept apart in the report.
         first: how many questions, or pairs, are asked; None for all.
         device: for the result files.
         judge: of open answers, if there is one.

@@ -1,14 +1,17 @@
 """Which LLaVA a folder holds, and which tower it looks through."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from benchmarks.fingerprint import fingerprint
 from diva.errors import InputError
 from diva.results import Subject
-from downstream.llava.record import read_record
+from downstream.llava.formats import read_llava
+from downstream.llava.record import SwapRecord, read_record
 
 AS_PUBLISHED = "as published"
 
@@ -22,13 +25,13 @@ class Model:
             language model's figures beside the tower's; else the hash of all the folder's weights.
         training: what was trained since the tower was put there: "zero-retrain", "projector + full", or
             "as published" where no swap made the folder.
-        random_projector: whether the projector is still the one of a swap, random.
+        record: of the swap that made the folder, if one did.
     """
 
     folder: Path
     subject: Subject
     training: str
-    random_projector: bool
+    record: SwapRecord | None
 
 
 def read_model(folder: Path) -> Model:
@@ -53,7 +56,7 @@ def read_model(folder: Path) -> Model:
             architecture=record.tower_architecture,
             sha256=record.tower_sha256,
         )
-        return Model(folder, subject, record.state, record.needs_stage_1)
+        return Model(folder, subject, record.state, record)
     architecture = str(config.get("vision_config", {}).get("model_type", "llava"))
     subject = Subject(
         label=folder.name,
@@ -61,7 +64,25 @@ def read_model(folder: Path) -> Model:
         architecture=architecture,
         sha256=fingerprint(folder, weights, cache=None),
     )
-    return Model(folder, subject, AS_PUBLISHED, random_projector=False)
+    return Model(folder, subject, AS_PUBLISHED, None)
+
+
+def check_fair(models: Sequence[Model]) -> None:
+    """Check that no tower without training is set against one that another language model was trained behind.
+
+    Raises:
+        InputError: one is; the language model and projector of the two differ.
+    """
+    known = [(each.folder, each.record) for each in models if each.record]
+    trained = [folder for folder, record in known if record.stages]
+    swapped = [(folder, record.model_sha256) for folder, record in known if not record.stages]
+    for (folder, sha256), other in product(swapped, trained):
+        if read_llava(other).sha256 != sha256:
+            raise InputError(
+                f"{folder}: nothing was trained since its tower was put in, and its language model or projector is"
+                f" not that of {other}, so more than the tower differs; swap the tower into that one, or train"
+                " both alike"
+            )
 
 
 def _config(folder: Path) -> dict[str, Any]:

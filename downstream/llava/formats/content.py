@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from diva.export.delta import state_sha256
 from diva.towers import TowerInput
 
 # the parts of LlavaForConditionalGeneration by the beginnings of their tensors' names
@@ -45,6 +46,11 @@ class Llava:
     def has_projector(self) -> bool:
         """Whether a projector is among the tensors."""
         return any(key.startswith(PROJECTOR) for key in self.state)
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the tensors of language model and projector, whatever the tower is."""
+        return state_sha256({key: value for key, value in self.state.items() if not key.startswith(TOWER)})
 
     @property
     def has_tower(self) -> bool:

@@ -42,8 +42,8 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, ImportError, KeyError) as error:
         raise InputError(
-            f"{folder}: has no tokenizer that loads ({_first_line(error)}); fetch its files, and pip install"
-            " 'diva[llava]' if it is a tokenizer.model"
+            f"{folder}: has no tokenizer that loads ({_first_line(error)}); fetch its files; if it is a"
+            " tokenizer.model, pip install -e '.[llava]' -c constraints.txt, in a clone of diva, brings its reader"
         ) from error
     if not tokenizer.is_fast:
         raise InputError(f"{folder}: has a tokenizer without character offsets; add its tokenizer.json")

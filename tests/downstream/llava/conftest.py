@@ -5,6 +5,9 @@ from pathlib import Path
 import pytest
 
 from tests.fixtures.llava import tiny_language_model, tiny_llava, tiny_original_llava
+from tests.fixtures.tower_files import tiny_names
+
+__all__ = ["tiny_names"]
 
 
 @pytest.fixture(scope="session")

@@ -125,5 +125,5 @@ def test_a_package_that_is_missing_is_named_with_the_extra_that_brings_it(
 ) -> None:
     monkeypatch.delattr(sentencepiece, "sentencepiece_model_pb2")
     monkeypatch.setitem(sys.modules, "sentencepiece.sentencepiece_model_pb2", None)  # as without protobuf
-    with pytest.raises(InputError, match=r"vicuna.*pip install 'diva\[llava\]' if it is a tokenizer\.model"):
+    with pytest.raises(InputError, match=r"vicuna.*if it is a tokenizer\.model, pip install -e '\.\[llava\]' "):
         load_tokenizer(vicuna)

@@ -1,6 +1,7 @@
 """Putting other towers into LLaVAs: what is kept, what is new, and that the folder then works as a whole."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,11 @@ from transformers import AutoImageProcessor, AutoModel, AutoModelForCausalLM, Au
 from transformers import LlavaForConditionalGeneration as TransformersLlava
 
 from diva.errors import InputError
+from diva.export.origin import Origin, write_origin
 from diva.export.transformers_format import fill_llava
 from diva.towers import load_clip
 from diva.towers.checkpoint import file_sha256
+from downstream.llava.convert import convert
 from downstream.llava.record import read_record
 from downstream.llava.swap import swap
 from tests.fixtures.llava import tiny_llava, tiny_original_llava
@@ -221,6 +224,41 @@ def test_a_place_that_holds_something_else_is_kept(llava_folder: Path, tower_fol
     with pytest.raises(InputError, match="is not empty"):
         swap(llava_folder, str(tower_folder), tmp_path / "out")
     assert (tmp_path / "out" / "thesis.tex").read_text() == "years of work"
+
+
+def test_a_tower_is_not_replaced_by_the_llava_that_it_goes_into(
+    llava_folder: Path, tiny_names: dict[str, str], tmp_path: Path
+) -> None:
+    tower = tiny_clip(tmp_path / "tower")
+    write_origin(Origin(), tower)  # a folder of ours, which an export may replace
+    weights = tower / "open_clip_model.safetensors"
+    for name, checkpoint in (
+        (str(tower), None),
+        (f"local-dir:{tower}", None),
+        (tiny_names["openai-like"], weights),
+    ):
+        with pytest.raises(InputError, match=r"tower: would replace .*open_clip_model\.safetensors"):
+            swap(llava_folder, name, tower, checkpoint=checkpoint)
+    assert weights.is_file()
+
+
+def test_a_language_model_is_not_replaced_by_the_llava_that_it_goes_into(
+    original_folder: Path, language_folder: Path, tower_folder: Path, tmp_path: Path
+) -> None:
+    words = Path(shutil.copytree(language_folder, tmp_path / "words"))
+    write_origin(Origin(), words)
+    projector = tmp_path / "projector"
+    projector.mkdir()
+    shutil.copy(original_folder / "config.json", projector)
+    state = torch.load(sorted(original_folder.glob("pytorch_model-*.bin"))[-1], weights_only=True)
+    torch.save(
+        {key: value for key, value in state.items() if "mm_projector" in key}, projector / "mm_projector.bin"
+    )
+    with pytest.raises(InputError, match=f"would replace {words}"):
+        swap(projector, str(tower_folder), words, language_model=words, fresh_projector=True)
+    with pytest.raises(InputError, match=f"would replace {words}"):
+        convert(projector, words, to="transformers", language_model=words)
+    assert (words / "tokenizer_config.json").is_file()
 
 
 def test_a_projector_of_another_patch_count_is_replaced(llava_folder: Path, tmp_path: Path) -> None:

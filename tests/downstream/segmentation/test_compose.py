@@ -8,10 +8,13 @@ from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
+from torch import zeros
+from torch.nn.functional import interpolate
 
+from diva.errors import InputError
 from diva.towers import load_clip
-from downstream.segmentation.command import SAN_CROP
-from downstream.segmentation.compose import compose
+from downstream.segmentation.command import crop_of
+from downstream.segmentation.compose import RESOLUTIONS, compose
 from downstream.segmentation.datasets import locate
 from downstream.segmentation.setup import Setup
 
@@ -24,17 +27,18 @@ def published() -> Config:
 
 
 @pytest.fixture
-def ours(trained: Path, tmp_path: Path, published: Config) -> Config:
+def ours(tiny_towers: dict[str, Path], tmp_path: Path, published: Config) -> Config:
     (tmp_path / "coco_stuff164k").mkdir()
-    data, clip = locate("coco-stuff-164k", tmp_path), load_clip(str(trained))
+    tower = str(tiny_towers["vit-h-like"])  # of patch 14, as the published one
+    data, clip = locate("coco-stuff-164k", tmp_path), load_clip(tower)
     setup = Setup(
-        tower=str(trained),
+        tower=tower,
         checkpoint=None,
         sha256=clip.sha256,
         head="san",
         dataset=data.name,
         classes=data.classes,
-        crop=SAN_CROP,
+        crop=crop_of(clip, None, "san"),
         iterations=published.train_cfg.max_iters,
         batch=32,
     )
@@ -75,3 +79,22 @@ def test_san_s_pictures_are_cut_as_the_published_ones_are(ours: Config, publishe
     tested = {step.type: step for step in published.test_dataloader.dataset.pipeline}["ResizeShortestEdge"]
     (resize,) = [step for step in ours.test_dataloader.dataset.pipeline if step.type == "Resize"]
     assert resize.scale == (tested.max_size, min(tested.scale))
+
+
+def test_san_s_tower_reads_whole_patches_of_the_published_crop_and_of_every_padded_picture(ours: Config) -> None:
+    assert ours.model.data_preprocessor.size == (640, 640)
+    assert ours.model.data_preprocessor.test_cfg.size_divisor == 20
+    assert ours.model.encoder_resolution == RESOLUTIONS[14] == pytest.approx(0.7)
+    for patch, unit in ((14, 20), (16, 32)):
+        assert 640 % unit == 0
+        for side in range(500 // unit * unit, 2581, unit):
+            scaled = interpolate(zeros(1, 1, side, unit), scale_factor=RESOLUTIONS[patch], mode="bilinear")
+            assert [length // patch for length in scaled.shape[2:]] == [side // unit, 1]
+
+
+def test_a_crop_of_which_san_s_tower_reads_no_whole_patches_is_refused(tiny_towers: dict[str, Path]) -> None:
+    clip = load_clip(str(tiny_towers["vit-h-like"]))
+    assert crop_of(clip, 640, "san") == 640
+    with pytest.raises(InputError, match=r"--crop: 644 pixels are no multiple of 20, .* san .*; give 640"):
+        crop_of(clip, 644, "san")
+    assert crop_of(clip, 644, "linear") == 644

@@ -13,6 +13,7 @@ from diva.errors import InputError, RunError
 from diva.results import Result, read_result
 from downstream.llava.evaluation.command import run
 from downstream.llava.record import StageDone, SwapRecord, write_record
+from downstream.llava.swap import swap
 from tests.fixtures.judge import LoopbackJudge, loopback_judge
 
 SECRET = "sk-not-to-be-seen"
@@ -113,6 +114,29 @@ def test_a_swap_without_training_is_labelled_so_and_known_by_its_tower(
     assert result.subject.sha256 != result.baseline.subject.sha256
     judged_by = read_result(out / "llava-bench-wild.json").protocol
     assert judged_by.startswith("judged by tiny-judge, own rule · ")
+
+
+def test_a_new_tower_without_training_is_set_against_the_very_model_it_was_put_into_and_no_other_trained_one(
+    says_a: Path, says_no: Path, tower_folder: Path, world: Path, tmp_path: Path
+) -> None:
+    stage = StageDone(recipe="x", train="full", data="0" * 64, weights_sha256="1" * 64, steps=1, loss=None)
+    trained = swapped(says_a, tmp_path / "trained", RECORD.trained(stage))
+    other = swapped(says_no, tmp_path / "other", RECORD.trained(stage))
+    swap(trained, str(tower_folder), tmp_path / "zero")
+    trial = {"benchmarks": ("pope-random",), "first": 2}
+    evaluate(tmp_path / "zero", world, tmp_path / "out", baseline=trained, **trial)
+    result = read_result(tmp_path / "out" / "pope-random.json")
+    assert result.protocol.endswith(" · zero-retrain / full")
+    assert result.comparisons[0].difference == 0  # both say A
+    for model, baseline in ((other, tmp_path / "zero"), (tmp_path / "zero", other)):
+        with pytest.raises(
+            InputError, match=rf"zero: nothing was trained since .* not that of {other}.*train both"
+        ):
+            evaluate(model, world, tmp_path / "refused", baseline=baseline, **trial)
+    swap(trained, str(tower_folder), tmp_path / "fresh", fresh_projector=True)
+    with pytest.raises(InputError, match=r"fresh: nothing was trained since"):
+        evaluate(tmp_path / "fresh", world, tmp_path / "refused", baseline=trained, **trial)
+    assert not (tmp_path / "refused").exists()
 
 
 def test_the_key_is_sent_and_written_nowhere(judged: tuple[Path, LoopbackJudge]) -> None:
