@@ -15,6 +15,11 @@ class RunError(RuntimeError):
     """A run that had started could not go on: the sentence says where it stopped (exit status 1)."""
 
 
+def install(extra: str) -> str:
+    """Return the part of a sentence that says how to install an extra; there is no release of this package."""
+    return f"pip install -e '.[{extra}]' -c constraints.txt, in a clone of diva"
+
+
 def did_you_mean(name: str, valid: Iterable[str]) -> str:
     """Return the end of a sentence that offers the nearest valid name, or where none is near, all of them.
 

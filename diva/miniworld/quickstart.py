@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from diva.atomic import replacing
-from diva.errors import InputError
+from diva.errors import InputError, install
 from diva.miniworld.gates import CLIP_FOLDER, TEACHER_FOLDER
 from diva.miniworld.pretrain import DECODER_FOLDER
 from diva.pipeline.run import run as run_pipeline
@@ -60,8 +60,7 @@ def run(out: Path, *, seed: int, check: Callable[[Sequence[str]], None]) -> None
     elif path.read_text() != text:
         raise InputError(f"{path}: is that of another quickstart; name another folder with --out, or remove it")
     for extra in EXTRAS.keys() - set(installed):
-        needed = f"pip install -e '.[{extra}]' -c constraints.txt, in a clone of diva"
-        console.print(Text(f"Left out: {extra}; it needs {needed}.", "yellow"), soft_wrap=True)
+        console.print(Text(f"Left out: {extra}; it needs {install(extra)}.", "yellow"), soft_wrap=True)
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the stages: two at once, each on its own core
     run_pipeline(str(path), [], out, jobs=JOBS, check=check)
     console.print(Text(NEXT), soft_wrap=True)

@@ -12,7 +12,7 @@ import torch
 from open_clip import CLIP, CustomTextCLIP
 from torch import Tensor, nn
 
-from diva.errors import InputError, did_you_mean
+from diva.errors import InputError, did_you_mean, install
 from diva.towers.build import ImageOnly, build_image_only, build_model, load_strictly
 from diva.towers.checkpoint import weights_sha256
 from diva.towers.family import activation_in, activation_warning
@@ -81,8 +81,8 @@ class Clip:
             return open_clip.tokenizer.HFTokenizer(name, tokenizer_mode=mode, local_files_only=True, **options)
         except ImportError as error:  # a bare SentencePiece model takes two packages that little else here needs
             raise InputError(
-                f"{self.source}: the tokenizer in {name} needs sentencepiece and protobuf;"
-                " pip install -e '.[llava]' -c constraints.txt, in a clone of diva, brings both"
+                f"{self.source}: the tokenizer in {name} needs sentencepiece and protobuf; {install('llava')},"
+                " brings both"
             ) from error
         except OSError as error:
             raise InputError(

@@ -1,7 +1,6 @@
 """`diva llava train`: one stage of LLaVA-1.5, from a LLaVA folder to a LLaVA folder."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from transformers import (
 from diva.errors import InputError, RunError
 from diva.export.delta import state_sha256
 from diva.recipes.load import write_recipe
+from diva.recipes.resume import fields
 from downstream.llava.data import Collator, ConversationData
 from downstream.llava.formats import read_llava, write_transformers
 from downstream.llava.formats.loading import load_model
@@ -87,20 +87,12 @@ def _find_checkpoint(recipe: LlavaRecipe, out: Path, resume: bool) -> Path | Non
     if not resume and (latest or (out / "config.json").exists()):
         raise InputError(f"{out}: already holds a run; go on with --resume or choose another --out")
     if latest is not None:
-        before = dict(_fields(load_llava_recipe(str(out / RECIPE)).model_dump()))
-        now = dict(_fields(recipe.model_dump()))
+        before = dict(fields(load_llava_recipe(str(out / RECIPE)).model_dump()))
+        now = dict(fields(recipe.model_dump()))
         changed = [field for field in now if before.get(field) != now[field] and field not in FREE_ON_RESUME]
         if changed:
             raise InputError(f"{changed[0]}: differs from {out / RECIPE}; a resumed run keeps its recipe")
     return latest
-
-
-def _fields(section: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in section.items():
-        if isinstance(value, dict):
-            yield from _fields(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value
 
 
 def _arguments(recipe: LlavaRecipe, out: Path) -> TrainingArguments:

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import Any, NoReturn
 
-from diva.errors import InputError
+from diva.errors import InputError, install
 
 PACKAGES = ("mmengine", "mmcv", "mmseg", "ftfy")
 EXTENSION = "mmcv._ext"
@@ -18,8 +18,7 @@ def require_packages() -> None:
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
         raise InputError(
-            f"segmentation: {', '.join(missing)} cannot be imported;"
-            " pip install -e '.[segmentation]' -c constraints.txt, in a clone of diva, brings it"
+            f"segmentation: {', '.join(missing)} cannot be imported; {install('segmentation')}, brings it"
         )
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from diva.errors import InputError
+from diva.errors import InputError, install
 from diva.towers.quiet import quiet
 from downstream.llava.evaluation.scored import Answered
 
@@ -13,10 +13,7 @@ try:
     from lm_eval.models.hf_vlms import HFMultimodalLM
     from lm_eval.tasks import TaskManager
 except ImportError as error:
-    raise InputError(
-        f"diva llava eval: needs lm-eval ({error});"
-        " pip install -e '.[llava]' -c constraints.txt, in a clone of diva"
-    ) from error
+    raise InputError(f"diva llava eval: needs lm-eval ({error}); {install('llava')}") from error
 
 TASKS = Path(__file__).parents[1] / "tasks"
 UNCUT = 2**20  # tokens: lm-eval cuts longer prompts at their left, which would go through the image

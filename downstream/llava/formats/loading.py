@@ -6,7 +6,7 @@ from typing import Any
 from safetensors import SafetensorError
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from diva.errors import InputError
+from diva.errors import InputError, install
 from diva.towers.misfit import misfit
 from diva.towers.quiet import quiet
 
@@ -43,7 +43,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     except (OSError, ValueError, ImportError, KeyError) as error:
         raise InputError(
             f"{folder}: has no tokenizer that loads ({_first_line(error)}); fetch its files; if it is a"
-            " tokenizer.model, pip install -e '.[llava]' -c constraints.txt, in a clone of diva, brings its reader"
+            f" tokenizer.model, {install('llava')}, brings its reader"
         ) from error
     if not tokenizer.is_fast:
         raise InputError(f"{folder}: has a tokenizer without character offsets; add its tokenizer.json")
