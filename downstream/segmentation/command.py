@@ -204,7 +204,7 @@ def crop_of(clip: Clip, crop: int | None, head: str) -> int:
         return math.ceil((SAN_CROP if head == "san" else CROP) / unit) * unit
     if crop % unit:
         raise InputError(
-            f"--crop: {crop} pixels are no multiple of {unit}, of which {head} reads whole patches;"
+            f"--crop: {crop} pixels are no multiple of {unit}, the patch as {head} reads it;"
             f" give {max(crop // unit, 1) * unit}"
         )
     return crop

@@ -20,7 +20,7 @@ def told(*words: str | Path) -> str:
     [
         ("--head", "linea", "--head: 'linea' cannot be trained; did you mean 'linear'?"),
         ("--schedule", "10k", "--schedule: '10k' is unknown; did you mean '160k'?"),
-        ("--crop", "20", "--crop: 20 pixels are no multiple of the patch of 8; give 16"),
+        ("--crop", "20", "--crop: 20 pixels are no multiple of 8, the patch as linear reads it; give 16"),
         ("--iterations", "0", "--iterations: 0 is too few; give 1 or more"),
         ("--workers", "-1", "--workers: -1 is too few; give 0 or more"),
         ("--dataset", "ade", "--dataset: 'ade' is unknown; did you mean 'ade20k'?"),

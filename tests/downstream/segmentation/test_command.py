@@ -209,7 +209,7 @@ def test_a_tower_that_changed_since_and_a_run_that_is_not_finished_are_refused(
         (
             "linear",
             {"sizes": SMALL._replace(crop=50)},
-            "--crop: 50 pixels are no multiple of 8, of which linear reads whole patches; give 48",
+            "--crop: 50 pixels are no multiple of 8, the patch as linear reads it; give 48",
         ),
         ("linear", {"overrides": ("model.backbon=1",)}, "model.backbon: 'backbon' is no field .* mean 'backbone'"),
         ("linear", {"overrides": ("model.backbone",)}, "model.backbone: is no KEY=VALUE"),
