@@ -18,9 +18,8 @@ from benchmarks.study import TRAINED, Figure, Line, Original, Study
 def summarise(plan: Plan, rows: Sequence[Row]) -> Study:
     """Summarise every setting that has been run, in the plan's order, each followed by its averages."""
     originals = {row.base: row for row in rows if row.setting == ORIGINAL}
-    rows = [
-        row for row in rows if row.base in originals
-    ]  # without its untrained tower nothing can be said of a base
+    # nothing can be said of a base without its untrained tower
+    rows = [row for row in rows if row.base in originals]
     kinds = (TRAINED, MOVING_AVERAGE, *(averaged(share) for share in plan.averages))
     return Study(
         plan=plan.sha256,

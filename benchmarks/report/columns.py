@@ -10,7 +10,7 @@ from diva.results import Result, Subject
 
 NO_PATH = re.compile(r"^hf-hub:| \(")  # a repository, or a name with its weights in brackets
 # what programs call every tower's folder and weights: `diva train`, open_clip, transformers
-NAMELESS = re.compile(r"tower|(open_clip_|pytorch_)?(pytorch_)?model\.(safetensors|bin|pt)(\.index\.json)?")
+NAMELESS = re.compile(r"tower|(open_clip_)?(pytorch_)?model\.(safetensors|bin|pt)(\.index\.json)?")
 
 
 def columns(results: Sequence[Result]) -> tuple[list[Tower], str]:

@@ -17,11 +17,10 @@ def recipes(
     """List the packaged recipes, or print one with every field, as a run would use it."""
     import yaml
 
-    from diva.recipes import load_recipe, packaged_recipes
+    from diva.recipes import load_recipe, packaged_recipes, to_yaml
 
     if recipe is not None:
-        fields = load_recipe(recipe, overrides or ()).model_dump(mode="json")
-        typer.echo(yaml.safe_dump(fields, sort_keys=False, allow_unicode=True), nl=False)
+        typer.echo(to_yaml(load_recipe(recipe, overrides or ())), nl=False)
         return
     for name, path in packaged_recipes().items():
         typer.echo(f"{name}: {yaml.safe_load(path.read_text())['description']}")

@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from types import FrameType
 
-import yaml
 from doit.control import TaskControl
 from doit.runner import MThreadRunner, Runner
 from rich.console import Console
@@ -25,7 +24,7 @@ from diva.pipeline.process import Running, end
 from diva.pipeline.reporter import Reporter
 from diva.pipeline.select import select
 from diva.pipeline.tasks import absent_data, tasks_of
-from diva.recipes import Recipe, load_recipe
+from diva.recipes import Recipe, load_recipe, to_yaml
 from diva.recipes.pipeline import PipelineSection
 
 
@@ -132,9 +131,8 @@ def _check(step: Step, check: Callable[[Sequence[str]], None]) -> None:
 
 
 def _write_training(recipe: Recipe, path: Path) -> None:
-    fields = training_recipe(recipe).model_dump(mode="json")
     with replacing(path) as temporary:
-        temporary.write_text(yaml.safe_dump(fields, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        temporary.write_text(to_yaml(training_recipe(recipe)), encoding="utf-8")
 
 
 @contextmanager

@@ -57,9 +57,15 @@ def load_section(name: str, overrides: Sequence[str], schema: type[Schema], pack
         raise InputError(f"{name}: {error.full_key}: {str(error).splitlines()[0]}") from error
 
 
+def to_yaml(recipe: Section) -> str:
+    """Return the resolved recipe, every field with its value, as YAML."""
+    text: str = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return text
+
+
 def write_recipe(recipe: Section, path: Path) -> None:
-    """Write the resolved recipe, every field with its value, as YAML."""
-    path.write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+    """Write the resolved recipe as `to_yaml` has it."""
+    path.write_text(to_yaml(recipe), encoding="utf-8")
 
 
 def _read(name: str, packaged: Mapping[str, Path], extending: tuple[Path, ...] = ()) -> dict[str, Any]:

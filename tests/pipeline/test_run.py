@@ -4,7 +4,7 @@ import hashlib
 import shlex
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -23,6 +23,11 @@ def anything(_words: Sequence[str]) -> None:
 
 def states(manifest: Manifest) -> dict[str, str]:
     return {name: record.state for name, record in manifest.stages.items()}
+
+
+def times_run(out: Path, stages: Iterable[str]) -> list[int]:
+    """Count the lines of each stage's log: one for every run."""
+    return [len((out / name / "log.txt").read_text().splitlines()) for name in stages]
 
 
 def test_a_failure_stops_only_what_needs_it_and_the_same_command_goes_on(
@@ -125,7 +130,7 @@ def test_a_stage_that_is_run_again_takes_those_behind_it_along_though_its_file_i
     recipe, out = str(write_pipeline(stages, data, launcher=maker)), tmp_path / "out"
 
     def runs() -> list[int]:
-        return [len((out / name / "log.txt").read_text().splitlines()) for name in stages]
+        return times_run(out, stages)
 
     (tmp_path / "pairs.csv").write_text("1")
     run(recipe, [], out, check=anything)
@@ -153,7 +158,7 @@ def test_a_stage_that_is_done_again_in_the_same_way_leaves_those_behind_it(
 
     def runs(*overrides: str) -> list[int]:
         run(recipe, overrides, out, check=anything)
-        return [len((out / name / "log.txt").read_text().splitlines()) for name in stages]
+        return times_run(out, stages)
 
     assert runs() == [1, 1]
     assert runs("data.workers=2", "training.log_every=3") == [1, 1]  # alter no number
