@@ -35,9 +35,9 @@ def test_only_who_says_so_replaces_a_folder(tmp_path: Path) -> None:
     _fill(tmp_path / "out")
     with pytest.raises(RunError, match=r"out: cannot be written \(Directory not empty\)"):
         _fill(tmp_path / "out", text="b")
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.txt"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.txt", "diva.sha256"]
     _fill(tmp_path / "out", text="b", replace=True)
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.txt"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["b.txt", "diva.sha256"]
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
@@ -48,7 +48,7 @@ def test_a_disk_that_fills_up_is_told_in_a_sentence_and_leaves_what_was_there(
     _fill(tmp_path / "out")
     with pytest.raises(RunError, match=r"out: cannot be written \(No space left on device\); free or change"):
         _fill(tmp_path / "out", text="b", replace=True, error=error)
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.txt"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.txt", "diva.sha256"]
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 

@@ -17,7 +17,7 @@ from diva.errors import InputError, RunError
 from diva.pipeline.dry_run import print_plan
 from diva.pipeline.execute import execute
 from diva.pipeline.ledger import Ledger
-from diva.pipeline.lock import locked
+from diva.lock import locked
 from diva.pipeline.manifest import MANIFEST, REPORT
 from diva.pipeline.plan import TRAINING, Step, plan, report_step, training_recipe
 from diva.pipeline.process import Running, end

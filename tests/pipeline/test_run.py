@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import pytest
 
 from diva.errors import InputError, RunError
-from diva.pipeline.lock import locked
+from diva.lock import locked
 from diva.pipeline.manifest import MANIFEST, Manifest, read_manifest
 from diva.pipeline.run import run
 from tests.pipeline.conftest import WriteRecipe, stage
@@ -243,7 +243,7 @@ def test_what_cannot_work_is_refused_before_anything_is_run(
     (out / MANIFEST).unlink()
     with (
         locked(out),
-        pytest.raises(InputError, match="another run, or a stage that it left behind, is at work there"),
+        pytest.raises(InputError, match="another command is at work there"),
     ):
         run(recipe, [], out, check=anything)
 

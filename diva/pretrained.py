@@ -1,0 +1,61 @@
+"""`from_pretrained` of transformers, diffusers and peft, for local folders: the one place that calls it."""
+
+from pathlib import Path
+from typing import Any
+
+from diva.errors import InputError
+
+SHOWN = 3
+WEIGHTS = ("model", "diffusion_pytorch_model", "pytorch_model")  # stems of weights files, of a variant or not
+
+
+def load_pretrained(reader: Any, folder: Path, part: str = "", *, field: str = "", **options: Any) -> Any:
+    """Return what `reader.from_pretrained` makes of a local folder: no network, no code from the folder.
+
+    For a model every tensor comes from the file: `from_pretrained` fills in what is missing at random.
+
+    Args:
+        reader: a class of transformers or diffusers.
+        folder: what a user named.
+        part: the folder in it, for a diffusers pipeline.
+        field: begins the sentence on what is wrong, such as "denoiser.path: ".
+        options: of the reader.
+
+    Raises:
+        InputError: it cannot be read, or tensors of a model are missing or of another shape.
+    """
+    place = folder / part
+    if not place.is_dir():
+        raise InputError(f"{field}{place}: no such folder; fetch it again")
+    try:
+        if not hasattr(reader, "load_state_dict"):  # a tokenizer, a processor, a scheduler, an Auto class
+            return reader.from_pretrained(folder, subfolder=part, local_files_only=True, **options)
+        model, info = reader.from_pretrained(
+            folder,
+            subfolder=part,
+            local_files_only=True,
+            output_loading_info=True,
+            **_variant(place),
+            **options,
+        )
+    except InputError:
+        raise
+    except Exception as error:  # a damaged folder makes these libraries raise anything
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{field}{place} cannot be loaded ({reason}); fetch it again") from error
+    lacking = sorted(info["missing_keys"]) or sorted(str(each) for each in info.get("mismatched_keys", ()))
+    if lacking:
+        some = ", ".join(lacking[:SHOWN]) + (", …" if len(lacking) > SHOWN else "")
+        raise InputError(f"{field}{place}: has no weights for {len(lacking)} tensors ({some}); fetch it again")
+    return model
+
+
+def _variant(folder: Path) -> dict[str, str]:
+    """Return the option that names the files' variant, where every file of weights is of the same one (fp16)."""
+    found = {
+        path.name.split(".")[1].split("-")[0] if path.name.split(".")[1] not in ("safetensors", "bin") else ""
+        for path in folder.iterdir()
+        if path.name.endswith((".safetensors", ".bin")) and path.name.startswith(WEIGHTS)
+    }
+    variant = found.pop() if len(found) == 1 else ""
+    return {"variant": variant} if variant and variant != "index" else {}
