@@ -2,14 +2,18 @@
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import psutil
 
 from diva.atomic import sweep
 from diva.errors import InputError, RunError
 
 LOCK = ".lock"
+PATIENCE = 7.0  # seconds; workers of a process that was killed take up to 5 to notice, and hold it until then
 
 
 @contextmanager
@@ -17,14 +21,14 @@ def locked(folder: Path) -> Iterator[int]:
     """Hold `folder`, made where it is missing, for this process and for those that inherit the descriptor.
 
     The kernel frees it with the last of them, however they end. What dead processes left under temporary names is
-    removed. Nothing is left of the lock once the block has ended.
+    removed. Nothing is left of the lock once the block has ended, nor of a folder that was made and holds nothing.
 
     Raises:
         InputError: another process holds it; the sentence names it.
         RunError: the folder cannot be written to.
     """
+    made = not folder.exists()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         file = _take(folder)
     except OSError as error:
         raise RunError(f"{folder}: cannot be written to ({error.strerror}); free or change the place") from error
@@ -34,17 +38,28 @@ def locked(folder: Path) -> Iterator[int]:
     finally:
         (folder / LOCK).unlink(missing_ok=True)
         os.close(file)
+        if made:
+            with suppress(OSError):  # it is filled
+                folder.rmdir()
 
 
 def _take(folder: Path) -> int:
-    path = folder / LOCK
+    path, deadline = folder / LOCK, time.monotonic() + PATIENCE
     while True:
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        except FileNotFoundError:  # its holder removed the folder between our two calls
+            continue
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             holder = os.pread(file, 32, 0).decode(errors="replace").strip()
             os.close(file)
+            gone = holder.isdecimal() and not psutil.pid_exists(int(holder))
+            if gone and time.monotonic() < deadline:
+                time.sleep(0.1)
+                continue
             raise InputError(
                 f"{folder}: another command is at work there"
                 f"{f' (process {holder})' if holder.isdecimal() else ''}; wait for it or name another folder"

@@ -19,9 +19,10 @@ def test_a_second_one_is_refused_and_the_holder_named(tmp_path: Path) -> None:
         ):
             pass
         assert (tmp_path / "run" / ".lock").exists()
-    assert list((tmp_path / "run").iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
     with locked(tmp_path / "run"):
-        pass
+        (tmp_path / "run" / "kept").touch()
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["kept"]
 
 
 def test_a_process_that_was_killed_frees_the_folder(tmp_path: Path) -> None:
@@ -34,6 +35,18 @@ def test_a_process_that_was_killed_frees_the_folder(tmp_path: Path) -> None:
     with locked(tmp_path):
         pass
     assert not (tmp_path / ".lock").exists()
+
+
+def test_workers_that_outlive_a_killed_process_for_a_moment_are_waited_for(tmp_path: Path) -> None:
+    text = (
+        "import os, time; from pathlib import Path; from diva.lock import locked\n"
+        f"with locked(Path({str(tmp_path)!r})):\n"
+        "    if os.fork(): os.kill(os.getpid(), 9)\n"
+        "    time.sleep(1)"
+    )
+    assert subprocess.run([sys.executable, "-c", text], check=False).returncode == -9
+    with locked(tmp_path):
+        pass
 
 
 def test_who_waits_for_a_holder_that_removes_its_file_does_not_hold_a_file_without_a_name(tmp_path: Path) -> None:
