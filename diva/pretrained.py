@@ -3,9 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+from diva.documents import read_json
 from diva.errors import InputError
 
 SHOWN = 3
+MAX_LAYERS = 512  # that a configuration may ask for: building more takes for ever, before any tensor is missed
 WEIGHTS = ("model", "diffusion_pytorch_model", "pytorch_model")  # stems of weights files, of a variant or not
 
 
@@ -27,17 +29,17 @@ def load_pretrained(reader: Any, folder: Path, part: str = "", *, field: str = "
     place = folder / part
     if not place.is_dir():
         raise InputError(f"{field}{place}: no such folder; fetch it again")
+    for path in sorted(place.glob("*config.json")):
+        _check_config(path, read_json(path), field)
+    options |= {"subfolder": part, "local_files_only": True}
+    if reader.__module__.startswith("transformers."):  # diffusers and peft have no such option
+        options["trust_remote_code"] = False
     try:
-        if not hasattr(reader, "load_state_dict"):  # a tokenizer, a processor, a scheduler, an Auto class
-            return reader.from_pretrained(folder, subfolder=part, local_files_only=True, **options)
-        model, info = reader.from_pretrained(
-            folder,
-            subfolder=part,
-            local_files_only=True,
-            output_loading_info=True,
-            **_variant(place),
-            **options,
-        )
+        if not hasattr(reader, "load_state_dict") and not hasattr(
+            reader, "_model_mapping"
+        ):  # an AutoModel has that
+            return reader.from_pretrained(folder, **options)  # a tokenizer, a processor, a scheduler
+        model, info = reader.from_pretrained(folder, output_loading_info=True, **_variant(place), **options)
     except InputError:
         raise
     except Exception as error:  # a damaged folder makes these libraries raise anything
@@ -48,6 +50,16 @@ def load_pretrained(reader: Any, folder: Path, part: str = "", *, field: str = "
         some = ", ".join(lacking[:SHOWN]) + (", …" if len(lacking) > SHOWN else "")
         raise InputError(f"{field}{place}: has no weights for {len(lacking)} tensors ({some}); fetch it again")
     return model
+
+
+def _check_config(path: Path, config: Any, field: str) -> None:
+    if not isinstance(config, dict):  # diffusers would take a text for the name of a repository, and fetch it
+        raise InputError(f"{field}{path}: is not a configuration; fetch it again")
+    for name, value in config.items():
+        if isinstance(value, dict):
+            _check_config(path, value, field)
+        elif "layer" in name and isinstance(value, int) and value > MAX_LAYERS:
+            raise InputError(f"{field}{path}: {name}: {value} is more than {MAX_LAYERS}; fetch it again")
 
 
 def _variant(folder: Path) -> dict[str, str]:

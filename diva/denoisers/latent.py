@@ -11,7 +11,9 @@ import torch
 from diffusers import AutoencoderKL, DDPMScheduler
 from torch import Tensor, nn
 
+from diva.documents import read_json
 from diva.errors import InputError
+from diva.pretrained import load_pretrained
 from diva.recipes.denoisers import DdpmSection, LatentSection
 
 INDEX = "model_index.json"
@@ -138,7 +140,7 @@ class LatentDenoiser(nn.Module):
         for part in ("vae", *self.other_parts):
             shutil.copytree(self.path / part, folder / part)
         if (self.path / INDEX).is_file():
-            index = json.loads((self.path / INDEX).read_text()) | self._index_changes()
+            index = read_json(self.path / INDEX) | self._index_changes()
             for name, entry in index.items():
                 if isinstance(entry, list) and not (folder / name).is_dir():
                     index[name] = [None, None]
@@ -200,16 +202,12 @@ class DdpmDenoiser(LatentDenoiser):
 
 
 def read_part(folder: Path, part: str, reader: Any, **options: Any) -> Any:
-    """Return what `reader.from_pretrained` makes of one part of a diffusers folder.
+    """Return one part of the diffusers folder that a recipe names.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: it cannot be read, or tensors are missing.
     """
-    try:
-        return reader.from_pretrained(folder, subfolder=part, **options)
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"denoiser.path: {folder} cannot be loaded ({reason}); fetch it again") from error
+    return load_pretrained(reader, folder, part, field="denoiser.path: ", **options)
 
 
 def _per_channel(values: tuple[float, float, float]) -> Tensor:

@@ -21,6 +21,8 @@ from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from torch import IntTensor, Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from diva.pretrained import load_pretrained
+
 POSITIONS = 37  # text positions: as many as the miniature tower's class token and 36 patches
 TEXT_WIDTH = 96
 HUE_WEIGHT = 4.0  # muted hues are a small part of a squared error: a short training would leave them out
@@ -99,11 +101,11 @@ class MiniatureTeacher(nn.Module):
     def load(cls, folder: Path) -> Self:
         """Read the folder that `save` wrote, in float32."""
         return cls(
-            UNet2DConditionModel.from_pretrained(folder, subfolder="unet", torch_dtype=torch.float32),
-            AutoencoderKL.from_pretrained(folder, subfolder="vae", torch_dtype=torch.float32),
-            CLIPTextModel.from_pretrained(folder, subfolder="text_encoder", dtype=torch.float32),
-            CLIPTokenizer.from_pretrained(folder, subfolder="tokenizer"),
-            DDPMScheduler.from_pretrained(folder, subfolder="scheduler"),
+            load_pretrained(UNet2DConditionModel, folder, "unet", torch_dtype=torch.float32),
+            load_pretrained(AutoencoderKL, folder, "vae", torch_dtype=torch.float32),
+            load_pretrained(CLIPTextModel, folder, "text_encoder", dtype=torch.float32),
+            load_pretrained(CLIPTokenizer, folder, "tokenizer"),
+            load_pretrained(DDPMScheduler, folder, "scheduler"),
         )
 
     def save(self, folder: Path) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from diva.feedback import Draws, feedback
+from diva.pretrained import load_pretrained
 from diva.recipes import Recipe
 from diva.towers import Clip
 from diva.training.build import build_accelerator, build_trainer
@@ -92,8 +93,10 @@ class PublishedStep(OwnStep):
         super().__init__(recipe, clip)
         folder = Path(recipe.denoiser.path)
         prompt = getattr(recipe.condition, "prompt", "")
-        tokenizer = CLIPTokenizer.from_pretrained(folder, subfolder="tokenizer")
-        encoder = CLIPTextModel.from_pretrained(folder, subfolder="text_encoder", dtype=torch.float32)
+        tokenizer = load_pretrained(CLIPTokenizer, folder, "tokenizer", field="denoiser.path: ")
+        encoder = load_pretrained(
+            CLIPTextModel, folder, "text_encoder", field="denoiser.path: ", dtype=torch.float32
+        )
         self._text = encoder.requires_grad_(False).eval().to(self.device)
         length = min(tokenizer.model_max_length, self._text.config.max_position_embeddings)
         batch = tokenizer(prompt, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
