@@ -3,11 +3,13 @@
 import ctypes
 import errno
 import os
+import re
+import secrets
 import shutil
 import socket
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -15,8 +17,10 @@ from safetensors import SafetensorError
 from diva.errors import InputError, RunError
 from diva.seal import SEAL, DamagedError, is_sealed, seal, settle, sync, verify
 
-EARLIER = "earlier"  # what a folder's predecessor is called inside the temporary folder, where nothing can exchange
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+# a process in a container often has the number of the one before it; and nobody else may guess a temporary name
+_TOKEN = secrets.token_hex(4)
+_NAME_BYTES = 160  # of a name in its temporary name, which may have 255 with the machine's
 
 
 @contextmanager
@@ -26,7 +30,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Folders above are made; an error leaves whatever was at `path`.
 
     Raises:
-        InputError: what lies at `path` is no regular file.
+        InputError: as for `check_file`.
         RunError: the place cannot be written to.
     """
     check_file(path)
@@ -36,6 +40,7 @@ def replacing(path: Path) -> Iterator[Path]:
         try:
             yield temporary
             settle(temporary)
+            check_file(path)  # again: hours may lie between
             temporary.replace(path)
             sync(path.parent)
         finally:
@@ -53,7 +58,7 @@ def new_folder(folder: Path, *, replace: bool = False) -> Iterator[Path]:
         replace: let the new folder take the place of one that holds only what this function put there.
 
     Raises:
-        InputError: what lies at `folder` is no folder, or with `replace` holds anything that is not ours.
+        InputError: as for `check_folder`.
         RunError: the place cannot be written to.
     """
     check_folder(folder, replace=replace)
@@ -74,17 +79,20 @@ def put_folder(content: Path, folder: Path, *, replace: bool = False) -> None:
     """Give the complete folder `content`, alone in a temporary folder, the name `folder`.
 
     A predecessor is exchanged for it in one act where the system can do that; it is then left at `content`.
+    Elsewhere it waits in the temporary folder, in one of its own name, from which `discard` puts it back if it has
+    no successor.
 
     Raises:
         InputError: as for `check_folder`.
-        OSError: `folder` is not empty and `replace` is not set, or the system refuses.
+        OSError: the system refuses.
     """
-    if replace and folder.exists():
-        check_folder(folder, replace=True)  # again: hours may lie between
-        if not _exchange(content, folder):
-            folder.rename(content.parent / EARLIER)
-            content.rename(folder)
-    else:
+    check_folder(folder, replace=replace)  # again: hours may lie between
+    if not folder.exists():
+        content.rename(folder)
+    elif not _exchange(content, folder):
+        earlier = content.parent / content.parent.name
+        earlier.mkdir()
+        folder.rename(earlier / folder.name)
         content.rename(folder)
     sync(folder.parent)
 
@@ -93,7 +101,7 @@ def check_file(path: Path) -> None:
     """Check that a file may be written to `path`, before the work that it is to hold.
 
     Raises:
-        InputError: a folder, a link, a device or the like lies there.
+        InputError: a folder, a link, a device or the like lies there, or the place may not be written to.
     """
     mode = _mode(path)
     if mode is not None and not stat.S_ISREG(mode):
@@ -108,56 +116,67 @@ def check_folder(folder: Path, *, replace: bool = False) -> None:
         replace: whether that is allowed.
 
     Raises:
-        InputError: something else lies there.
+        InputError: something else lies there, or the place may not be written to.
     """
     mode = _mode(folder)
     if mode is None:
         return
     if not stat.S_ISDIR(mode):
         raise InputError(f"{folder}: is {_kind(mode)}, which a folder may not replace; name another folder")
-    if not replace or not any(folder.iterdir()):
-        return
-    if not is_sealed(folder):
-        raise InputError(
-            f"{folder}: is not empty and was not written by diva ({SEAL} is missing); name another folder"
-        )
     try:
+        if Path.cwd().is_relative_to(os.path.realpath(folder)):
+            raise InputError(f"{folder}: is the folder that the command runs in, or above it; name another folder")
+        if not any(folder.iterdir()):
+            return
+        if not replace:
+            raise InputError(f"{folder}: is not empty; name a new folder")
+        if not is_sealed(folder):
+            raise InputError(
+                f"{folder}: is not empty and was not written by this version of diva ({SEAL} is missing); remove it"
+                " if it may go, or name another folder"
+            )
         verify(folder, complete=True)
     except DamagedError as error:
         raise InputError(
             f"{folder}: holds something that would be lost ({error}); move it away or name another folder"
         ) from error
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read ({error.strerror}); name another folder") from error
 
 
 def temporary_name(path: Path) -> Path:
     """Return the name beside `path` under which this process writes it; `sweep` knows whose it was."""
-    return path.with_name(f".{path.name}.{_machine()}-{os.getpid()}.tmp")
+    return path.with_name(f".{_short(path.name)}.{_machine()}-{os.getpid()}-{_TOKEN}.tmp")
 
 
-def sweep(folder: Path, name: str = "*") -> None:
+def sweep(folder: Path, name: str | None = None) -> None:
     """Remove what processes of this machine that are dead left under temporary names in `folder`.
 
     Args:
         folder: where to look; nothing below it is touched.
         name: of the file or folder that was being written; all unless given.
     """
-    pattern = name if name == "*" else "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
-    for path in folder.glob(f".{pattern}.{_machine()}-*.tmp"):
-        process = path.name.removesuffix(".tmp").rpartition("-")[2]
-        if not process.isdecimal() or _alive(int(process)):
-            continue
-        owner = path.name[1:].rpartition(f".{_machine()}-")[0]
-        if (path / EARLIER).is_dir() and not (folder / owner).exists():
-            (path / EARLIER).rename(folder / owner)  # it was killed between two renames
-        discard(path)
+    owner = re.escape(_short(name)) if name else ".+"
+    ours = re.compile(rf"\.{owner}\.{re.escape(_machine())}-([0-9]+)-([0-9a-f]{{8}})\.tmp", re.DOTALL)
+    for path in folder.iterdir():
+        found = ours.fullmatch(path.name)
+        if found and not _alive(int(found[1]), found[2]):
+            with suppress(OSError):  # another user's, or another process sweeps too
+                discard(path)
 
 
 def discard(path: Path) -> None:
-    """Remove a file, or a folder with all that it holds, that this program made under a name of its own."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
+    """Remove a file, or a folder with all that it holds, that this program made under a name of its own.
+
+    A predecessor that `put_folder` laid aside there, and that has no successor, gets its name back.
+    """
+    if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
+        return
+    for earlier in (path / path.name).glob("*"):
+        with suppress(OSError):  # the successor is there
+            earlier.rename(path.parent / earlier.name)
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def _exchange(one: Path, other: Path) -> bool:
@@ -185,10 +204,18 @@ def _writing(place: Path) -> Iterator[None]:
 
 
 def _mode(path: Path) -> int | None:
+    """Return the mode of what lies at `path`, or None where nothing does and something may be written."""
     try:
+        above = next((place for place in path.absolute().parents if os.path.exists(place)), path)
+        if not os.access(above, os.W_OK | os.X_OK):
+            raise InputError(
+                f"{path}: cannot be written, as {above} is not a folder that allows it; change the place"
+            )
         return path.lstat().st_mode
-    except OSError:  # not there, or above it lies no folder: writing says so
+    except FileNotFoundError:
         return None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror}); change the place") from error
 
 
 def _kind(mode: int) -> str:
@@ -202,15 +229,21 @@ def _kind(mode: int) -> str:
     return kinds.get(stat.S_IFMT(mode), "a device")
 
 
+def _short(name: str) -> str:
+    return os.fsencode(name)[:_NAME_BYTES].decode(errors="ignore")
+
+
 def _machine() -> str:
     return socket.gethostname().replace("/", "-")
 
 
-def _alive(process: int) -> bool:
+def _alive(process: int, token: str) -> bool:
+    if process == os.getpid():
+        return token == _TOKEN
     try:
         os.kill(process, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
-    except (PermissionError, OverflowError):
+    except PermissionError:
         return True
     return True

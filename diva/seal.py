@@ -4,12 +4,19 @@ It says two things later: whether a file has changed since (on reading), and whe
 program wrote and may be replaced (on writing).
 """
 
+import errno
 import hashlib
 import os
-from collections.abc import Iterator
+import re
+from contextlib import suppress
 from pathlib import Path
 
+from diva.documents import read_file
+from diva.errors import InputError
+
 SEAL = "diva.sha256"
+_ESCAPES = {"\\": r"\\", "\n": r"\n", "\r": r"\r"}  # as sha256sum has them, in a line that starts with a backslash
+_LINE = re.compile(r"(\\?)([0-9a-f]{64})  (.+)")
 _UMASK = os.umask(0o077)  # which can only be read by setting it: here, before there are threads
 os.umask(_UMASK)
 
@@ -24,16 +31,14 @@ def seal(folder: Path) -> None:
     Libraries create weights through temporary files of mode 0600; here the umask decides, as for any other file.
     """
     lines = []
-    for path in _files(folder):
-        with path.open("rb") as file:
-            lines.append(
-                f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {path.relative_to(folder).as_posix()}\n"
-            )
-        settle(path)
-    (folder / SEAL).write_text("".join(lines), encoding="utf-8", errors="surrogateescape")
+    files, folders = _content(folder)
+    for name in files:
+        lines.append(_line(_sha256(folder / name), name))
+        settle(folder / name)
+    (folder / SEAL).write_bytes(os.fsencode("".join(lines)))
     settle(folder / SEAL)
-    for place, _, _ in os.walk(folder):
-        sync(Path(place))
+    for place in folders:
+        sync(place)
 
 
 def is_sealed(folder: Path) -> bool:
@@ -52,56 +57,77 @@ def verify(folder: Path, *, complete: bool = False) -> None:
         DamagedError: the list cannot be read, or a file is missing, was changed or, with `complete`, was added.
     """
     listed = _read(folder / SEAL)
-    if complete:
-        for path in _files(folder):
-            name = path.relative_to(folder).as_posix()
-            if path.is_symlink() or (name != SEAL and name not in listed):
+    name = "it"
+    try:
+        for name in _content(folder)[0] if complete else ():
+            if name not in listed or (folder / name).is_symlink():
                 raise DamagedError(f"{name} was not written by diva")
-    for name, expected in listed.items():
-        path = folder / name
-        try:
-            if path.is_symlink() or not path.is_file():
+        for name, expected in listed.items():
+            if (folder / name).is_symlink() or not (folder / name).is_file():
                 raise DamagedError(f"{name} is missing")
-            with path.open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            raise DamagedError(f"{name} cannot be read ({error.strerror})") from error
-        if found != expected:
-            raise DamagedError(f"{name} is not what was written")
+            if _sha256(folder / name) != expected:
+                raise DamagedError(f"{name} is not what was written")
+    except OSError as error:
+        raise DamagedError(f"{name} cannot be read ({error.strerror})") from error
 
 
 def settle(path: Path) -> None:
     """Give a file that is complete the mode that the umask allows, and sync it to disk."""
-    path.chmod(0o666 & ~_UMASK)
+    with suppress(OSError):  # some file systems have no modes
+        path.chmod(0o666 & ~_UMASK)
     sync(path)
 
 
 def sync(path: Path) -> None:
-    """Wait until a file's content, or a folder's list of names, is on disk."""
+    """Wait until a file's content, or a folder's list of names, is on disk, where the file system can say so."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise
     finally:
         os.close(descriptor)
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    """Yield what is no folder below `folder`, links to folders included, in the order of the names."""
-    for path in sorted(folder.iterdir()):
-        if path.is_dir() and not path.is_symlink():
-            yield from _files(path)
-        elif path.name != SEAL or path.parent != folder:
-            yield path
+def _content(folder: Path) -> tuple[list[str], list[Path]]:
+    """Return the names of what is no folder below `folder`, links to folders included, and all its folders."""
+    files, folders = [], [folder]
+    for place in folders:  # which grows
+        for path in place.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                folders.append(path)
+            else:
+                files.append(path.relative_to(folder).as_posix())
+    return sorted(name for name in files if name != SEAL), folders
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _line(digest: str, name: str) -> str:
+    escaped = re.sub(r"[\\\n\r]", lambda found: _ESCAPES[found[0]], name)
+    mark = "" if escaped == name else "\\"
+    return f"{mark}{digest}  {escaped}\n"
 
 
 def _read(path: Path) -> dict[str, str]:
+    originals = {escaped: character for character, escaped in _ESCAPES.items()}
     listed = {}
     try:
-        for line in path.read_text(encoding="utf-8", errors="surrogateescape").split("\n")[:-1]:
-            digest, mark, name = line.partition("  ")
-            if not mark or len(digest) != hashlib.sha256().digest_size * 2 or ".." in Path(name).parts:
-                raise DamagedError(f"{SEAL} is damaged")
-            listed[name] = digest
-    except OSError as error:
-        raise DamagedError(f"{SEAL} cannot be read ({error.strerror})") from error
+        lines = os.fsdecode(read_file(path)).split("\n")
+    except InputError as error:
+        raise DamagedError(f"{SEAL} {str(error).removeprefix(f'{path}: ').partition(';')[0]}") from error
+    for line in lines[:-1]:
+        found = _LINE.fullmatch(line)
+        if not found or lines[-1]:
+            raise DamagedError(f"{SEAL} is damaged")
+        mark, digest, name = found.groups()
+        if mark:
+            name = re.sub(r"\\[\\nr]", lambda escape: originals[escape[0]], name)
+        if name.startswith("/") or ".." in name.split("/"):
+            raise DamagedError(f"{SEAL} is damaged")
+        listed[name] = digest
     return listed
