@@ -3,10 +3,11 @@
 import io
 import json
 import os
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import yaml
 
@@ -18,30 +19,65 @@ MAX_DEPTH = 64  # of lists in lists
 MAX_NODES = 100_000  # of a YAML file, with every alias written out
 
 
+class _Loader(yaml.SafeLoader):
+    """Plain values, as most people read YAML: 1e-4 is a number, 2026-01-02 a text; no key may be given twice."""
+
+    def compose_mapping_node(self, anchor: dict[Any, yaml.Node]) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        keys = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in keys:
+                raise yaml.composer.ComposerError(
+                    None, None, f"the key '{key.value}' is given twice", key.start_mark
+                )
+            keys.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
+        return node
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Open a regular file for reading; a FIFO or a device, which might never end, is refused.
+
+    Raises:
+        InputError: it is missing, is not a regular file or cannot be opened.
+    """
+    try:
+        # a FIFO without a writer would block
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
+        raise _unreadable(path, error) from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise InputError(f"{path}: is not a regular file; give one")
+    return open(descriptor, "rb")
+
+
 def read_file(path: Path, limit: int | None = MAX_BYTES) -> bytes:
-    """Return the content of a regular file; a FIFO or a device, which might never end, is not opened for reading.
+    """Return the content of a regular file.
 
     Args:
         path: the file, or a link to one.
         limit: most bytes that it may have; None for any.
 
     Raises:
-        InputError: it is missing, is no regular file, cannot be read or is larger.
+        InputError: as for `open_file`, or it is larger.
     """
-    try:
-        descriptor = os.open(
-            path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
-        )  # a FIFO without a writer would block
-        with open(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise InputError(f"{path}: is not a regular file; give one")
-            if limit is not None and status.st_size > limit:
-                raise InputError(f"{path}: has {status.st_size:,} bytes, more than the {limit:,} that it may have")
+    with open_file(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if limit is not None and size > limit:
+            raise InputError(f"{path}: has {size:,} bytes, more than the {limit:,} that it may have")
+        try:
             return file.read()
-    except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{path}: cannot be read ({reason}); check the path") from error
+        except OSError as error:
+            raise _unreadable(path, error) from error
 
 
 def read_json(path: Path, *, limit: int | None = MAX_BYTES) -> Any:
@@ -83,30 +119,30 @@ def read_json_lines(path: Path, *, limit: int | None = MAX_BYTES) -> Iterator[tu
             yield number, parse_json(line, f"{path}, line {number}")
 
 
-def read_yaml_text(path: Path) -> str:
-    """Return the text of a YAML file that no reader of YAML can choke on.
+def read_yaml(path: Path) -> Any:
+    """Return the content of a YAML file, as `parse_yaml` reads it.
 
     Raises:
-        InputError: it cannot be read, is larger than 1 MiB, is not YAML, or unfolds to more than 100,000 values.
+        InputError: as for `parse_yaml`, or it cannot be read or is larger than 1 MiB.
     """
     try:
         text = read_file(path, MAX_YAML_BYTES).decode("utf-8-sig")
-        check_yaml(text, str(path))
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is not a YAML file ({error})") from error
-    return text
+        raise InputError(f"{path}: is not YAML ({error}); check the file") from error
+    return parse_yaml(text, str(path))
 
 
-def read_yaml(path: Path) -> Any:
-    """Return the content of a YAML file, of plain values alone.
+def parse_yaml(text: str, where: str) -> Any:
+    """Return what a YAML text says, of plain values alone; `where` begins the sentence on what is wrong with it.
 
     Raises:
-        InputError: as for `read_yaml_text`, or it holds Python objects.
+        InputError: as for `check_yaml`, or it holds Python objects or gives a key twice.
     """
+    check_yaml(text, where)
     try:
-        return yaml.safe_load(read_yaml_text(path))
+        return yaml.load(text, Loader=_Loader)  # a SafeLoader
     except (yaml.YAMLError, ValueError) as error:
-        raise InputError(f"{path}: is not a YAML file ({' '.join(str(error).split())})") from error
+        raise InputError(f"{where}: is not YAML ({_flaw(error)})") from error
 
 
 def check_yaml(text: str, where: str) -> None:
@@ -120,7 +156,7 @@ def check_yaml(text: str, where: str) -> None:
     try:
         for event in yaml.parse(io.StringIO(text), Loader=yaml.SafeLoader):
             if isinstance(event, yaml.AliasEvent):
-                counts[-1] += sizes.get(event.anchor or "", 1)
+                counts[-1] += MAX_NODES + 1 if event.anchor in anchors else sizes.get(event.anchor or "", 1)
             elif isinstance(event, yaml.ScalarEvent):
                 counts[-1] += 1
                 if event.anchor:
@@ -138,7 +174,19 @@ def check_yaml(text: str, where: str) -> None:
                     f"{where}: is nested too deep, or its aliases unfold to too many values; simplify it"
                 )
     except (yaml.YAMLError, RecursionError) as error:
-        raise InputError(f"{where}: is not a YAML file ({' '.join(str(error).split())})") from error
+        raise InputError(f"{where}: is not YAML ({_flaw(error)})") from error
+
+
+def _flaw(error: Exception) -> str:
+    mark = getattr(error, "problem_mark", None)
+    text = (
+        f"line {mark.line + 1}: {error.problem}" if isinstance(error, yaml.MarkedYAMLError) and mark else str(error)
+    )
+    return " ".join(text.split())
+
+
+def _unreadable(path: Path, error: OSError | ValueError) -> InputError:
+    return InputError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}); check the path")
 
 
 def _deeper(document: Any, depth: int) -> bool:

@@ -96,7 +96,7 @@ def test_yaml_that_unfolds_without_end_is_refused_at_once(tmp_path: Path) -> Non
 )
 def test_yaml_that_is_too_deep_damaged_or_no_plain_value_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.yaml").write_text(text)
-    with pytest.raises(InputError, match=r"a\.yaml: is (not a YAML file|nested too deep)"):
+    with pytest.raises(InputError, match=r"a\.yaml: is (not YAML|nested too deep)"):
         read_yaml(tmp_path / "a.yaml")
 
 
@@ -112,3 +112,16 @@ def test_an_alias_counts_as_what_it_stands_for(tmp_path: Path) -> None:
     )
     base = {"lr": 1, "steps": [1, 2]}
     assert read_yaml(tmp_path / "a.yaml") == {"base": base, "other": base, "third": base | {"lr": 2}}
+
+
+def test_yaml_has_the_values_that_its_authors_mean_and_each_key_once(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("lr: 1e-4\nday: 2026-01-02\nname: 1e\nsteps: 3\n")
+    assert read_yaml(tmp_path / "a.yaml") == {"lr": 1e-4, "day": "2026-01-02", "name": "1e", "steps": 3}
+    (tmp_path / "a.yaml").write_text("a: {b: 1, b: 2}\n")
+    with pytest.raises(InputError, match=r"a\.yaml: is not YAML \(line 1: the key 'b' is given twice\)"):
+        read_yaml(tmp_path / "a.yaml")
+
+
+def test_yaml_that_holds_itself_is_refused() -> None:
+    with pytest.raises(InputError, match="unfold"):
+        check_yaml("a: &a [*a]", "x")

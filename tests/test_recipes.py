@@ -1,5 +1,6 @@
 import ast
 import math
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -192,10 +193,16 @@ def test_a_resolved_recipe_reads_back_as_itself(tmp_path: Path) -> None:
         ("feedback.sample_weights=[1.0]", "feedback: 'sample_weights' needs one number for each"),
         ("stages=[]", "stages: tuple should have at least 1 item"),
         ("stages.1={steps: 3}", "the list has no such item; the first is 0, and to add one give the whole list"),
-        ("stages=[{train: [tower]", "its value is no YAML (did not find expected ',' or '}'); is it quoted as a"),
+        (
+            "stages=[{train: [tower]",
+            "stages: is not YAML (line 1: expected ',' or '}', but got '<stream end>'); is the override",
+        ),
         ("data.crop_scale=[1, 0.9]", "data.crop_scale: give the least share first"),
         ("seed=-1", "seed: input should be greater than or equal to 0"),
-        ("denoiser={type: sdxl}", "pipeline.data.teacher.path: Interpolation key 'denoiser.path' not found"),
+        (
+            "denoiser={type: sdxl}",
+            "pipeline.data.teacher.path: ${denoiser.path}: there is no field 'denoiser.path'",
+        ),
         ("micro_batch", "an override is written key=value"),
     ],
 )
@@ -210,7 +217,7 @@ def test_a_wrong_override_is_one_line_that_names_the_field(override: str, says: 
     ("text", "says"),
     [
         ("- a\n- b\n", "a recipe is a mapping of fields"),
-        ("a: [1,\n", "not a YAML file"),
+        ("a: [1,\n", "mine.yaml: is not YAML ("),
         (
             "extends: diva/openai-vit-l14-22\n",
             "22: no such recipe file or packaged recipe; did you mean 'diva/openai",
@@ -222,6 +229,9 @@ def test_a_wrong_override_is_one_line_that_names_the_field(override: str, says: 
         ("extends: {diva: true}\n", "extends: give the recipe that this one changes, or a list of such names"),
         ("extends: [1]\n", "extends: give the recipe that this one changes, or a list of such names"),
         ("name: x\n", "tower: field required"),
+        ("name: x\nseed: 1\nname: y\n", "mine.yaml: is not YAML (line 3: the key 'name' is given twice)"),
+        ("name: !!python/object/apply:os.getcwd []\n", "is not YAML (line 1: could not determine a constructor"),
+        ("[" * 10_000, "is nested too deep, or its aliases unfold to too many values"),
     ],
 )
 def test_a_broken_recipe_file_is_one_line_that_names_it(tmp_path: Path, text: str, says: str) -> None:
@@ -231,6 +241,76 @@ def test_a_broken_recipe_file_is_one_line_that_names_it(tmp_path: Path, text: st
         load_recipe(str(path))
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["${oc.env:HOME}", "a${oc.env:HOME,x}", "${oc.decode:'${oc.env:HOME}'}", "${env:HOME}"]
+)
+@pytest.mark.parametrize("way", ["file", "override"])
+def test_no_resolver_reaches_the_environment(tmp_path: Path, text: str, way: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        yaml.safe_dump({"extends": BASE, "name": "mine"} | ({"description": text} if way == "file" else {}))
+    )
+    overrides = [f'description="{text}"'] if way == "override" else []
+    with pytest.raises(
+        InputError, match=r"mine\.yaml: description: only the name of another field may stand in \$\{…\}"
+    ):
+        load_recipe(str(path), overrides)
+
+
+@pytest.mark.parametrize("path", ["data/${HOME}/x", "data/$${seed}", "data/\\${HOME}"])
+def test_a_path_is_not_expanded_from_the_environment(path: str) -> None:
+    with pytest.raises(InputError, match=r"data\.source: "):
+        load_recipe(BASE, [f"data.source={path}"])
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("stages=&a [*a]", "stages: "),
+        ("a=&a [1,2,3,4,5,6,7,8,9],&b [*a,*a,*a,*a,*a,*a,*a,*a,*a]", "a: is not YAML"),
+        (f"stages={'[' * 5000}", "stages: is nested too deep"),
+        (f"x=[&a {['y'] * 400}, &b [{'*a,' * 400}], &c [{'*b,' * 400}]]", "x: is nested too deep, or its aliases"),
+        ("description=!!python/name:os.system", "description: is not YAML"),
+        ("seed={a: 1, a: 2}", "seed: is not YAML (line 1: the key 'a' is given twice)"),
+    ],
+)
+def test_an_override_that_would_blow_up_is_refused_by_its_name(override: str, says: str) -> None:
+    with pytest.raises(InputError) as caught:
+        load_recipe(BASE, [override])
+    assert str(caught.value).startswith(says)
+
+
+def test_an_override_changes_nothing_of_what_shares_an_alias_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        f"extends: {BASE}\nname: mine\n"
+        "stages: [&a {steps: 1, optimizer: &o {type: sgd}}, {<<: *a, steps: 2}, {steps: 3, optimizer: *o}]\n"
+    )
+    recipe = load_recipe(str(path), ["stages.0.optimizer.lr=0.5"])
+    assert [(stage.steps, stage.optimizer.lr) for stage in recipe.stages] == [(1, 0.5), (2, 1e-4), (3, 1e-4)]
+
+
+@pytest.mark.parametrize("many", [17, 400])
+def test_recipes_that_extend_each_other_without_end_are_refused(tmp_path: Path, many: int) -> None:
+    for number in range(many):
+        parents = [str(tmp_path / f"{number + 1}.yaml")] * 3  # read once each
+        (tmp_path / f"{number}.yaml").write_text(yaml.safe_dump({"extends": parents}))
+    (tmp_path / f"{many}.yaml").write_text(f"extends: {BASE}\nname: mine\n")
+    with pytest.raises(InputError, match="more than 16 recipes extend each other"):
+        load_recipe(str(tmp_path / "0.yaml"))
+    assert load_recipe(str(tmp_path / f"{many - 10}.yaml")).name == "mine"
+
+
+def test_a_recipe_cut_short_anywhere_is_refused_in_one_sentence_or_still_a_whole_one(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    write_recipe(load_recipe("diva/quickstart"), path)
+    whole = path.read_bytes()
+    for end in range(0, len(whole), 40):
+        path.write_bytes(whole[:end])
+        with suppress(InputError):  # and nothing else
+            assert load_recipe(str(path)).name == "diva/quickstart"
 
 
 def test_an_unknown_recipe_names_the_nearest_one() -> None:

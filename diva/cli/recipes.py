@@ -15,12 +15,11 @@ def recipes(
     overrides: Overrides = None,
 ) -> None:
     """List the packaged recipes, or print one with every field, as a run would use it."""
-    import yaml
-
+    from diva.documents import read_yaml
     from diva.recipes import load_recipe, packaged_recipes, to_yaml
 
     if recipe is not None:
         typer.echo(to_yaml(load_recipe(recipe, overrides or ())), nl=False)
         return
     for name, path in packaged_recipes().items():
-        typer.echo(f"{name}: {yaml.safe_load(path.read_text())['description']}")
+        typer.echo(f"{name}: {read_yaml(path)['description']}")

@@ -1,19 +1,22 @@
 """Finding a recipe, following what it extends, applying overrides, and saying what is wrong with it."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
+from diva.atomic import replacing
+from diva.documents import parse_yaml, read_yaml
 from diva.errors import InputError, did_you_mean
+from diva.recipes.interpolate import interpolate
 from diva.recipes.schema import Recipe
 from diva.recipes.section import Section
 
 FOLDER = Path(__file__).parent
+DEEPEST = 16  # recipes that extend each other in a row
 Schema = TypeVar("Schema", bound=Section)
 
 
@@ -31,7 +34,8 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
 
     A recipe that holds `extends: NAME` starts from that one, and with a list of names from each in turn: mappings
     merge, lists are replaced, and so is a part whose `kind` or `type` changes. A path counts from the current
-    folder there as well. An override replaces the value that it names.
+    folder there as well. An override replaces the value that it names. `${field}` is another field's value
+    (`diva.recipes.interpolate`).
 
     Raises:
         InputError: no such recipe, not YAML, a recipe that extends itself, an unknown field, a wrong type or a
@@ -46,15 +50,15 @@ def load_section(name: str, overrides: Sequence[str], schema: type[Schema], pack
     Raises:
         InputError: as for `load_recipe`.
     """
-    config = OmegaConf.create(_read(name, packaged))
+    fields = _read(name, packaged, {})
     for override in overrides:
-        _apply(config, override)
+        fields = _changed(fields, override)
     try:
-        return schema.model_validate(OmegaConf.to_container(config, resolve=True))
+        return schema.model_validate(interpolate(fields))
     except ValidationError as error:
         raise InputError(f"{name}: {_sentence(error)}") from error
-    except OmegaConfBaseException as error:
-        raise InputError(f"{name}: {error.full_key}: {str(error).splitlines()[0]}") from error
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from error
 
 
 def to_yaml(recipe: Section) -> str:
@@ -64,38 +68,49 @@ def to_yaml(recipe: Section) -> str:
 
 
 def write_recipe(recipe: Section, path: Path) -> None:
-    """Write the resolved recipe as `to_yaml` has it."""
-    path.write_text(to_yaml(recipe), encoding="utf-8")
+    """Write the resolved recipe as `to_yaml` has it; an existing file is replaced only by a complete one.
+
+    Raises:
+        RunError: the place cannot be written to.
+    """
+    with replacing(path) as temporary:
+        temporary.write_text(to_yaml(recipe), encoding="utf-8")
 
 
-def _read(name: str, packaged: Mapping[str, Path], extending: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """Return the fields of a recipe and of all that it extends; `extending` are the files that led to it."""
+def _read(
+    name: str, packaged: Mapping[str, Path], known: dict[Path, dict[str, Any]], extending: tuple[Path, ...] = ()
+) -> dict[str, Any]:
+    """Return the fields of a recipe and of all that it extends; `known` are files that have been read.
+
+    `extending` are the files that led to it.
+    """
     part = FOLDER / f"{name}.yaml"
     path = packaged.get(name) or (part if name.startswith("_") and part.is_file() else Path(name))
     where = f"{extending[-1]}: extends: {name}" if extending else name
+    if path in known:
+        return known[path]
     if path in extending:
         raise InputError(f"{where} leads back to this recipe, which cannot start from itself; name another")
-    if not path.is_file():
+    if len(extending) > DEEPEST:
+        raise InputError(f"{where}: more than {DEEPEST} recipes extend each other; put some of them together")
+    if not os.path.isfile(path):  # Path's own raises where the name is too long
         if name.endswith((".yaml", ".yml")):
             raise InputError(
                 f"{where}: no such recipe file; give its path from here, or a packaged recipe's name without .yaml"
             )
         raise InputError(f"{where}: no such recipe file or packaged recipe; {did_you_mean(name, packaged)}")
-    try:
-        config = OmegaConf.load(path)
-    except (yaml.YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a YAML file ({' '.join(str(error).split())})") from error
-    if not isinstance(config, DictConfig):
+    document = read_yaml(path)
+    if not isinstance(document, dict):
         raise InputError(f"{path}: a recipe is a mapping of fields; see diva/recipes for examples")
-    fields: Any = OmegaConf.to_container(config)
-    extends = fields.pop("extends", [])
+    extends = document.pop("extends", [])
     parents = [extends] if isinstance(extends, str) else extends
     if not (isinstance(parents, list) and all(isinstance(parent, str) for parent in parents)):
         raise InputError(f"{path}: extends: give the recipe that this one changes, or a list of such names")
     merged: Any = {}
-    for each in (*(_read(parent, packaged, (*extending, path)) for parent in parents), fields):
+    for each in (*(_read(parent, packaged, known, (*extending, path)) for parent in parents), document):
         merged = _merge(merged, each)
-    return merged
+    known[path] = merged
+    return known[path]
 
 
 def _merge(base: Any, change: Any) -> Any:
@@ -107,23 +122,31 @@ def _merge(base: Any, change: Any) -> Any:
     return base | {key: _merge(base[key], value) if key in base else value for key, value in change.items()}
 
 
-def _apply(config: DictConfig, override: str) -> None:
-    key, equals, _ = override.partition("=")
+def _changed(fields: Any, override: str) -> Any:
+    key, equals, text = override.partition("=")
     if not equals or not key:
         raise InputError(f"'{override}': an override is written key=value, for example training.micro_batch=8")
     try:
-        value: Any = OmegaConf.from_dotlist([f"value={override[len(key) + 1 :]}"])["value"]
-        OmegaConf.update(config, key, value, merge=False, force_add=True)
-    except IndexError as error:
-        raise InputError(
-            f"'{override}': the list has no such item; the first is 0, and to add one give the whole list"
-        ) from error
-    except yaml.MarkedYAMLError as error:
-        raise InputError(
-            f"'{override}': its value is no YAML ({error.problem}); is it quoted as a whole?"
-        ) from error
-    except (yaml.YAMLError, OmegaConfBaseException, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"'{override}': cannot be applied ({str(error).splitlines()[0]})") from error
+        value = parse_yaml(text, key)
+    except InputError as error:
+        raise InputError(f"{error}; is the override quoted as a whole?") from error
+    return _with(fields, key.split("."), value, key)
+
+
+def _with(part: Any, names: Sequence[str], value: Any, key: str) -> Any:
+    """Return `part` with `value` under `names`, which `key` consists of; mappings that are missing are made."""
+    if not names:
+        return value
+    name, *rest = names
+    if isinstance(part, list):
+        if not name.isdecimal() or int(name) >= len(part):
+            raise InputError(
+                f"{key}: the list has no such item; the first is 0, and to add one give the whole list"
+            )
+        index = int(name)
+        return [*part[:index], _with(part[index], rest, value, key), *part[index + 1 :]]
+    mapping = part if isinstance(part, dict) else {}
+    return mapping | {name: _with(mapping.get(name), rest, value, key)}
 
 
 def _tags(section: type[Section]) -> Iterator[str]:
