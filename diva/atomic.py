@@ -75,6 +75,35 @@ def new_folder(folder: Path, *, replace: bool = False) -> Iterator[Path]:
             discard(temporary)
 
 
+@contextmanager
+def new_files(folder: Path, last: str) -> Iterator[Path]:
+    """Yield an empty folder; at the block's good end its files take their places in `folder`, beside what is there.
+
+    Args:
+        folder: where files of the same names are replaced.
+        last: the file that says that the others are there; it goes first and comes last.
+
+    Raises:
+        InputError: as for `check_file`.
+        RunError: the place cannot be written to.
+    """
+    with _writing(folder / last):
+        content = temporary_name(folder / last)
+        content.mkdir()
+        try:
+            yield content
+            paths = sorted(content.iterdir(), key=lambda path: path.name == last)
+            for path in paths:
+                check_file(folder / path.name)
+                settle(path)
+            (folder / last).unlink(missing_ok=True)
+            for path in paths:
+                path.replace(folder / path.name)
+            sync(folder)
+        finally:
+            discard(content)
+
+
 def put_folder(content: Path, folder: Path, *, replace: bool = False) -> None:
     """Give the complete folder `content`, alone in a temporary folder, the name `folder`.
 

@@ -11,7 +11,9 @@ MAX_LAYERS = 512  # that a configuration may ask for: building more takes for ev
 WEIGHTS = ("model", "diffusion_pytorch_model", "pytorch_model")  # stems of weights files, of a variant or not
 
 
-def load_pretrained(reader: Any, folder: Path, part: str = "", *, field: str = "", **options: Any) -> Any:
+def load_pretrained(
+    reader: Any, folder: Path, part: str = "", *, field: str = "", exact: bool = False, **options: Any
+) -> Any:
     """Return what `reader.from_pretrained` makes of a local folder: no network, no code from the folder.
 
     For a model every tensor comes from the file: `from_pretrained` fills in what is missing at random.
@@ -21,6 +23,7 @@ def load_pretrained(reader: Any, folder: Path, part: str = "", *, field: str = "
         folder: what a user named.
         part: the folder in it, for a diffusers pipeline.
         field: begins the sentence on what is wrong, such as "denoiser.path: ".
+        exact: also refuse tensors that the model does not have.
         options: of the reader.
 
     Raises:
@@ -47,9 +50,15 @@ def load_pretrained(reader: Any, folder: Path, part: str = "", *, field: str = "
         raise InputError(f"{field}{place} cannot be loaded ({reason}); fetch it again") from error
     lacking = sorted(info["missing_keys"]) or sorted(str(each) for each in info.get("mismatched_keys", ()))
     if lacking:
-        some = ", ".join(lacking[:SHOWN]) + (", …" if len(lacking) > SHOWN else "")
-        raise InputError(f"{field}{place}: has no weights for {len(lacking)} tensors ({some}); fetch it again")
+        raise InputError(f"{field}{place}: has no weights for {_counted(lacking)}; fetch it again")
+    if exact and info["unexpected_keys"]:
+        found = _counted(sorted(info["unexpected_keys"]))
+        raise InputError(f"{field}{place}: has weights for {found} that its config.json does not know; fetch it again")
     return model
+
+
+def _counted(names: list[str]) -> str:
+    return f"{len(names)} tensors ({', '.join(names[:SHOWN])}{', …' if len(names) > SHOWN else ''})"
 
 
 def _check_config(path: Path, config: Any, field: str) -> None:

@@ -24,7 +24,7 @@ def swap(
     checkpoint: Checkpoint = None,
     language_model: LanguageModel = None,
     fresh_projector: Annotated[
-        bool, typer.Option("--fresh-projector", help="start the projector anew even where it would fit")
+        bool, typer.Option("--fresh-projector", help="start the projector anew, as a tower of another shape needs it")
     ] = False,
     seed: Annotated[int, typer.Option(help="of a fresh projector")] = 0,
 ) -> None:
@@ -47,7 +47,7 @@ def train(
     recipe: Annotated[str, typer.Argument(help="packaged recipe such as llava-1.5-7b-stage1, or a YAML file")],
     overrides: Overrides = None,
     out: Annotated[Path | None, typer.Option(help="folder of the LLaVA to write; runs/NAME unless given")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="go on from the newest complete checkpoint")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="continue from the newest whole checkpoint")] = False,
 ) -> None:
     """Train one stage of LLaVA-1.5: the projector, or projector and language model."""
     from downstream.llava.recipe import load_llava_recipe

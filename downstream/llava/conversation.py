@@ -1,17 +1,18 @@
 """LLaVA's conversation files, and how a conversation becomes a prompt with the answers marked."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, overload
+from typing import Any, Literal, NamedTuple
 
+from diva.documents import read_json
 from diva.errors import InputError
 
 IMAGE = "<image>"
 SYSTEM = (
-    "A chat between a curious human and an artificial intelligence assistant. "
-    "The assistant gives helpful, detailed, and polite answers to the human's questions."
+    "A chat between a curious user and an artificial intelligence assistant. "
+    "The assistant gives helpful, detailed, and polite answers to the user's questions."
 )
+SEPARATORS = (" ASSISTANT: ", "</s>", "<s>", "<unk>")  # <unk> is what LLaVA pads Vicuna's prompts with
 Template = Literal["plain", "vicuna_v1"]
 VICUNA_V1 = (Path(__file__).parent / "templates" / "vicuna_v1.jinja").read_text()  # the same, for inference
 
@@ -38,89 +39,95 @@ class Piece(NamedTuple):
     trained: bool
 
 
-class Conversations(Sequence[Conversation]):
-    """The records of a file such as `llava_v1_5_mix665k.json`, all checked when it is opened."""
+def read_conversations(path: Path, template: Template = "vicuna_v1") -> tuple[list[Conversation], str]:
+    """Read a file such as `llava_v1_5_mix665k.json`.
 
-    def __init__(self, path: Path) -> None:
-        """Read `path`.
+    Returns:
+        The conversations that can be trained on, and a sentence on the others, empty where there are none. LLaVA
+        stops at some of these and masks all labels of the rest; docs/llava.md lists them.
 
-        Raises:
-            InputError: it is missing, is no list of conversations, or a record of it cannot be used.
-        """
-        self.path = path
+    Raises:
+        InputError: the file cannot be read, is not a list of records, or no record can be used.
+    """
+    records = read_json(path, limit=None)
+    if not isinstance(records, list) or not records:
+        raise InputError(f"{path}: is not a list of conversations; give a file such as llava_v1_5_mix665k.json")
+    conversations: list[Conversation] = []
+    unused: dict[str, list[int]] = {}
+    for number, record in enumerate(records):
         try:
-            self._records: Any = json.loads(path.read_text())
-        except OSError as error:
-            raise InputError(
-                f"{path}: cannot be read ({error.strerror}); give a LLaVA conversation file"
-            ) from error
-        except ValueError as error:
-            raise InputError(f"{path}: is no JSON ({error}); fetch it again") from error
-        if not isinstance(self._records, list) or not self._records:
-            raise InputError(f"{path}: holds no list of conversations; give a file such as llava_v1_5_mix665k.json")
-        self.words = [_words(self[index]) for index in range(len(self))]
-
-    def __len__(self) -> int:
-        """Return the number of records."""
-        return len(self._records)
-
-    @overload
-    def __getitem__(self, index: int) -> Conversation: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Conversation]: ...
-    def __getitem__(self, index: int | slice) -> Conversation | Sequence[Conversation]:
-        """Return the conversation at `index`."""
-        if isinstance(index, slice):
-            return [self[number] for number in range(len(self))[index]]
-        try:
-            return _conversation(self._records[index])
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            reason = f"has no {error}" if isinstance(error, KeyError) else str(error)
-            raise InputError(f"{self.path}: record {index}: {reason}; mend or remove it") from error
+            conversations.append(_conversation(record, number, template))
+        except _UnusedError as error:
+            unused.setdefault(str(error), []).append(number)
+    reasons = "; ".join(
+        f"{len(numbers)} {reason} (first: record {numbers[0]})" for reason, numbers in unused.items()
+    )
+    if not conversations:
+        raise InputError(f"{path}: holds no conversation for data.template={template}: {reasons}; check the file")
+    left = len(records) - len(conversations)
+    return conversations, f"{path}: {left:,} of {len(records):,} records are left out: {reasons}" if left else ""
 
 
 def pieces(conversation: Conversation, template: Template, end: str) -> list[Piece]:
     """Return the prompt of `conversation` in parts, the answers apart from the rest.
 
     `vicuna_v1` is LLaVA-1.5's second stage and its inference: one system sentence, then "USER: … ASSISTANT: …" with
-    `end` after every answer. `plain` is its first stage: the image, its caption and a line break.
+    `end` after every answer. `plain` is its first stage: the image, its caption and a line break. An empty answer
+    gets no `end`, as in LLaVA.
 
     Args:
+        conversation: one that was read for `template`.
         end: the tokenizer's end-of-sequence token.
-
-    Raises:
-        InputError: `plain` is asked of anything but an image and its caption.
     """
     if template == "plain":
-        if conversation.image is None or [turn.speaker for turn in conversation.turns] != ["human", "gpt"]:
-            raise InputError(
-                f"record '{conversation.name}': is more than an image and its caption, which 'plain' takes;"
-                " set data.template=vicuna_v1"
-            )
         return [Piece(IMAGE, trained=False), Piece(f"{conversation.turns[1].text}\n", trained=True)]
     parts = [Piece(f"{SYSTEM} ", trained=False)]
     for turn in conversation.turns:
         if turn.speaker == "human":
             parts.append(Piece(f"USER: {turn.text} ", trained=False))
         else:
-            parts += [Piece("ASSISTANT:", trained=False), Piece(f" {turn.text}{end}", trained=True)]
+            parts.append(Piece("ASSISTANT:", trained=False))
+            if turn.text:
+                parts.append(Piece(f" {turn.text}{end}", trained=True))
     return parts
 
 
-def _conversation(record: dict[str, Any]) -> Conversation:
-    turns = [Turn(said["from"], said["value"]) for said in record["conversations"]]
+def _conversation(record: Any, number: int, template: Template) -> Conversation:
+    try:
+        turns = [Turn(said["from"], said["value"]) for said in record["conversations"]]
+        image, name = record.get("image"), str(record.get("id", number))
+        "".join(turn.text for turn in turns).encode()  # half a surrogate pair is no text for a tokenizer
+    except (KeyError, TypeError, AttributeError, UnicodeEncodeError) as error:
+        raise _UnusedError("lack the fields of a conversation") from error
     if turns and turns[0].speaker == "gpt":  # some of ShareGPT's begin with an answer; LLaVA drops it
         turns = turns[1:]
-    for number, turn in enumerate(turns):
-        if turn.speaker != ("human", "gpt")[number % 2]:
-            raise ValueError("human and gpt do not take turns")
-    image = record.get("image")
-    marks = sum(turn.text.count(IMAGE) for turn in turns)
-    if marks != (image is not None):
-        raise ValueError(f"has {marks} times {IMAGE} and {'an' if image else 'no'} image")
-    if not any(turn.speaker == "gpt" for turn in turns):
-        raise ValueError("has no answer")
-    return Conversation(str(record["id"]), image, tuple(_image_first(turn) for turn in turns))
+    if not turns or any(turn.speaker != ("human", "gpt")[place % 2] for place, turn in enumerate(turns)):
+        raise _UnusedError("do not alternate between human and gpt")
+    if isinstance(image, list) and len(image) == 1:
+        (image,) = image
+    if not (image is None or isinstance(image, str)):
+        raise _UnusedError("name several images")
+    marked = [place for place, turn in enumerate(turns) if IMAGE in turn.text]
+    if len(marked) != (image is not None) or any(place % 2 for place in marked):
+        raise _UnusedError(
+            f"have {IMAGE} in no question, or in several" if image is not None else f"have {IMAGE} but no image"
+        )
+    if template == "plain":
+        if image is None or len(turns) != 2:
+            raise _UnusedError("are more than an image and its caption")
+    else:
+        _check_separators(turns)
+    return Conversation(name, image, tuple(_image_first(turn) for turn in turns))
+
+
+def _check_separators(turns: Sequence[Turn]) -> None:
+    """Refuse the turns whose labels LLaVA masks, as it finds the answers by splitting the prompt."""
+    if len(turns) % 2 or not turns[-1].text:
+        raise _UnusedError("end without an answer")
+    if not all(turn.text for turn in turns[::2]):
+        raise _UnusedError("have an empty question")
+    if any(mark in f" {turn.text}" for turn in turns for mark in SEPARATORS):
+        raise _UnusedError("hold a separator of the prompt in their text")
 
 
 def _image_first(turn: Turn) -> Turn:
@@ -130,5 +137,5 @@ def _image_first(turn: Turn) -> Turn:
     return turn._replace(text=f"{IMAGE}\n{turn.text.replace(IMAGE, '').strip()}".strip())
 
 
-def _words(conversation: Conversation) -> int:
-    return sum(len(turn.text.split()) for turn in conversation.turns)
+class _UnusedError(Exception):
+    """A record that is left out; the message is the end of a sentence that begins with their number."""

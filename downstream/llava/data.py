@@ -1,22 +1,27 @@
 """Conversations and their images as batches of tensors."""
 
+import os.path
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 from transformers import LlavaProcessor
 
 from diva.errors import InputError, RunError
-from downstream.llava.conversation import Conversations, pieces
+from diva.images import UnusableError, read_image
+from downstream.llava.conversation import pieces, read_conversations
 from downstream.llava.encode import IGNORED, encode
 from downstream.llava.recipe import DataSection
 
 Sample = dict[str, Any]
+NARROWEST = (
+    200  # long side over short; made square, or as wide as the tower's input, such an image fills the memory
+)
 
 
 class ConversationData(Dataset[Sample]):
@@ -24,6 +29,7 @@ class ConversationData(Dataset[Sample]):
 
     Attributes:
         lengths: about how long each prompt is: its words, and its image's tokens.
+        left_out: a sentence on the records that are not used, empty where all are.
     """
 
     def __init__(self, section: DataSection, processor: LlavaProcessor, *, image_tokens: int, seed: int) -> None:
@@ -34,29 +40,32 @@ class ConversationData(Dataset[Sample]):
             seed: of the order in which `shuffle_images` deals out the images.
 
         Raises:
-            InputError: the file or a record of it cannot be used.
+            InputError: the file cannot be used, or no record of it.
         """
         self._section, self._processor, self._image_tokens = section, processor, image_tokens
-        self._records = Conversations(Path(section.conversations))
+        self._records, self.left_out = read_conversations(Path(section.conversations), section.template)
         names = [(index, record.image) for index, record in enumerate(self._records) if record.image is not None]
         self._images = dict(_dealt(names, seed) if section.shuffle_images else names)
         self.lengths = [
-            words + (image_tokens if index in self._images else 0)
-            for index, words in enumerate(self._records.words)
+            sum(len(turn.text.split()) for turn in record.turns) + (image_tokens if index in self._images else 0)
+            for index, record in enumerate(self._records)
         ]
 
     def check_images(self) -> None:
         """Look for every image once, so that none is found missing in the midst of a run.
 
+        Whether they can be decoded, a run finds out as it comes to them: reading them all would take hours.
+
         Raises:
-            InputError: some are not there.
+            InputError: some are not there, are empty or are not files.
         """
         paths = [Path(self._section.images) / name for name in dict.fromkeys(self._images.values())]
-        missing = [path for path in paths if not path.is_file()]
+        # not Path.is_file, which raises where a name is too long for the system
+        missing = [path for path in paths if not (os.path.isfile(path) and os.path.getsize(path))]
         if missing:
             raise InputError(
-                f"{missing[0]}: no such image ({len(missing)} of {len(paths)} are missing); data.images names the"
-                " folder that the records' paths start from"
+                f"{missing[0]}: no such image, or it is empty ({len(missing)} of {len(paths)} are); data.images"
+                " names the folder that the records' paths start from"
             )
 
     def __len__(self) -> int:
@@ -125,7 +134,14 @@ def _dealt(names: Sequence[tuple[int, str]], seed: int) -> list[tuple[int, str]]
 
 def _open(path: Path, record: str) -> Image.Image:
     try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise RunError(f"{path}: the image of record '{record}' cannot be read; fetch it again") from error
+        image = read_image(path)
+    except UnusableError as error:
+        raise RunError(
+            f"{path}: the image of record '{record}' cannot be read ({error}); fetch it again"
+        ) from error
+    if max(image.size) > NARROWEST * min(image.size):
+        raise RunError(
+            f"{path}: the image of record '{record}' has {image.width} × {image.height} pixels and is too narrow to"
+            " resize; leave the record out"
+        )
+    return image.convert("RGB")

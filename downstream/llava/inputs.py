@@ -1,9 +1,10 @@
-"""What a run is made from, by content: its recipe has the paths, where something else may lie when it goes on."""
+"""What a run is made from, by content: its recipe has the paths, where something else may lie when it continues."""
 
 import json
 from pathlib import Path
 
 from diva.atomic import replacing
+from diva.documents import read_json
 from diva.errors import InputError
 from diva.towers.checkpoint import file_sha256, weights_sha256
 from diva.towers.formats.transformers_folder import WEIGHT_FILES
@@ -31,7 +32,7 @@ def check_inputs(inputs: dict[str, str], out: Path) -> None:
     Raises:
         InputError: something is different.
     """
-    begun = json.loads((out / FILE).read_text()) if (out / FILE).is_file() else {}
+    begun = read_json(out / FILE)
     for path, sha256 in inputs.items():
-        if begun.get(path) != sha256:
+        if not isinstance(begun, dict) or begun.get(path) != sha256:
             raise InputError(f"{path}: is not what the run in {out} was begun with; choose another --out")

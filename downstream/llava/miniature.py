@@ -17,7 +17,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast,
 
 from diva.export.folder import complete_folder
 from diva.towers.quiet import quiet
-from downstream.llava.conversation import IMAGE, Conversation, Conversations, pieces
+from downstream.llava.conversation import IMAGE, Conversation, pieces, read_conversations
 from downstream.llava.encode import IGNORED
 
 VOCABULARY = 1024
@@ -35,7 +35,7 @@ def write_miniature(conversations: Sequence[Path], folder: Path, *, seed: int = 
     Raises:
         InputError: a file holds no conversations, or `folder` holds something that is no export.
     """
-    prompts = [_unseen(conversation) for path in conversations for conversation in Conversations(path)]
+    prompts = [_unseen(conversation) for path in conversations for conversation in read_conversations(path)[0]]
     tokenizer = learn_tokenizer(prompts)
     model = random_llama(tokenizer, seed=seed)
     _read(model, tokenizer, prompts, seed, steps)

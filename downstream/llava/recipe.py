@@ -54,7 +54,7 @@ class TrainingSection(Section):
     grad_checkpointing: bool = Field(default=True, description="recompute the language model's activations")
     log_every: int = Field(default=10, gt=0, description="updates between two lines of the log")
     checkpoint_every: int = Field(default=500, gt=0, description="updates between two checkpoints")
-    keep_checkpoints: int = Field(default=1, gt=0)
+    keep_checkpoints: int = Field(default=2, gt=0, description="newest ones that stay")
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:

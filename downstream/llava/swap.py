@@ -29,24 +29,26 @@ def swap(
 ) -> SwapRecord:
     """Write the LLaVA in `model` to `out` with `tower` in it, in transformers' format, and say what is to be done.
 
-    The projector is kept where the new tower has the old one's family, width and number of patches. Otherwise, or
-    where there was none, it is a new one of random weights.
+    The projector is kept; where there is none, or a fresh one is asked for, it is a new one of random weights.
 
     Args:
         model: a LLaVA-1.5 in either format, or a language model that is to become one.
         tower, checkpoint: as for `diva.towers.load_clip`.
         language_model: for an original folder of a projector or adapters alone.
-        fresh_projector: start it anew in any case.
+        fresh_projector: start it anew where there is one.
         seed: of a new projector.
 
     Raises:
-        InputError: the model, the tower or `out` cannot be used; nothing has been written then.
+        InputError: the model, the tower or `out` cannot be used, or the projector that is to be kept was trained
+            behind a tower of another family, width or number of patches; nothing has been written then.
     """
     check_replaceable(out, model)  # before anything large is read
     llava = read_llava(model, language_model)
     clip = load_clip(tower, checkpoint)
     new = vision_model(clip)
-    kept = not fresh_projector and llava.has_projector and _fits(llava, new.config)
+    kept = not fresh_projector and llava.has_projector
+    if kept:
+        _check_fit(llava, new.config)
     if is_siglip(new.config):
         llava.class_token = False
     llava.vision, llava.image = new.config, clip.input
@@ -69,22 +71,20 @@ def swap(
     return record
 
 
-def _fits(llava: Llava, new: Any) -> bool:
-    """Tell whether the projector read a tower of the same geometry.
-
-    Raises:
-        InputError: nothing is known of that tower, though its width agrees.
-    """
-    width = llava.state[f"{PROJECTOR}linear_1.weight"].shape[1]
-    if width != new.hidden_size:
-        return False
+def _check_fit(llava: Llava, new: Any) -> None:
+    """Check that the projector read a tower of the same geometry."""
     old = llava.vision
     if old is None:
         raise InputError(
             f"{llava.source / 'config.json'}: mm_vision_tower: is not on this machine, so the projector's tower is"
             " unknown; put the tower's folder into the model's, or give --fresh-projector"
         )
-    return is_siglip(old) == is_siglip(new) and patch_count(old) == patch_count(new)
+    for what, of in (("family", is_siglip), ("width", lambda config: config.hidden_size), ("patches", patch_count)):
+        if of(old) != of(new):
+            raise InputError(
+                f"--tower: differs in {what} from the tower that the projector of {llava.source} was trained"
+                " behind; give --fresh-projector to start one anew, which stage 1 then trains"
+            )
 
 
 def _projector(llava: Llava, seed: int) -> dict[str, torch.Tensor]:

@@ -1,14 +1,16 @@
 """`diva llava train`: one stage of LLaVA-1.5, from a LLaVA folder to a LLaVA folder."""
 
 import os
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import broadcast_object_list
 from rich.console import Console
+from rich.text import Text
 from torch import Tensor
 from transformers import (
-    AutoImageProcessor,
     AutoProcessor,
     LlavaForConditionalGeneration,
     LlavaProcessor,
@@ -16,22 +18,25 @@ from transformers import (
     TrainingArguments,
 )
 
+from diva.atomic import new_files
 from diva.errors import InputError, RunError
 from diva.export.delta import state_sha256
+from diva.lock import locked
+from diva.pretrained import load_pretrained
 from diva.recipes.load import write_recipe
 from diva.recipes.resume import fields
 from downstream.llava.data import Collator, ConversationData
 from downstream.llava.formats import read_llava, write_transformers
-from downstream.llava.formats.loading import load_model
+from downstream.llava.formats.loading import load_image_processor, load_model
 from downstream.llava.formats.transformers_folder import assembled
 from downstream.llava.inputs import check_inputs, hash_inputs, write_inputs
-from downstream.llava.place import fill
 from downstream.llava.recipe import LlavaRecipe, load_llava_recipe
-from downstream.llava.record import StageDone, read_record, write_record
+from downstream.llava.record import StageDone, SwapRecord, read_record, write_record
 from downstream.llava.trainable import load_trained, prepare, set_dtypes
 from downstream.llava.trainer import Curves, StageTrainer, newest_checkpoint
 
 RECIPE, METRICS, CHECKPOINTS = "recipe.yaml", "metrics.jsonl", "checkpoints"
+CONFIG = "config.json"  # without it a folder is not a model
 # what a resumed run may change: it alters no number beyond floating-point order
 FREE_ON_RESUME = {"data.workers", "training.keep_checkpoints", "training.grad_checkpointing"}
 
@@ -39,26 +44,37 @@ FREE_ON_RESUME = {"data.workers", "training.keep_checkpoints", "training.grad_ch
 def train(recipe: LlavaRecipe, out: Path, *, resume: bool = False) -> None:
     """Train the recipe's stage; `out` then is a LLaVA folder of transformers', with adapters merged.
 
-    Beside the model it holds `recipe.yaml`, `metrics.jsonl` and `checkpoints/`, and the record of the swap goes on.
+    Beside the model it holds `recipe.yaml`, `metrics.jsonl` and `checkpoints/`, and the record of the swap with
+    this stage. Records of the data that are not used, and damaged checkpoints, are named on the terminal.
     Processes and devices are those of `accelerate launch` or `torchrun`.
 
     Raises:
-        InputError: the recipe names something that is missing or does not fit.
-        RunError: the run stopped: a loss that is no number, an image that cannot be read, a full disk.
+        InputError: the recipe names something that is missing or does not fit, or another process fills `out`.
+        RunError: the run stopped: a loss that is not a number, an image that cannot be read, a full disk.
     """
     first = os.environ.get("RANK", "0") == "0"  # what one process looks at is the same for all
+    with locked(out) if first else nullcontext():
+        _train(recipe, out, first=first, resume=resume)
+
+
+def _train(recipe: LlavaRecipe, out: Path, *, first: bool, resume: bool) -> None:
     console = Console(stderr=True, quiet=not first)
-    latest = _find_checkpoint(recipe, out, resume)
     source = Path(recipe.model)
     if not (source / "processor_config.json").is_file():
-        raise InputError(f"model: {source} is no LLaVA folder of transformers'; make one with 'diva llava swap'")
+        raise InputError(f"model: {source} is not a LLaVA folder of transformers'; make one with 'diva llava swap'")
     record = read_record(source)
     if record is not None and record.needs_stage_1 and recipe.train != "projector":
-        console.print(f"{source}: has a random projector; train stage 1 first", style="yellow", soft_wrap=True)
-    arguments = _arguments(recipe, out)
+        console.print(
+            Text(f"{source}: has a random projector; train stage 1 first", style="yellow"), soft_wrap=True
+        )
+    arguments = _arguments(recipe, out)  # from here on, processes know of each other
+    latest: Path | None
+    (latest,) = broadcast_object_list([_find_checkpoint(recipe, out, resume, console) if first else None])
     processor = _processor(source)
     model: Any = load_model(LlavaForConditionalGeneration, source)
     data = ConversationData(recipe.data, processor, image_tokens=model.config.image_seq_length, seed=recipe.seed)
+    if data.left_out:
+        console.print(Text(data.left_out, style="yellow"), soft_wrap=True)
     if first:
         data.check_images()
     inputs = hash_inputs(recipe) if first else {}
@@ -66,7 +82,6 @@ def train(recipe: LlavaRecipe, out: Path, *, resume: bool = False) -> None:
         check_inputs(inputs, out)
     trainer = _trainer(recipe, arguments, model, data, processor, out)
     if first and latest is None:
-        out.mkdir(parents=True, exist_ok=True)
         write_recipe(recipe, out / RECIPE)
         write_inputs(inputs, out)
     try:
@@ -75,17 +90,16 @@ def train(recipe: LlavaRecipe, out: Path, *, resume: bool = False) -> None:
         raise type(error)(str(error).strip().splitlines()[-1].partition("Error: ")[2] or str(error)) from error
     trained = trainer.trained_state()
     if first:
-        _write(recipe, trained, out)
-        if record is not None:
-            write_record(record.trained(_stage_done(recipe, trainer, trained, inputs)), out)
-        console.print(f"trained {trainer.state.global_step} steps; the LLaVA is in {out}", soft_wrap=True)
+        done = _stage_done(recipe, trainer, trained, inputs)
+        _write(recipe, trained, record.trained(done) if record else None, out)
+        console.print(Text(f"trained {trainer.state.global_step} steps; the LLaVA is in {out}"), soft_wrap=True)
     trainer.accelerator.wait_for_everyone()
 
 
-def _find_checkpoint(recipe: LlavaRecipe, out: Path, resume: bool) -> Path | None:
-    latest = newest_checkpoint(out / CHECKPOINTS)
-    if not resume and (latest or (out / "config.json").exists()):
-        raise InputError(f"{out}: already holds a run; go on with --resume or choose another --out")
+def _find_checkpoint(recipe: LlavaRecipe, out: Path, resume: bool, console: Console) -> Path | None:
+    latest = newest_checkpoint(out / CHECKPOINTS, console)
+    if not resume and (latest or (out / CONFIG).exists()):
+        raise InputError(f"{out}: already holds a run; continue it with --resume or choose another --out")
     if latest is not None:
         before = dict(fields(load_llava_recipe(str(out / RECIPE)).model_dump()))
         now = dict(fields(recipe.model_dump()))
@@ -100,8 +114,8 @@ def _arguments(recipe: LlavaRecipe, out: Path) -> TrainingArguments:
     share = training.micro_batch * int(os.environ.get("WORLD_SIZE", "1"))
     if training.global_batch % share:
         raise InputError(
-            f"training.global_batch: {training.global_batch} is no multiple of micro_batch × processes ({share});"
-            " change one of them"
+            f"training.global_batch: {training.global_batch} is not a multiple of micro_batch × processes"
+            f" ({share}); change one of them"
         )
     accelerated = torch.accelerator.is_available()
     try:
@@ -119,7 +133,6 @@ def _arguments(recipe: LlavaRecipe, out: Path) -> TrainingArguments:
             logging_steps=training.log_every,
             logging_nan_inf_filter=False,
             save_steps=training.checkpoint_every,
-            save_total_limit=training.keep_checkpoints,
             dataloader_num_workers=recipe.data.workers,
             dataloader_pin_memory=accelerated,
             use_cpu=not accelerated,  # without it, processes on a CPU do not know of each other
@@ -134,12 +147,8 @@ def _arguments(recipe: LlavaRecipe, out: Path) -> TrainingArguments:
 
 
 def _processor(folder: Path) -> LlavaProcessor:
-    try:
-        processor = AutoProcessor.from_pretrained(folder, local_files_only=True)
-        # the backend that computes what LLaVA's own code computes
-        processor.image_processor = AutoImageProcessor.from_pretrained(folder, backend="pil", local_files_only=True)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{folder}: has no processor that loads; swap the tower in again") from error
+    processor: LlavaProcessor = load_pretrained(AutoProcessor, folder, field="the processor in ")
+    processor.image_processor = load_image_processor(folder)
     return processor
 
 
@@ -176,19 +185,22 @@ def _trainer(
         ),
         lengths=data.lengths if training.group_by_length else None,
         projector_lr=training.projector_lr,
+        keep=training.keep_checkpoints,
         callbacks=callbacks,
     )
 
 
-def _write(recipe: LlavaRecipe, trained: dict[str, Tensor], out: Path) -> None:
+def _write(recipe: LlavaRecipe, trained: dict[str, Tensor], record: SwapRecord | None, out: Path) -> None:
     """Put what was trained into the model that the stage began with, and write that as `out`'s model."""
     llava = read_llava(Path(recipe.model))
     model = assembled(llava)
     prepared: Any = prepare(model, recipe)
     load_trained(prepared, trained, "the trained parameters")
     llava.state = (prepared.merge_and_unload() if recipe.train == "lora" else model).state_dict()
-    with fill(out) as content:
+    with new_files(out, CONFIG) as content:
         write_transformers(llava, content)
+        if record is not None:
+            write_record(record, content)
 
 
 def _stage_done(

@@ -7,18 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rich.console import Console
+from rich.text import Text
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import Sampler
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_pt_utils import LengthGroupedSampler
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from diva.atomic import replacing
-from diva.errors import RunError
+from diva.atomic import discard, replacing
+from diva.errors import InputError, RunError
+from diva.seal import DamagedError, is_sealed, seal, verify
 from downstream.llava.trainable import load_trained, trained_names
 
 WEIGHTS = "trained.safetensors"
-STATE = "trainer_state.json"  # the last file of a checkpoint that the Trainer writes
 CURVES = ("loss", "grad_norm", "learning_rate")
 
 
@@ -26,21 +29,28 @@ class StageTrainer(Trainer):
     """Trains one stage.
 
     A checkpoint holds the trained parameters by their names in the running model, and they are loaded strictly. The
-    Trainer's own way saves a LLaVA under older names, of which its resume then finds none and goes on with the
-    initial weights, with no more than a warning.
+    Trainer's own way saves a LLaVA under older names, of which its resume then finds none and continues with the
+    initial weights, with no more than a warning. A complete checkpoint is sealed, and only then older ones go.
     """
 
     def __init__(
-        self, *, lengths: Sequence[int] | None, projector_lr: float | None, model: nn.Module, **options: Any
+        self,
+        *,
+        lengths: Sequence[int] | None,
+        projector_lr: float | None,
+        keep: int,
+        model: nn.Module,
+        **options: Any,
     ) -> None:
         """Take what `Trainer` takes.
 
         Args:
             lengths: of every sample, to group a batch by; None for a plain shuffle.
             projector_lr: learning rate of the projector, where it is not the others'.
+            keep: how many checkpoints stay.
         """
         super().__init__(model=model, **options)
-        self._lengths, self._projector_lr = lengths, projector_lr
+        self._lengths, self._projector_lr, self._keep = lengths, projector_lr, keep
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """Return AdamW over what is trained, without weight decay, as LLaVA-1.5 has it."""
@@ -71,6 +81,18 @@ class StageTrainer(Trainer):
         size = self.args.train_batch_size * self.args.gradient_accumulation_steps
         return GroupedByLength(size, self._lengths, self.args.seed)
 
+    def _save_checkpoint(self, *arguments: Any) -> None:
+        super()._save_checkpoint(*arguments)
+        self.accelerator.wait_for_everyone()  # each process writes the state of its random numbers
+        if self.is_world_process_zero():
+            folder = Path(str(self.args.output_dir))
+            written = folder / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+            seal(written)
+            found = _checkpoints(folder)
+            place = found.index(written)  # later ones are damaged: the run continued from an earlier one
+            for path in found[:place] + found[place + self._keep :]:
+                discard(path)
+
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:  # noqa: ARG002
         folder = Path(str(output_dir or self.args.output_dir))
         if not self.is_fsdp_enabled:  # which saves the whole model in shards, by the running model's names
@@ -85,7 +107,7 @@ class StageTrainer(Trainer):
             load_trained(self.model if model is None else model, load_file(path), str(path))
         else:
             raise RunError(
-                f"{path}: is missing; a run that began with FSDP goes on with FSDP, and one without without"
+                f"{path}: not found; a run that began with FSDP continues with FSDP, and one without without"
             )
 
 
@@ -128,7 +150,30 @@ class Curves(TrainerCallback):
         return {"step": entry["step"], "stage": self._stage, "images": entry["step"] * self._batch, **values}
 
 
-def newest_checkpoint(folder: Path) -> Path | None:
-    """Return the newest complete checkpoint in `folder`, or None."""
-    found = {int(path.parent.name.rpartition("-")[2]): path.parent for path in folder.glob(f"checkpoint-*/{STATE}")}
-    return found[max(found)] if found else None
+def newest_checkpoint(folder: Path, console: Console) -> Path | None:
+    """Return the newest whole checkpoint in `folder`, or None where there is none; damaged newer ones are named.
+
+    Raises:
+        InputError: every complete one is damaged.
+    """
+    damaged = None
+    for path in _checkpoints(folder):
+        if not is_sealed(path):  # a run was stopped while it wrote or removed it
+            continue
+        try:
+            verify(path)
+        except DamagedError as error:
+            damaged = f"{path}: is damaged ({error})"
+            console.print(Text(f"{damaged}; an older checkpoint is used", style="yellow"), soft_wrap=True)
+        else:
+            return path
+    if damaged:
+        raise InputError(f"{damaged}, and there is no whole one; remove {folder} to start the run anew")
+    return None
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    """Return the folders of checkpoints, the newest first."""
+    numbers = {path: path.name.removeprefix(f"{PREFIX_CHECKPOINT_DIR}-") for path in folder.glob("*-*")}
+    found = [path for path, number in numbers.items() if number.isdecimal()]
+    return sorted(found, key=lambda path: int(numbers[path]), reverse=True)

@@ -10,9 +10,15 @@ from typing import Any
 
 import torch
 from huggingface_hub import save_torch_state_dict
-from peft import PeftModel
 from torch import Tensor
-from transformers import CLIPVisionConfig, CLIPVisionModel, LlamaConfig, LlamaForCausalLM, SiglipVisionModel
+from transformers import (
+    CLIPVisionConfig,
+    CLIPVisionModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    LlavaConfig,
+    SiglipVisionModel,
+)
 
 from diva.errors import InputError
 from diva.export.processors import write_image_processor
@@ -22,16 +28,24 @@ from diva.towers import TowerInput, load_clip
 from diva.towers.checkpoint import read_state_dict, shards
 from diva.towers.formats.transformers_folder import WEIGHT_FILES
 from diva.towers.misfit import misfit
+from downstream.llava.formats.adapters import ADAPTER_FILE, merge_adapters
 from downstream.llava.formats.content import EMBEDDING, HEAD, LANGUAGE, PROJECTOR, TOWER, Llava, is_siglip
 from downstream.llava.formats.loading import load_tokenizer
 from downstream.llava.formats.original_keys import to_original, to_transformers
 from downstream.llava.formats.transformers_folder import SENTENCEPIECE
 from downstream.llava.formats.vocabulary import save_tokenizer_without_image, without_image_token
 
-PROJECTOR_FILE, ADAPTER_FILE, BESIDE_ADAPTER = "mm_projector.bin", "adapter_config.json", "non_lora_trainables.bin"
+PROJECTOR_FILE, BESIDE_ADAPTER = "mm_projector.bin", "non_lora_trainables.bin"
 TOWER_FOLDER = "vision_tower"
-# what the original adds to Llama's configuration
-OWN = ("mm_", "tune_mm", "freeze_mm", "unfreeze_mm", "use_mm", "image_", "tokenizer_")
+OLDER_NAMES = {"rope_theta", "rope_scaling", "torch_dtype"}  # of Llama's fields, as the original's files have them
+# what each field may say, its default first; others mean another model, such as LLaVA-1.6 with AnyRes or S²
+READABLE: dict[str, tuple[Any, ...]] = {
+    "image_aspect_ratio": (None, "square", "pad"),
+    "mm_vision_select_feature": ("patch", "cls_patch"),
+    "mm_patch_merge_type": ("flat",),
+    "mm_use_im_start_end": (False,),
+    "s2": (False,),
+}
 LARGE: dict[str, Any] = {
     "hidden_size": 1024,
     "intermediate_size": 4096,
@@ -71,21 +85,31 @@ def read_original(
     """
     if fields.get("model_type") not in ("llava", "llava_llama"):
         raise InputError(f"{folder}: is a LLaVA on '{fields.get('model_type')}'; only those on Llama are read")
-    if fields.get("mm_projector_type") != "mlp2x_gelu":
+    if fields.get("mm_projector_type", "linear") != "mlp2x_gelu":
         raise InputError(
-            f"{folder}: mm_projector_type: '{fields.get('mm_projector_type')}'; LLaVA-1.5 has mlp2x_gelu"
+            f"{folder}: mm_projector_type: {fields.get('mm_projector_type')!r}; LLaVA-1.5 has mlp2x_gelu"
         )
+    said = {name: fields.get(name, values[0]) for name, values in READABLE.items()}
+    # transformers' default, which LLaVA-1.5's scripts and files all have; the original's code has none to read with
+    layer = fields.get("mm_vision_select_layer", LlavaConfig().vision_feature_layer)
+    for name, value in said.items():
+        if value not in READABLE[name]:
+            raise InputError(f"{folder}: {name}: {value!r} cannot be carried over; only LLaVA-1.5 is read")
+    if not isinstance(layer, int):
+        raise InputError(f"{folder}: mm_vision_select_layer: {layer!r} is not the number of a layer")
     weights = next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)
     if weights is not None:
         state, unknown = to_transformers(_tensors(shards(weights)))
-        _check(folder, state, unknown)
-        llava = Llava(folder, _llama(fields), load_tokenizer(folder), state)
+        text = _llama(folder, fields)
+        _check(folder, text, state, unknown)
+        llava = Llava(folder, text, load_tokenizer(folder), state)
     else:
         llava = _on_language_model(folder, read_language_model(_language_model(folder, fields, language_model)))
-    llava.feature_layer = fields["mm_vision_select_layer"]
-    llava.class_token = fields.get("mm_vision_select_feature", "patch") == "cls_patch"
-    llava.pad_to_square = fields.get("image_aspect_ratio") == "pad"
+    llava.feature_layer = layer
+    llava.class_token = said["mm_vision_select_feature"] == "cls_patch"
+    llava.pad_to_square = said["image_aspect_ratio"] == "pad"
     _read_tower(llava, folder, str(fields["mm_vision_tower"]))
+    _check_projector(llava, llava.vision.hidden_size if llava.vision else fields.get("mm_hidden_size"))
     return llava
 
 
@@ -125,17 +149,64 @@ def _tensors(paths: list[Path]) -> dict[str, Tensor]:
     return state
 
 
-def _llama(fields: dict[str, Any]) -> LlamaConfig:
-    llama = {key: value for key, value in fields.items() if not key.startswith(OWN)}
-    return LlamaConfig.from_dict(llama | {"model_type": "llama", "architectures": ["LlamaForCausalLM"]})
+def _llama(folder: Path, fields: dict[str, Any]) -> LlamaConfig:
+    known = (
+        LlamaConfig().to_dict().keys() | OLDER_NAMES
+    )  # and no auto_map, which would travel on to what is written
+    llama = {key: value for key, value in fields.items() if key in known}
+    try:
+        return LlamaConfig.from_dict(llama | {"model_type": "llama", "architectures": ["LlamaForCausalLM"]})
+    except Exception as error:  # transformers checks some fields, and fails in its own ways on others
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{folder / 'config.json'}: is not a Llama's ({reason}); fetch it again") from error
 
 
-def _check(folder: Path, state: dict[str, Tensor], unknown: list[str]) -> None:
+def _check(folder: Path, text: LlamaConfig, state: dict[str, Tensor], unknown: list[str]) -> None:
+    """Check that the state holds exactly the language model that the configuration describes, and a projector."""
     layers = 1 + max((int(key.split(".")[3]) for key in state if key.startswith(f"{LANGUAGE}layers.")), default=-1)
-    wanted = {EMBEDDING, HEAD, f"{LANGUAGE}norm.weight", *(f"{PROJECTOR}linear_{n}.weight" for n in (1, 2))}
-    problem = misfit(wanted - state.keys(), unknown) if layers else "no layers of a Llama"
+    if layers != text.num_hidden_layers:
+        raise InputError(
+            f"{folder}: has weights for {layers} layers, and num_hidden_layers in its config.json is"
+            f" {text.num_hidden_layers}; fetch it again"
+        )
+    with torch.device("meta"):
+        wanted = to_transformers(LlamaForCausalLM(text).state_dict())[0]
+    found = {key: value for key, value in state.items() if not key.startswith((PROJECTOR, TOWER))}
+    misshapen = [key for key in wanted.keys() & found.keys() if wanted[key].shape != found[key].shape]
+    problem = misfit(wanted.keys() - found.keys(), [*unknown, *(found.keys() - wanted.keys())], misshapen)
     if problem:
-        raise InputError(f"{folder}: is no LLaVA-1.5: {problem}; fetch it again")
+        raise InputError(f"{folder}: is not the LLaVA-1.5 of its config.json: {problem}; fetch it again")
+
+
+def _check_projector(llava: Llava, tower_width: int | None) -> None:
+    """Check that the projector leads from a tower of this width, where it is known, to the language model."""
+    width = llava.text.hidden_size
+    wanted = {
+        "linear_1.weight": (width, tower_width),
+        "linear_1.bias": (width,),
+        "linear_2.weight": (width, width),
+        "linear_2.bias": (width,),
+    }
+    found = {
+        key.removeprefix(PROJECTOR): tuple(value.shape)
+        for key, value in llava.state.items()
+        if key.startswith(PROJECTOR)
+    }
+    problem = misfit(wanted.keys() - found.keys(), found.keys() - wanted.keys())
+    if problem:
+        raise InputError(f"{llava.source}: has no projector of LLaVA-1.5: {problem}; fetch it again")
+    if any(0 in shape for shape in found.values()):
+        raise InputError(
+            f"{llava.source}: the projector's tensors are empty, as ZeRO-3 saves them unless they are gathered"
+            " (stage3_gather_16bit_weights_on_model_save); save it again"
+        )
+    for name, shape in wanted.items():
+        pairs = zip(found[name], shape, strict=False)
+        if len(found[name]) != len(shape) or any(size not in (have, None) for have, size in pairs):
+            raise InputError(
+                f"{llava.source}: the projector's {name} is {found[name]}, but language model and tower want"
+                f" {shape}; it belongs to others, or reads several scales (S²), which LLaVA-1.5 does not"
+            )
 
 
 def _language_model(folder: Path, fields: dict[str, Any], given: Path | None) -> Path:
@@ -148,28 +219,17 @@ def _language_model(folder: Path, fields: dict[str, Any], given: Path | None) ->
 def _on_language_model(folder: Path, llava: Llava) -> Llava:
     """Put the projector of `folder`, and its adapters where it has them, onto a language model."""
     if (folder / ADAPTER_FILE).is_file():
-        state = _merged(llava, folder)
+        state = to_transformers(merge_adapters(to_original(llava.state), folder))[0]
         file = folder / BESIDE_ADAPTER
     else:
         state, file = llava.state, folder / PROJECTOR_FILE
     if not file.is_file():
         raise InputError(f"{folder}: has neither weights nor {file.name}; fetch it again")
     projector, unknown = to_transformers(read_state_dict(file))
-    if unknown or f"{PROJECTOR}linear_2.weight" not in projector:
-        raise InputError(f"{file}: holds no projector of LLaVA-1.5; fetch it again")
+    others = [key for key in projector if not key.startswith((PROJECTOR, TOWER))]
+    if unknown or others:
+        raise InputError(f"{file}: {misfit((), [*unknown, *others])} beside the projector; only LLaVA-1.5 is read")
     return Llava(folder, llava.text, llava.tokenizer, state | projector)
-
-
-def _merged(llava: Llava, folder: Path) -> dict[str, Tensor]:
-    with torch.device("meta"):
-        model = LlamaForCausalLM(llava.text)
-    model.load_state_dict(to_original(llava.state), assign=True)
-    try:
-        adapted = PeftModel.from_pretrained(model, folder)
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{folder}: its adapters do not fit the language model ({reason})") from error
-    return to_transformers(adapted.merge_and_unload().state_dict())[0]
 
 
 def _read_tower(llava: Llava, folder: Path, name: str) -> None:

@@ -1,18 +1,18 @@
 """Telling the formats apart."""
 
-import json
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoModelForCausalLM
+from transformers import LlamaForCausalLM, Qwen2ForCausalLM
 
+from diva.documents import read_json
 from diva.errors import InputError
 from downstream.llava.formats.content import HEAD, LANGUAGE, Llava
 from downstream.llava.formats.loading import load_model, load_tokenizer
 from downstream.llava.formats.original import read_original
 from downstream.llava.formats.transformers_folder import read_transformers
 
-LANGUAGE_MODELS = ("llama", "qwen2")
+LANGUAGE_MODELS = {"llama": LlamaForCausalLM, "qwen2": Qwen2ForCausalLM}
 
 
 def read_llava(folder: Path, language_model: Path | None = None) -> Llava:
@@ -33,16 +33,17 @@ def read_llava(folder: Path, language_model: Path | None = None) -> Llava:
         return read_original(folder, fields, _read_language_model, language_model)
     if fields.get("model_type") == "llava":
         return read_transformers(folder)
-    if fields.get("model_type") in LANGUAGE_MODELS:
-        return _read_language_model(folder)
-    raise InputError(
-        f"{folder}: holds a model of type '{fields.get('model_type')}'; give a LLaVA-1.5 or a language model"
-        f" ({', '.join(LANGUAGE_MODELS)})"
-    )
+    return _read_language_model(folder)
 
 
 def _read_language_model(folder: Path) -> Llava:
-    model = load_model(AutoModelForCausalLM, folder)
+    kind = _fields(folder / "config.json").get("model_type")
+    if kind not in list(LANGUAGE_MODELS):  # of a list: the value may be anything
+        raise InputError(
+            f"{folder}: holds a model of type '{kind}'; give a LLaVA-1.5 or a language model"
+            f" ({', '.join(LANGUAGE_MODELS)})"
+        )
+    model = load_model(LANGUAGE_MODELS[kind], folder)
     state = {
         key if key == HEAD else LANGUAGE + key.removeprefix("model."): value
         for key, value in model.state_dict().items()
@@ -51,12 +52,7 @@ def _read_language_model(folder: Path) -> Llava:
 
 
 def _fields(path: Path) -> dict[str, Any]:
-    try:
-        fields = json.loads(path.read_text())
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); give the folder of a model") from error
-    except ValueError as error:
-        raise InputError(f"{path}: is no JSON ({error}); fetch it again") from error
+    fields = read_json(path)
     if not isinstance(fields, dict):
-        raise InputError(f"{path}: is no configuration; fetch it again")
+        raise InputError(f"{path}: is not a configuration; fetch it again")
     return fields

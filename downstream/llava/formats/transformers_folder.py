@@ -11,28 +11,31 @@ from PIL import Image
 from safetensors import safe_open
 from torch import Tensor
 from transformers import (
-    AutoImageProcessor,
     GenerationConfig,
     LlavaConfig,
     LlavaForConditionalGeneration,
     LlavaImageProcessor,
+    LlavaImageProcessorPil,
     LlavaProcessor,
     PreTrainedTokenizerBase,
 )
 
 from diva.errors import InputError
 from diva.towers import TowerInput
-from diva.towers.formats.transformers_folder import INTERPOLATIONS
+from diva.towers.formats.image_processor import INTERPOLATIONS
+from diva.towers.misfit import misfit
 from diva.towers.quiet import quiet
 from downstream.llava.conversation import IMAGE, VICUNA_V1
 from downstream.llava.encode import image_mark
 from downstream.llava.formats.content import EMBEDDING, PROJECTOR, Llava, is_siglip, patch_count
-from downstream.llava.formats.loading import load_model, load_tokenizer
+from downstream.llava.formats.loading import load_image_processor, load_model, load_tokenizer
 from downstream.llava.formats.vocabulary import with_image_token
 
 # a tower's tensor in a file, as every version of transformers writes it, or in the running model
 TOWER_NAME = re.compile(r"^(model\.)?vision_tower\.(vision_model\.)?")
 SENTENCEPIECE = "tokenizer.model"  # the original code wants it; transformers does not write it
+# what every tower's image processor does; one that leaves something out is not carried over
+STEPS = {"do_resize": True, "do_rescale": True, "do_normalize": True, "rescale_factor": 1 / 255}
 
 
 def read_transformers(folder: Path) -> Llava:
@@ -49,7 +52,7 @@ def read_transformers(folder: Path) -> Llava:
         raise InputError(
             f"{folder}: has a tower of type '{config.vision_config.model_type}'; CLIP and SigLIP are known"
         )
-    processor = _image_processor(folder)
+    processor = load_image_processor(folder)
     siglip = is_siglip(config.vision_config)
     return Llava(
         folder,
@@ -57,11 +60,11 @@ def read_transformers(folder: Path) -> Llava:
         load_tokenizer(folder),
         _with_stored_tower(model.state_dict(), folder),
         vision=config.vision_config,
-        image=tower_input(processor, config.vision_config.image_size),
+        image=_tower_input(processor, config.vision_config.image_size, folder),
         feature_layer=config.vision_feature_layer,
         class_token=config.vision_feature_select_strategy == "full" and not siglip,
         # the published conversions come with CLIP's processor, which crops; LLaVA-1.5 was trained on padded images
-        pad_to_square=not isinstance(processor, LlavaImageProcessor) or bool(processor.do_pad),
+        pad_to_square=not isinstance(processor, LlavaImageProcessorPil) or bool(processor.do_pad),
     )
 
 
@@ -84,10 +87,19 @@ def write_transformers(llava: Llava, folder: Path) -> None:
 
 
 def assembled(llava: Llava) -> LlavaForConditionalGeneration:
-    """Return the model of a complete `llava` that has `<image>`, with its very tensors; it cannot run."""
+    """Return the model of a complete `llava` that has `<image>`, with its very tensors; it cannot run.
+
+    Raises:
+        InputError: they are not those of its configuration.
+    """
     with torch.device("meta"):
         model = LlavaForConditionalGeneration(_config(llava))
-    model.load_state_dict(llava.state, assign=True)
+    wanted, found = model.state_dict(), llava.state
+    misshapen = [key for key in wanted.keys() & found.keys() if wanted[key].shape != found[key].shape]
+    problem = misfit(wanted.keys() - found.keys(), found.keys() - wanted.keys(), misshapen)
+    if problem:
+        raise InputError(f"{llava.source}: does not fit its configuration: {problem}; fetch it again")
+    model.load_state_dict(found, assign=True)
     model.tie_weights()
     return model
 
@@ -101,13 +113,20 @@ def generation_config(tokenizer: PreTrainedTokenizerBase) -> GenerationConfig:
     )
 
 
-def tower_input(processor: Any, side: int) -> TowerInput:
+def _tower_input(processor: Any, side: int, folder: Path) -> TowerInput:
     """Return what an image processor of transformers' does before a tower of `side` pixels, apart from padding."""
+    for field, value in STEPS.items():
+        if getattr(processor, field) != value:
+            raise InputError(
+                f"{folder}: {field} of its image processor is {getattr(processor, field)}; only {value} is known"
+            )
+    if processor.resample not in INTERPOLATIONS:
+        raise InputError(f"{folder}: resample of its image processor is {processor.resample}; 2 and 3 are known")
     return TowerInput(
         size=(side, side),
         mean=tuple(processor.image_mean),
         std=tuple(processor.image_std),
-        interpolation=INTERPOLATIONS.get(int(processor.resample), "bicubic"),
+        interpolation=INTERPOLATIONS[processor.resample],
         resize_mode="shortest" if processor.do_center_crop else "squash",
     )
 
@@ -122,20 +141,13 @@ def _with_stored_tower(state: dict[str, Tensor], folder: Path) -> dict[str, Tens
     return state
 
 
-def _image_processor(folder: Path) -> Any:
-    try:
-        return AutoImageProcessor.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{folder}: has no image processor (preprocessor_config.json); fetch its files") from error
-
-
 def _config(llava: Llava) -> LlavaConfig:
     vision, layers = llava.vision, llava.vision.num_hidden_layers
     if not -layers <= llava.feature_layer + 1 <= layers + 1:
         raise InputError(f"--tower: has {layers} layers, and the projector reads layer {llava.feature_layer}")
-    text = llava.text.to_dict() | {"vocab_size": len(llava.state[EMBEDDING])}
+    text = _own_fields(llava.text) | {"vocab_size": len(llava.state[EMBEDDING])}
     return LlavaConfig(
-        vision_config=vision.to_dict(),
+        vision_config=_own_fields(vision),
         text_config=text,
         image_token_index=llava.tokenizer.get_vocab()[IMAGE],
         image_seq_length=patch_count(vision) + llava.class_token,
@@ -144,6 +156,12 @@ def _config(llava: Llava) -> LlavaConfig:
         multimodal_projector_bias=f"{PROJECTOR}linear_1.bias" in llava.state,
         tie_word_embeddings=llava.text.tie_word_embeddings,
     )
+
+
+def _own_fields(config: Any) -> dict[str, Any]:
+    """Return the fields that a configuration's class knows; others, such as `auto_map`, are not passed on."""
+    known = type(config)().to_dict()
+    return {key: value for key, value in config.to_dict().items() if key in known}
 
 
 def _processor(llava: Llava, config: Any) -> LlavaProcessor:

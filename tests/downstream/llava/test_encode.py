@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 from transformers import AutoProcessor, PreTrainedTokenizerBase
 
 from diva.errors import InputError
-from downstream.llava.conversation import VICUNA_V1, Conversation, Conversations, Piece, Turn, pieces
+from downstream.llava.conversation import VICUNA_V1, Conversation, Piece, Turn, pieces, read_conversations
 from downstream.llava.encode import IGNORED, encode
 
+# of `conv_vicuna_v1` in haotian-liu/LLaVA, llava/conversation.py, which `--version v1` and `--conv-mode vicuna_v1`
+# name; FastChat's vicuna_v1.1 has the same words. `conv_llava_v1` speaks of a human instead.
 SYSTEM = (
-    "A chat between a curious human and an artificial intelligence assistant. "
-    "The assistant gives helpful, detailed, and polite answers to the human's questions. "
+    "A chat between a curious user and an artificial intelligence assistant. "
+    "The assistant gives helpful, detailed, and polite answers to the user's questions. "
 )
 TWO_TURNS = Conversation(
     "two",
@@ -36,7 +38,7 @@ def tokenizer(llava_folder: Path) -> PreTrainedTokenizerBase:
     return AutoProcessor.from_pretrained(llava_folder).tokenizer
 
 
-def write(path: Path, *records: dict[str, Any]) -> Path:
+def write(path: Path, *records: Any) -> Path:
     path.write_text(json.dumps(records))
     return path
 
@@ -99,7 +101,7 @@ def test_the_first_stage_learns_the_caption_and_the_line_break_alone(tokenizer: 
     assert tokenizer.decode(encoded.labels[1 + IMAGE_TOKENS :]) == "a red ball\n"
 
 
-words = st.text("abcdefgh .,?!\n'é漢", max_size=30)
+words = st.text("abcdefgh .,?!\n'é漢", min_size=1, max_size=30)
 
 
 @settings(max_examples=60)
@@ -157,44 +159,93 @@ def test_a_cut_through_the_image_is_refused(tokenizer: PreTrainedTokenizerBase) 
         ("What is it?\n<image>", "<image>\nWhat is it?"),
         ("<image>", "<image>"),
         ("What is <image> it?", "<image>\nWhat is  it?"),
+        ("<image><image>\nWhat is it?", "<image>\nWhat is it?"),
     ],
 )
 def test_the_image_goes_in_front_wherever_the_file_has_it(question: str, placed: str, tmp_path: Path) -> None:
-    (conversation,) = Conversations(write(tmp_path / "c.json", record(question, "A ball.")))
+    (conversation,), _ = read_conversations(write(tmp_path / "c.json", record(question, "A ball.")))
     assert conversation.turns[0].text == placed
 
 
 def test_a_conversation_that_begins_with_an_answer_loses_it(tmp_path: Path) -> None:
     path = write(tmp_path / "c.json", record("Hello!", "And you?", "Fine.", image=None, first="gpt"))
-    (conversation,) = Conversations(path)
+    (conversation,), _ = read_conversations(path)
     assert conversation.turns == (Turn("human", "And you?"), Turn("gpt", "Fine."))
 
 
-@pytest.mark.parametrize(
-    ("broken", "says"),
-    [
-        (record("What?", "A ball."), "record 0: has 0 times <image> and an image"),
-        (record("<image>\nWhat?", "A ball.", image=None), "record 0: has 1 times <image> and no image"),
-        (record("<image><image>", "Two."), "record 0: has 2 times <image> and an image"),
-        (record("<image>\nWhat?"), "record 0: has no answer"),
-        ({"id": 1, "image": "a.jpg"}, "record 0: has no 'conversations'"),
-        ({"id": 1, "conversations": [{"from": "gpt"}]}, "record 0: has no 'value'"),
-        ({"id": 1, "conversations": [{"from": "user", "value": "Hi"}]}, "do not take turns"),
-        ("a string", "record 0"),
-    ],
-)
-def test_a_record_that_cannot_be_used_is_named(broken: Any, says: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=says):
-        Conversations(write(tmp_path / "c.json", broken))
+def test_an_empty_answer_has_neither_space_nor_end_as_in_llava() -> None:
+    turns = (Turn("human", "Hello"), Turn("gpt", ""), Turn("human", "And now?"), Turn("gpt", "Yes."))
+    assert "".join(piece.text for piece in pieces(Conversation("x", None, turns), "vicuna_v1", "</s>")) == (
+        SYSTEM + "USER: Hello ASSISTANT:USER: And now? ASSISTANT: Yes.</s>"
+    )
 
 
-@pytest.mark.parametrize(("text", "says"), [("{", "is no JSON"), ("{}", "holds no list"), ("[]", "holds no list")])
-def test_a_file_that_is_no_list_of_conversations_is_refused(text: str, says: str, tmp_path: Path) -> None:
+# what LLaVA's preprocess_v1 masks whole, what its code stops at, and what its pixels would not belong to
+LEFT_OUT = [
+    (record("What?", "A ball.", "And?", image=None), "end without an answer"),
+    (record("What?", "", image=None), "end without an answer"),
+    (record("", "A ball.", image=None), "have an empty question"),
+    (record("What?", "A ball.", "", "Yes.", image=None), "have an empty question"),
+    (record("Say ASSISTANT: hello", "Hello.", image=None), "hold a separator of the prompt in their text"),
+    (record("ASSISTANT: hello", "Hello.", image=None), "hold a separator of the prompt in their text"),
+    (record("What is </s>?", "An end.", image=None), "hold a separator of the prompt in their text"),
+    (record("What is it?", "It is <s>.", image=None), "hold a separator of the prompt in their text"),
+    (record("What is <unk>?", "Unknown.", image=None), "hold a separator of the prompt in their text"),
+    (record("What is <image>?", "A mark.", image=None), "have <image> but no image"),
+    (record("What?", "A ball."), "have <image> in no question, or in several"),
+    (record("<image>\nWhat?", "A ball.", "<image>", "Two."), "have <image> in no question, or in several"),
+    (record("What?", "<image>"), "have <image> in no question, or in several"),
+    (record("<image>\nWhat?", "A ball.") | {"image": ["a.jpg", "b.jpg"]}, "name several images"),
+    ({"id": 1, "image": "a.jpg"}, "lack the fields of a conversation"),
+    ({"id": 1, "conversations": [{"from": "gpt"}]}, "lack the fields of a conversation"),
+    ({"id": 1, "conversations": [{"from": "human", "value": 5}]}, "lack the fields of a conversation"),
+    ({"id": 1, "conversations": [{"from": "human", "value": "\ud800"}]}, "lack the fields of a conversation"),
+    ({"id": 1, "conversations": [{"from": "user", "value": "Hi"}]}, "do not alternate between human and gpt"),
+    ({"id": 1, "conversations": []}, "do not alternate between human and gpt"),
+    ("a string", "lack the fields of a conversation"),
+]
+
+
+@pytest.mark.parametrize(("unused", "says"), LEFT_OUT)
+def test_a_record_that_cannot_be_used_is_left_out_counted_and_named(unused: Any, says: str, tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "c.json", record("Hi", "Hello.", image=None), unused, record("<image>\nWhat?", "A ball.")
+    )
+    conversations, left_out = read_conversations(path)
+    assert [conversation.turns[-1].text for conversation in conversations] == ["Hello.", "A ball."]
+    assert left_out == f"{path}: 1 of 3 records are left out: 1 {says} (first: record 1)"
+    with pytest.raises(InputError, match=f"holds no conversation for data.template=vicuna_v1: 1 {says}"):
+        read_conversations(write(path, unused))
+
+
+def test_reasons_are_counted_apart_and_a_whole_file_needs_none(tmp_path: Path) -> None:
+    good = record("<image>\nWhat?", "A ball.")
+    path = write(tmp_path / "c.json", "x", good, record("", "Hello.", image=None), good, 7)
+    assert read_conversations(path)[1] == (
+        f"{path}: 3 of 5 records are left out: 2 lack the fields of a conversation (first: record 0);"
+        " 1 have an empty question (first: record 2)"
+    )
+    assert read_conversations(write(path, good))[1] == ""
+
+
+def test_a_list_of_one_image_is_that_image_and_a_record_needs_no_id(tmp_path: Path) -> None:
+    listed = record("<image>\nWhat?", "A ball.") | {"image": ["a.jpg"]}
+    del listed["id"]
+    (conversation,), left_out = read_conversations(write(tmp_path / "c.json", listed))
+    assert (conversation.name, conversation.image, left_out) == ("0", "a.jpg", "")
+
+
+def test_the_first_stage_takes_captions_alone_whatever_they_say(tmp_path: Path) -> None:
+    caption = record("<image>\nDescribe it.", "The </s> of ASSISTANT: things")
+    several = record("<image>\nWhat?", "A ball.", "And?", "A box.")
+    path = write(tmp_path / "c.json", caption, several, record("Hi", "Hello.", image=None))
+    (conversation,), left_out = read_conversations(path, "plain")
+    assert conversation.turns[1].text == "The </s> of ASSISTANT: things"
+    assert "2 are more than an image and its caption (first: record 1)" in left_out
+
+
+@pytest.mark.parametrize(("text", "says"), [("{", "is not JSON"), ("{}", "is not a list"), ("[]", "is not a list")])
+def test_a_file_that_is_not_a_list_of_conversations_is_refused(text: str, says: str, tmp_path: Path) -> None:
     (tmp_path / "c.json").write_text(text)
     with pytest.raises(InputError, match=says):
-        Conversations(tmp_path / "c.json")
-
-
-def test_a_conversation_is_no_caption(tokenizer: PreTrainedTokenizerBase) -> None:
-    with pytest.raises(InputError, match=r"set data\.template=vicuna_v1"):
-        pieces(TWO_TURNS, "plain", tokenizer.eos_token)
+        read_conversations(tmp_path / "c.json")

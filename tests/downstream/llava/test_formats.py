@@ -1,18 +1,28 @@
 """The original LLaVA's format and transformers', against the original's arithmetic in tests/fixtures/llava.py."""
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import AutoProcessor, AutoTokenizer, LlavaForConditionalGeneration
+from transformers import (
+    AutoProcessor,
+    AutoTokenizer,
+    LlamaForCausalLM,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+)
 
 from diva.errors import InputError
 from downstream.llava.convert import convert
 from downstream.llava.formats import read_llava
+from downstream.llava.swap import swap
 from tests.fixtures.llava import IMAGE_TOKENS, PLACEHOLDER, SIDE, original_logits, tiny_original_llava
 
 BEFORE, AFTER = [1, 40, 50, 60], [70, 80, 90, 100, 110]
@@ -110,32 +120,24 @@ def test_the_first_stage_of_the_original_is_a_projector_on_the_language_model_it
     torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=0)
 
 
-def test_adapters_of_the_original_are_merged_into_the_language_model_they_name(tmp_path: Path) -> None:
-    from peft import LoraConfig, get_peft_model
-    from transformers import LlamaForCausalLM
-
-    folder = tiny_original_llava(tmp_path / "adapted", projector_alone=True)
-    base = LlamaForCausalLM.from_pretrained(folder / "base")
-    adapted = get_peft_model(base, LoraConfig(r=2, target_modules=["q_proj", "up_proj"], init_lora_weights=False))
-    adapted.save_pretrained(folder)
-    beside = torch.load(folder / "mm_projector.bin", weights_only=True)
-    torch.save(
-        {f"base_model.model.{key}": value for key, value in beside.items()}, folder / "non_lora_trainables.bin"
-    )
-    (folder / "mm_projector.bin").unlink()
-    state = read_llava(folder).state
-    for name, value in adapted.merge_and_unload().state_dict().items():
-        name = name if name == "lm_head.weight" else f"model.language_model.{name.removeprefix('model.')}"
-        torch.testing.assert_close(state[name], value)
-
-
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
         ({"model_type": "llava_mpt"}, "is a LLaVA on 'llava_mpt'"),
         ({"mm_projector_type": "linear"}, "mm_projector_type: 'linear'"),
+        ({"mm_projector_type": None}, "mm_projector_type: None; LLaVA-1.5 has mlp2x_gelu"),
+        ({"image_aspect_ratio": "anyres"}, "image_aspect_ratio: 'anyres' cannot be carried over"),
+        ({"mm_patch_merge_type": "spatial_unpad"}, "mm_patch_merge_type: 'spatial_unpad' cannot"),
+        ({"mm_use_im_start_end": True}, "mm_use_im_start_end: True cannot be carried over"),
+        ({"mm_vision_select_feature": "all"}, "mm_vision_select_feature: 'all' cannot be carried over"),
+        ({"mm_vision_select_layer": "-2"}, "mm_vision_select_layer: '-2' is not the number of a layer"),
+        ({"s2": True}, "s2: True cannot be carried over"),
+        ({"num_hidden_layers": 3}, "has weights for 2 layers, and num_hidden_layers in its config.json is 3"),
+        ({"hidden_size": 96}, r"is not the LLaVA-1\.5 of its config\.json: keys \d+ of the wrong shape"),
+        ({"hidden_size": "wide"}, r"config\.json: is not a Llama's"),
         ({"mm_vision_tower": "nobody/tower"}, "has no tower on this machine"),
         ({"mm_vision_tower": None, "model_type": "bert"}, "holds a model of type 'bert'"),
+        ({"mm_vision_tower": None, "model_type": ["llama"]}, r"holds a model of type '\['llama'\]'"),
     ],
 )
 def test_what_is_no_llava_1_5_is_refused_with_the_field(changes: dict[str, Any], says: str, tmp_path: Path) -> None:
@@ -148,6 +150,106 @@ def test_what_is_no_llava_1_5_is_refused_with_the_field(changes: dict[str, Any],
     assert not (tmp_path / "out").exists()
 
 
+def test_fields_that_are_missing_have_transformers_defaults_and_none_of_a_stranger_s_travels_on(
+    tmp_path: Path,
+) -> None:
+    folder = tiny_original_llava(tmp_path / "original")
+    edit(folder, mm_vision_select_layer=None, mm_vision_select_feature=None, auto_map={"AutoModel": "code.Model"})
+    llava = read_llava(folder)
+    assert (llava.feature_layer, llava.class_token) == (LlavaConfig().vision_feature_layer, False)
+    convert(folder, tmp_path / "out", to="transformers")
+    assert "auto_map" not in (tmp_path / "out" / "config.json").read_text()
+
+
+def test_a_padding_that_is_not_named_is_none_as_in_the_original(tmp_path: Path) -> None:
+    folder = tiny_original_llava(tmp_path / "original")
+    edit(folder, image_aspect_ratio=None)
+    assert not read_llava(folder).pad_to_square
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda _: torch.empty(0), "the projector's tensors are empty, as ZeRO-3 saves them"),
+        (lambda value: value.repeat([2] * value.ndim), r"the projector's linear_1\.weight is \(96, 128\)"),
+        (
+            lambda value: value.repeat(1, 3) if value.shape[-1] == 64 else value,
+            r"linear_1\.weight is \(48, 192\), but language model and tower want \(48, 64\); .*S²",
+        ),
+        (lambda value: value if value.ndim == 2 else None, "has no projector of LLaVA-1.5: keys 2 missing"),
+    ],
+    ids=["empty", "of another language model", "of three scales", "without biases"],
+)
+@pytest.mark.parametrize("alone", [True, False], ids=["alone", "in shards"])
+def test_a_projector_that_does_not_fit_is_refused_and_no_fresh_one_takes_its_place(
+    change: Callable[[Tensor], Tensor | None], says: str, alone: bool, tower_folder: Path, tmp_path: Path
+) -> None:
+    folder = tiny_original_llava(tmp_path / "original", projector_alone=alone)
+    for path in folder.glob("*.bin"):
+        state = torch.load(path, weights_only=True)
+        changed = {key: change(value) if "mm_projector" in key else value for key, value in state.items()}
+        torch.save({key: value for key, value in changed.items() if value is not None}, path)
+    with pytest.raises(InputError, match=says):
+        swap(folder, str(tower_folder), tmp_path / "out")
+    with pytest.raises(InputError, match=says):
+        convert(folder, tmp_path / "out", to="transformers")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture(scope="module")
+def adapted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Adapters of the original LLaVA on its language model, as peft saves them."""
+    folder = tiny_original_llava(tmp_path_factory.mktemp("adapted") / "llava", projector_alone=True)
+    base = LlamaForCausalLM.from_pretrained(folder / "base")
+    model = get_peft_model(base, LoraConfig(r=2, target_modules=["q_proj", "up_proj"], init_lora_weights=False))
+    model.save_pretrained(folder)
+    beside = torch.load(folder / "mm_projector.bin", weights_only=True)
+    torch.save(
+        {f"base_model.model.{key}": value for key, value in beside.items()}, folder / "non_lora_trainables.bin"
+    )
+    (folder / "mm_projector.bin").unlink()
+    save_file(model.merge_and_unload().state_dict(), folder / "merged-by-peft.safetensors")
+    return folder
+
+
+def test_adapters_are_merged_as_peft_merges_them(adapted: Path) -> None:
+    state = read_llava(adapted).state
+    for name, value in load_file(adapted / "merged-by-peft.safetensors").items():
+        name = name if name == "lm_head.weight" else f"model.language_model.{name.removeprefix('model.')}"
+        torch.testing.assert_close(state[name], value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "drop", "says"),
+    [
+        (
+            {},
+            "layers.1.self_attn.q_proj.lora_A",
+            r"keys 1 of the wrong shape or type \(model\.layers\.1\.self_attn",
+        ),
+        ({}, "layers.1.self_attn.q_proj", r"keys 1 missing \(model\.layers\.1\.self_attn\.q_proj\.weight\)"),
+        ({"target_modules": ["q_proj"]}, None, r"keys 2 unexpected \(model\.layers\.0\.mlp\.up_proj\.weight"),
+        ({"target_modules": ["nothing"]}, None, "its adapters do not fit the language model"),
+        ({"target_modules": ".*"}, None, r"target_modules: '\.\*' is not a list of names"),
+        ({"r": 4}, None, "keys 4 of the wrong shape"),
+        ({"r": 0}, None, "r: 0 is not a rank"),
+        ({"use_dora": True}, None, "use_dora: True cannot be merged"),
+        ({"peft_type": "IA3"}, None, "peft_type: 'IA3' cannot be merged"),
+    ],
+)
+def test_adapters_of_which_a_part_does_not_match_are_refused_by_name(
+    fields: dict[str, Any], drop: str | None, says: str, adapted: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(adapted, tmp_path / "adapted"))
+    path = folder / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+    state = load_file(folder / "adapter_model.safetensors")
+    kept = {key: value for key, value in state.items() if drop is None or drop not in key}
+    save_file(kept, folder / "adapter_model.safetensors")
+    with pytest.raises(InputError, match=says):
+        read_llava(folder)
+
+
 def test_a_shard_that_is_missing_is_named(tmp_path: Path) -> None:
     folder = tiny_original_llava(tmp_path / "original")
     (folder / "pytorch_model-00002-of-00002.bin").unlink()
@@ -156,15 +258,11 @@ def test_a_shard_that_is_missing_is_named(tmp_path: Path) -> None:
 
 
 def test_tensors_that_transformers_would_fill_in_at_random_are_an_error(llava_folder: Path, tmp_path: Path) -> None:
-    import shutil
-
-    from safetensors.torch import load_file, save_file
-
     folder = Path(shutil.copytree(llava_folder, tmp_path / "damaged"))
     state = load_file(folder / "model.safetensors")
     del state[next(key for key in state if "linear_2.weight" in key)]
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(InputError, match="keys 1 missing"):
+    with pytest.raises(InputError, match=r"has no weights for 1 tensors \(model\.multi_modal_projector\.linear_2"):
         convert(folder, tmp_path / "out", to="original")
 
 

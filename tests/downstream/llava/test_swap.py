@@ -14,8 +14,8 @@ from transformers import AutoImageProcessor, AutoModel, AutoModelForCausalLM, Au
 from transformers import LlavaForConditionalGeneration as TransformersLlava
 
 from diva.errors import InputError
-from diva.export.origin import Origin, write_origin
 from diva.export.transformers_format import fill_llava
+from diva.seal import seal
 from diva.towers import load_clip
 from diva.towers.checkpoint import file_sha256
 from downstream.llava.convert import convert
@@ -110,12 +110,13 @@ def test_the_record_knows_tower_and_language_model_by_their_weights(llava_folder
 
 
 @pytest.mark.parametrize(
-    ("write", "tokens", "patch", "strategy", "additional"),
-    [(tiny_vit_h, 9, 14, "default", 1), (tiny_siglip, 16, 8, "full", 0)],
+    ("write", "what", "tokens", "patch", "strategy", "additional"),
+    [(tiny_vit_h, "width", 9, 14, "default", 1), (tiny_siglip, "family", 16, 8, "full", 0)],
     ids=["wider", "without a class token"],
 )
-def test_a_tower_of_another_shape_gets_a_fresh_projector_and_its_own_tokens(
+def test_a_tower_of_another_shape_gets_a_fresh_projector_where_the_user_says_so_and_its_own_tokens(
     write: object,
+    what: str,
     tokens: int,
     patch: int,
     strategy: str,
@@ -125,7 +126,9 @@ def test_a_tower_of_another_shape_gets_a_fresh_projector_and_its_own_tokens(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     tower = write(tmp_path / "tower")  # type: ignore[operator]
-    record = swap(llava_folder, str(tower), tmp_path / "out")
+    with pytest.raises(InputError, match=rf"--tower: differs in {what} .*give --fresh-projector"):
+        swap(llava_folder, str(tower), tmp_path / "out")
+    record = swap(llava_folder, str(tower), tmp_path / "out", fresh_projector=True)
     assert (record.projector, record.needs_stage_1, record.state) == ("fresh", True, "zero-retrain")
     assert "train stage 1" in capsys.readouterr().err
     config = json.loads((tmp_path / "out" / "config.json").read_text())
@@ -230,7 +233,7 @@ def test_a_tower_is_not_replaced_by_the_llava_that_it_goes_into(
     llava_folder: Path, tiny_names: dict[str, str], tmp_path: Path
 ) -> None:
     tower = tiny_clip(tmp_path / "tower")
-    write_origin(Origin(), tower)  # a folder of ours, which an export may replace
+    seal(tower)  # a folder of ours, which an export may replace
     weights = tower / "open_clip_model.safetensors"
     for name, checkpoint in (
         (str(tower), None),
@@ -246,7 +249,7 @@ def test_a_language_model_is_not_replaced_by_the_llava_that_it_goes_into(
     original_folder: Path, language_folder: Path, tower_folder: Path, tmp_path: Path
 ) -> None:
     words = Path(shutil.copytree(language_folder, tmp_path / "words"))
-    write_origin(Origin(), words)
+    seal(words)
     projector = tmp_path / "projector"
     projector.mkdir()
     shutil.copy(original_folder / "config.json", projector)
@@ -261,13 +264,17 @@ def test_a_language_model_is_not_replaced_by_the_llava_that_it_goes_into(
     assert (words / "tokenizer_config.json").is_file()
 
 
-def test_a_projector_of_another_patch_count_is_replaced(llava_folder: Path, tmp_path: Path) -> None:
+def test_a_projector_of_another_patch_count_is_replaced_where_the_user_says_so(
+    llava_folder: Path, tmp_path: Path
+) -> None:
     from tests.fixtures.towers import SHORTEST, tiny_clip_config, write_open_clip
 
     config = tiny_clip_config()
     config["vision_cfg"]["image_size"] = 48
     tower = write_open_clip(tmp_path / "tower", config, SHORTEST)
-    assert swap(llava_folder, str(tower), tmp_path / "out").projector == "fresh"
+    with pytest.raises(InputError, match="--tower: differs in patches"):
+        swap(llava_folder, str(tower), tmp_path / "out")
+    assert swap(llava_folder, str(tower), tmp_path / "out", fresh_projector=True).projector == "fresh"
     assert ask(tmp_path / "out")[0] == 36
 
 

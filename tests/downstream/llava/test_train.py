@@ -1,6 +1,7 @@
 """Both stages on a handful of photographs: what moves, what stays, and that a resumed run is the same run."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,17 +10,21 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from rich.console import Console
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoImageProcessor, AutoProcessor, LlavaForConditionalGeneration
 
 from diva.errors import InputError, RunError
+from diva.lock import locked
+from diva.seal import seal
 from diva.towers import load_clip
 from downstream.llava.data import Collator, ConversationData
 from downstream.llava.recipe import DataSection, LlavaRecipe
 from downstream.llava.record import read_record
 from downstream.llava.swap import swap
 from downstream.llava.train import train
+from downstream.llava.trainer import newest_checkpoint
 from tests.fixtures.images import crops
 from tests.fixtures.llava import IMAGE_TOKENS, SIDE
 from tests.fixtures.towers import tiny_clip, tiny_siglip
@@ -164,17 +169,70 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
 def test_a_checkpoint_with_missing_tensors_is_no_fresh_start(swapped: Path, data: Path, tmp_path: Path) -> None:
     settings = recipe(swapped, data, "projector", checkpoint_every=2, keep_checkpoints=9)
     train(settings, tmp_path / "out")
-    (tmp_path / "out" / "checkpoints" / "checkpoint-4" / "trainer_state.json").unlink()  # as if killed while saving
+    (tmp_path / "out" / "checkpoints" / "checkpoint-4" / "diva.sha256").unlink()  # as if killed while saving
     path = tmp_path / "out" / "checkpoints" / "checkpoint-2" / "trained.safetensors"
     state = load_file(path)
     save_file({f"language_model.{key}": value for key, value in state.items()}, path)
+    seal(path.parent)
     with pytest.raises(RunError, match=r"checkpoint-2/trained\.safetensors: does not fit"):
         train(settings, tmp_path / "out", resume=True)
 
 
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda path: path.unlink(), flip, lambda path: path.write_bytes(path.read_bytes()[:-1])],
+    ids=["missing", "a flipped bit", "cut short"],
+)
+def test_each_file_of_a_checkpoint_that_is_damaged_makes_the_older_one_be_used(
+    damage: Callable[[Path], None], swapped: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings, out = recipe(swapped, data, "projector", checkpoint_every=2), tmp_path / "out"
+    train(settings, out)
+    before = (out / "model.safetensors").read_bytes()
+    newest = out / "checkpoints" / "checkpoint-4"
+    names = sorted(path.name for path in newest.iterdir() if path.name != "diva.sha256")
+    assert {"optimizer.pt", "rng_state.pth", "scheduler.pt", "trained.safetensors", "trainer_state.json"} <= {
+        *names
+    }
+    shutil.copytree(out, tmp_path / "kept")
+    for name in names:
+        damage(newest / name)
+        found = newest_checkpoint(out / "checkpoints", Console(stderr=True))
+        assert found == out / "checkpoints" / "checkpoint-2", name
+        assert f"checkpoint-4: is damaged ({name} is " in capsys.readouterr().err.replace("\n", " ")
+        shutil.copy(tmp_path / "kept" / "checkpoints" / "checkpoint-4" / name, newest / name)
+    damage(newest / "optimizer.pt")
+    train(settings, out, resume=True)
+    assert (out / "model.safetensors").read_bytes() == before
+    assert sorted(path.name for path in (out / "checkpoints").iterdir()) == ["checkpoint-2", "checkpoint-4"]
+    assert newest_checkpoint(out / "checkpoints", Console()) == newest
+    for path in (out / "checkpoints").iterdir():
+        damage(path / "optimizer.pt")
+    with pytest.raises(
+        InputError, match=r"checkpoint-2: is damaged .*and there is no whole one; remove .*checkpoints"
+    ):
+        train(settings, out, resume=True)
+
+
+def test_a_second_training_in_the_same_folder_is_refused_and_nothing_is_left_of_the_lock(
+    swapped: Path, data: Path, tmp_path: Path
+) -> None:
+    settings = recipe(swapped, data, "projector", steps=1)
+    with locked(tmp_path / "out"), pytest.raises(InputError, match="out: another command is at work there"):
+        train(settings, tmp_path / "out")
+    train(settings, tmp_path / "out")
+    assert not [path.name for path in (tmp_path / "out").iterdir() if path.name.startswith(".")]
+
+
 def test_a_run_is_neither_overwritten_nor_changed_underway(swapped: Path, data: Path, tmp_path: Path) -> None:
     train(recipe(swapped, data, "projector"), tmp_path / "out")
-    with pytest.raises(InputError, match="already holds a run; go on with --resume"):
+    with pytest.raises(InputError, match="already holds a run; continue it with --resume"):
         train(recipe(swapped, data, "projector"), tmp_path / "out")
     with pytest.raises(InputError, match=r"training\.lr: differs from .*recipe\.yaml"):
         train(recipe(swapped, data, "projector", lr=1e-3), tmp_path / "out", resume=True)
@@ -230,7 +288,7 @@ def test_images_that_are_not_padded_are_as_the_tower_itself_wants_them(
     write: Callable[[Path], Path], llava_folder: Path, data: Path, tmp_path: Path
 ) -> None:
     tower = str(write(tmp_path / "tower"))
-    swap(llava_folder, tower, tmp_path / "swapped")
+    swap(llava_folder, tower, tmp_path / "swapped", fresh_projector=True)
     processor = AutoProcessor.from_pretrained(tmp_path / "swapped")
     processor.image_processor = AutoImageProcessor.from_pretrained(tmp_path / "swapped", backend="pil")
     section = DataSection(conversations=str(data / "captions.json"), images=str(data), template="plain", pad=False)
@@ -322,17 +380,18 @@ def test_an_image_that_cannot_be_read_is_named_in_one_sentence(
     settings = settings.model_copy(update={"data": settings.data.model_copy(update={"workers": workers})})
     with pytest.raises(RunError) as caught:
         train(settings, tmp_path / "out")
-    assert str(caught.value) == f"{tmp_path / 'torn.jpg'}: the image of record '2' cannot be read; fetch it again"
+    said = rf"{tmp_path / 'torn.jpg'}: the image of record '2' cannot be read \([^\n]+\); fetch it again"
+    assert re.fullmatch(said, str(caught.value))
     assert not (tmp_path / "out" / "config.json").exists()
 
 
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"model": "nowhere"}, "model: nowhere is no LLaVA folder"),
+        ({"model": "nowhere"}, "model: nowhere is not a LLaVA folder"),
         (
             {"training": {"steps": 1, "lr": 1, "global_batch": 5, "micro_batch": 2, "precision": "fp32"}},
-            "no multiple",
+            "is not a multiple",
         ),
     ],
 )
@@ -348,8 +407,8 @@ def test_a_recipe_that_cannot_run_is_refused_before_anything_is_written(
 @pytest.mark.parametrize(
     ("there", "says"),
     [
-        (0, r"/0\.jpg: no such image \(12 of 12 are missing\); data\.images names the folder"),
-        (10, r"/10\.jpg: no such image \(2 of 12 are missing\)"),
+        (0, r"/0\.jpg: no such image, or it is empty \(12 of 12 are\); data\.images names the folder"),
+        (10, r"/10\.jpg: no such image, or it is empty \(2 of 12 are\)"),
     ],
 )
 def test_every_image_is_looked_for_before_the_run(
@@ -357,6 +416,9 @@ def test_every_image_is_looked_for_before_the_run(
 ) -> None:
     for number in range(there):
         shutil.copy(data / f"{number}.jpg", tmp_path)
+    if there:
+        (tmp_path / "10.jpg").touch()
+        (tmp_path / "11.jpg").symlink_to("/dev/zero")
     settings = recipe(swapped, data, "projector")
     wrong = settings.model_copy(update={"data": settings.data.model_copy(update={"images": str(tmp_path)})})
     with pytest.raises(InputError, match=says):
