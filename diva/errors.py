@@ -15,6 +15,14 @@ class RunError(RuntimeError):
     """A run that had started could not go on: the sentence says where it stopped (exit status 1)."""
 
 
+def printable(text: str) -> str:
+    """Return `text` with every character that a terminal or a log would not show as itself written out.
+
+    A file's name may hold line breaks, escape sequences, or bytes that are not UTF-8.
+    """
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
 def install(extra: str) -> str:
     """Return the part of a sentence that says how to install an extra; there is no release of this package."""
     return f"pip install -e '.[{extra}]' -c constraints.txt, in a clone of diva"

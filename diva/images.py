@@ -3,15 +3,23 @@
 import io
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from diva.documents import read_file
 from diva.errors import InputError
 
-# PIL opens many more, and one of them, EPS, starts Ghostscript
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
+# PIL opens many more, and one of them, EPS, starts Ghostscript; "JPEG" opens MPO, which has no reader of its own
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
+SUFFIXES = ("jpg", "jpeg", "png", "webp", "jpe", "jfif")  # of files that data sets are read from
+OTHER_SUFFIXES = ("avif", "bmp", "gif", "heic", "heif", "ico", "jp2", "jxl", "pgm", "ppm", "tga", "tif", "tiff")
 MAX_PIXELS = 89_478_485  # what PIL warns of as a decompression bomb: 256 MiB in RGB
 MAX_BYTES = 256 * 2**20  # of an encoded image
+
+
+def suffix_of(name: str) -> str:
+    """Return what follows the last dot of a file's name, in lower case; a hidden file's own dot does not count."""
+    stem, dot, suffix = name.rpartition("/")[2].rpartition(".")
+    return suffix.lower() if stem and dot else ""
 
 
 class UnusableError(Exception):
@@ -41,6 +49,8 @@ def decode_image(encoded: bytes, min_side: int = 1) -> Image.Image:
         image.load()
     except (UnusableError, MemoryError):
         raise
+    except UnidentifiedImageError as error:
+        raise UnusableError(f"cannot identify it as one of {', '.join(FORMATS)}") from error
     except Exception as error:  # damaged files make PIL's readers raise anything
         raise UnusableError(" ".join(str(error).split()) or type(error).__name__) from error
     return image

@@ -1,6 +1,6 @@
 import pytest
 
-from diva.errors import did_you_mean
+from diva.errors import did_you_mean, printable
 
 FEW = ["linear", "san", "upernet"]
 MANY = [f"model-{number:03}" for number in range(150)]
@@ -24,3 +24,15 @@ def test_of_many_names_that_are_all_far_only_five_are_offered() -> None:
     says = did_you_mean("149", MANY)
     assert says.startswith("the nearest of 150 names: model-149, ")
     assert says.count("model-") == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("café 漢字 a×b.jpg", "café 漢字 a×b.jpg"),
+        ("a\nb\r\x1b[31m\x00", r"a\nb\r\x1b[31m\x00"),
+        ("\udcff\u202e\u2028", r"\udcff\u202e\u2028"),
+    ],
+)
+def test_what_a_terminal_would_act_on_is_written_out(text: str, shown: str) -> None:
+    assert printable(text) == shown

@@ -7,7 +7,7 @@ import typer
 
 from diva import __version__
 from diva.cli import bench, core, llava, miniworld, quickstart, recipes, report, run, segmentation
-from diva.errors import InputError, RunError
+from diva.errors import InputError, RunError, printable
 
 app = typer.Typer(
     name="diva",
@@ -33,7 +33,7 @@ def main() -> None:
 
 
 def _fail(sentence: str, status: int) -> None:
-    print(f"diva: {sentence}", file=sys.stderr)  # noqa: T201
+    print(f"diva: {printable(sentence)}", file=sys.stderr)  # noqa: T201
     sys.exit(status)
 
 

@@ -1,6 +1,5 @@
 """From encoded bytes to the square crop that is trained on."""
 
-import io
 from contextlib import suppress
 
 import torch
@@ -9,7 +8,8 @@ from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
-from diva.data.raw import RawImage, TooSmallError, UnusableError
+from diva.data.raw import RawImage
+from diva.images import UnusableError, decode_image
 
 RATIO = (3 / 4, 4 / 3)  # of the crop's sides; published
 
@@ -21,14 +21,7 @@ def decode(raw: RawImage, min_side: int) -> Image.Image:
         TooSmallError: its shorter side has fewer than `min_side` pixels.
         UnusableError: it cannot be read or decoded, or is cut short.
     """
-    try:
-        image = Image.open(io.BytesIO(raw.load()))
-        if min(image.size) < min_side:
-            raise TooSmallError(f"only {image.width} × {image.height} pixels")
-        image.load()
-    # RuntimeError is what PIL's AVIF decoder raises
-    except (OSError, SyntaxError, ValueError, EOFError, RuntimeError, Image.DecompressionBombError) as error:
-        raise UnusableError(str(error) or type(error).__name__) from error
+    image = decode_image(raw.load(), min_side)
     with suppress(Exception):  # damaged EXIF makes its reader raise anything; the pixels are there all the same
         ImageOps.exif_transpose(image, in_place=True)  # a camera held on its side
     return image

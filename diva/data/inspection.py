@@ -3,13 +3,13 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import islice
 from statistics import median
 from typing import Self
 
 from diva.data.decode import decode, to_rgb
-from diva.data.raw import TooSmallError, UnusableError
-from diva.data.source import Source, count_images, fingerprint, size_in_bytes
+from diva.data.raw import Loss
+from diva.data.source import Source, fingerprint, listed, size_in_bytes
+from diva.images import TooSmallError, UnusableError
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,14 @@ class Inspection:
 
     Attributes:
         kind: "shards", "folder" or "datasets".
-        files, images, size: files, images in them, and the files' bytes.
+        files, images, size: files, images that can be read from them, and the files' bytes.
+        lost: images that damaged files have lost, by img2dataset's statistics or estimated from their bytes.
+        damaged: those files, and how each is damaged.
+        left_out: what is passed over on purpose, within a file or beside the files.
         formats: how many of the sampled images are in each encoding, by PIL's names.
         sampled: images that were decoded: the first ones, in the source's order.
         too_small: those of them with a side of too few pixels to be trained on.
-        undecodable: those that cannot be used for another reason.
+        undecodable: those that cannot be used for another reason, each with its reason.
         shorter_side, longer_side: of the others; None if there are none.
     """
 
@@ -45,11 +48,14 @@ class Inspection:
     kind: str
     files: int
     images: int
+    lost: int
+    damaged: list[str]
+    left_out: list[str]
     size: int
     formats: dict[str, int]
     sampled: int
     too_small: int
-    undecodable: int
+    undecodable: list[str]
     shorter_side: Spread | None
     longer_side: Spread | None
     fingerprint: str
@@ -61,28 +67,41 @@ def inspect(source: Source, sample: int = 256, min_side: int = 32) -> Inspection
     Args:
         min_side: fewest pixels that the shorter side of an image may have.
     """
-    raws = list(islice(source.images(), sample))
-    images, too_small = [], 0
-    for raw in raws:
+    total, too_small, lost = 0, 0, 0
+    images: list[tuple[str, tuple[int, int]]] = []
+    undecodable: list[str] = []
+    damaged: list[str] = []
+    left_out = [listed(source.left_out)] if source.left_out else []
+    for raw in source.images():
+        if isinstance(raw, Loss):
+            lost += raw.images
+            (damaged if raw.images else left_out).append(f"{raw.key}: {raw.reason}")
+            continue
+        total += 1
+        if total > sample:
+            continue
         try:
             image = decode(raw, min_side)
             to_rgb(image)
         except TooSmallError:
             too_small += 1
-        except UnusableError:
-            pass
+        except UnusableError as error:
+            undecodable.append(f"{raw.key}: {error}")
         else:
             images.append((image.format or "unknown", image.size))
     return Inspection(
         spec=source.spec,
         kind=source.kind,
         files=len(source.names),
-        images=count_images(source),
+        images=total,
+        lost=lost,
+        damaged=damaged,
+        left_out=left_out,
         size=size_in_bytes(source),
         formats=dict(Counter(encoding for encoding, _ in images)),
-        sampled=len(raws),
+        sampled=min(total, sample),
         too_small=too_small,
-        undecodable=len(raws) - len(images) - too_small,
+        undecodable=undecodable,
         shorter_side=Spread.of(min(size) for _, size in images),
         longer_side=Spread.of(max(size) for _, size in images),
         fingerprint=fingerprint(source),

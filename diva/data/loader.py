@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from diva.data.source import Source
+from diva.data.source import Source, count_images, listed
 from diva.data.streams import BadImage, Barren, Cursor, ImageStreams, Sample
-from diva.errors import InputError, RunError
+from diva.errors import InputError, RunError, printable
 
 logger = logging.getLogger("diva.data")
 
@@ -41,16 +41,23 @@ class Batch(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """How far a stream was used: its cursor, and the images behind it over all passes."""
+    """How far a stream was used: its cursor, and the images behind it over all passes.
+
+    Attributes:
+        seen: images that were used or skipped.
+        skipped: those that are unusable; lost: those of them that damaged files have lost, many at once.
+    """
 
     cursor: Cursor
     seen: int = 0
     skipped: int = 0
+    lost: int = 0
 
     def after(self, sample: Sample) -> "Progress":
         """Return the progress once `sample` was used."""
-        skipped = len(sample.bad)
-        return Progress(sample.cursor, self.seen + 1 + skipped, self.skipped + skipped)
+        skipped = sum(bad.images for bad in sample.bad)
+        lost = sum(bad.images for bad in sample.bad if bad.of_file)
+        return Progress(sample.cursor, self.seen + 1 + skipped, self.skipped + skipped, self.lost + lost)
 
 
 class Loader:
@@ -86,7 +93,10 @@ class Loader:
         self._items = 0
         self._progress: dict[int, Progress] = {}
         self._bad: list[BadImage] = []  # the first few
+        self._told: set[BadImage] = set()  # what is left out on purpose is said once
         self._samples: Iterator[Sample | Barren] | None = None
+        if dataset.source.left_out and not dataset.rank:
+            logger.warning("%s: left out: %s", printable(dataset.source.spec), listed(dataset.source.left_out))
 
     @property
     def source(self) -> Source:
@@ -142,7 +152,12 @@ class Loader:
             "files": self._files,
             "items": self._items * self._dataset.world_size,
             "progress": [
-                {**progress.cursor._asdict(), "seen": progress.seen, "skipped": progress.skipped}
+                {
+                    **progress.cursor._asdict(),
+                    "seen": progress.seen,
+                    "skipped": progress.skipped,
+                    "lost": progress.lost,
+                }
                 for _, progress in sorted(self._progress.items())
             ],
         }
@@ -172,7 +187,10 @@ class Loader:
         self._items = state["items"] // world_size
         self._progress = {
             entry["stream"]: Progress(
-                Cursor(entry["stream"], entry["epoch"], entry["position"]), entry["seen"], entry["skipped"]
+                Cursor(entry["stream"], entry["epoch"], entry["position"]),
+                entry["seen"],
+                entry["skipped"],
+                entry.get("lost", 0),  # a checkpoint of an earlier version does not have it
             )
             for entry in state["progress"]
             if entry["stream"] % world_size == self._dataset.rank
@@ -189,6 +207,11 @@ class Loader:
     def __exit__(self, *_: object) -> None:
         """Stop the workers."""
         self.close()
+
+    @cached_property
+    def _images(self) -> int:
+        """This process's share of a pass."""
+        return count_images(self.source) // self._dataset.world_size
 
     @cached_property
     def _files(self) -> str:
@@ -220,6 +243,8 @@ class Loader:
             traceback.clear_frames(error.__traceback__)  # they hold the iterator, and with it the workers
             self.close()
             lines = str(error).splitlines() or ["RuntimeError"]
+            if isinstance(error, RunError):  # out of a worker it comes with a traceback before it
+                raise RunError(lines[-1].removeprefix(f"{RunError.__module__}.{RunError.__name__}: ")) from error
             if lines[0].startswith(DEATH):
                 raise RunError(
                     f"data.workers: one of {self._workers} died ({lines[0]}); use fewer or give them more memory,"
@@ -229,8 +254,11 @@ class Loader:
                 f"data.source: {self.source.spec} cannot be read on ({lines[-1]}); repair or replace it"
             ) from error
         for bad in sample.bad:
-            logger.warning("skipped %s: %s", *bad)
-        self._bad = [*self._bad, *sample.bad][:SHOWN]
+            if bad not in self._told:
+                logger.warning("skipped %s: %s", printable(bad.key), printable(bad.reason))
+            if not bad.images:
+                self._told.add(bad)
+        self._bad = [*self._bad, *(bad for bad in sample.bad if bad.images)][:SHOWN]
         if isinstance(sample, Barren):
             raise RunError(
                 f"data.source: stream {sample.stream} of {self._dataset.streams} met no usable image in a whole"
@@ -244,9 +272,15 @@ class Loader:
         return torch.stack(tensors, out=torch.empty(shape, dtype=first.dtype, pin_memory=self._pin_memory))
 
     def _judge(self) -> None:
-        seen, skipped = self.seen, self.skipped
-        judged = seen >= JUDGED or any(progress.cursor.epoch for progress in self._progress.values())
-        if judged and skipped > self._max_bad_share * seen:
+        seen, skipped, lost = self.seen, self.skipped, sum(each.lost for each in self._progress.values())
+        if seen < JUDGED and not any(progress.cursor.epoch for progress in self._progress.values()):
+            return
+        self._check_share(skipped - lost, seen - lost)
+        if lost:  # many at once, where a damaged file is met: their share is that of a whole pass
+            self._check_share(skipped, max(seen, self._images))
+
+    def _check_share(self, skipped: int, seen: int) -> None:
+        if skipped > self._max_bad_share * seen:
             raise RunError(
                 f"data: {skipped} of {seen} images ({skipped / seen:.1%}) are unusable, more than"
                 f" data.max_bad_share = {self._max_bad_share:.1%}{_named(self._bad)}; repair the source or raise"
@@ -260,7 +294,7 @@ def merge_states(states: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _named(bad: Sequence[BadImage]) -> str:
-    return f" (first: {', '.join(f'{key}: {reason}' for key, reason in bad)})" if bad else ""
+    return f" (first: {', '.join(f'{each.key}: {each.reason}' for each in bad)})" if bad else ""
 
 
 def _leave_process_group(_worker: int) -> None:

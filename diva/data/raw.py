@@ -1,15 +1,12 @@
 """Images that are still encoded, as sources list them: cheap to hold and to skip, read only when needed."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
-
-class UnusableError(Exception):
-    """An image that cannot be trained on; the message says why."""
-
-
-class TooSmallError(UnusableError):
-    """An image with a side of too few pixels; nothing else is wrong with it."""
+from diva.documents import open_file, read_file
+from diva.errors import InputError
+from diva.images import MAX_BYTES, UnusableError
 
 
 class RawImage(Protocol):
@@ -23,7 +20,7 @@ class RawImage(Protocol):
         """Return the encoded bytes.
 
         Raises:
-            UnusableError, OSError: they cannot be read.
+            UnusableError: they cannot be read.
         """
 
 
@@ -43,18 +40,37 @@ class FileSlice:
     size: int = -1
 
     def load(self) -> bytes:
-        """Return the encoded bytes."""
-        with open(self.path, "rb") as file:
-            file.seek(self.offset)
-            return file.read(self.size)
+        """Return the encoded bytes.
+
+        Raises:
+            UnusableError: it is not a regular file, cannot be read, is cut short, or has more than 256 MiB.
+        """
+        try:
+            if self.size < 0:
+                return read_file(Path(self.path), MAX_BYTES)
+            if self.size > MAX_BYTES:
+                raise UnusableError(f"has {self.size:,} bytes, which are too many")
+            with open_file(Path(self.path)) as file:
+                file.seek(self.offset)
+                content = file.read(self.size)
+        except (InputError, OSError) as error:
+            raise UnusableError(str(error).removeprefix(f"{self.path}: ").partition(";")[0]) from error
+        if len(content) < self.size:
+            raise UnusableError("its tar is cut short")
+        return content
 
 
 @dataclass(frozen=True, slots=True)
-class Damage:
-    """A place where a source could not be read any further; it counts as one unusable image."""
+class Loss:
+    """Images of a file that are not read, and why.
+
+    Attributes:
+        images: how many of them count as unusable; 0 where they are passed over on purpose.
+    """
 
     key: str
     reason: str
+    images: int
 
     def load(self) -> bytes:
         """Raise: there is nothing to read."""

@@ -2,15 +2,17 @@
 
 import glob
 import os
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from webdataset.shardlists import expand_urls
+from braceexpand import braceexpand
 
 from diva.data.folder import FolderSource
-from diva.data.shards import ShardSource
-from diva.data.source import EXTENSIONS, Source
+from diva.data.shards import ShardSource, is_tar
+from diva.data.source import Source, listed
 from diva.errors import InputError
+from diva.images import SUFFIXES, suffix_of
 
 
 def open_source(spec: str) -> Source:
@@ -18,37 +20,42 @@ def open_source(spec: str) -> Source:
 
     Args:
         spec: a tar; a pattern of tars with braces, wildcards or both (`cc3m/{00000..00331}.tar`); a folder that
-            holds tars; a folder that `datasets` saved; or a folder of images, at any depth.
+            holds tars; a folder that `datasets` saved; a folder of images, at any depth; or one of folders of tars.
 
     Raises:
         InputError: nothing is there, or nothing that is an image or a tar.
     """
     path = Path(spec)
-    if path.is_file():
+    if os.path.isfile(path):
         return _shards(spec, [path])
-    if not path.is_dir():
+    if not os.path.isdir(path):
         return _shards(spec, _expand(spec))
     if (path / "dataset_dict.json").is_file() or (path / "dataset_info.json").is_file():
         from diva.data.saved_dataset import SavedDatasetSource  # datasets takes seconds to import
 
         return SavedDatasetSource.open(spec, path)
-    tars = sorted(path.glob("*.tar"))
-    if tars:
-        return _shards(spec, tars)
-    images = sorted(_images_below(path))
-    if not images:
+    left_out: Counter[str] = Counter()
+    files = list(_files_below(path, left_out))
+    tars = [name for name in files if is_tar(name)]
+    images = [name for name in files if suffix_of(name) in SUFFIXES]
+    here = [name for name in tars if "/" not in name]
+    chosen = here or images or tars
+    left_out += Counter(_kind(name) for name in set(files).difference(chosen) if not name.endswith("_stats.json"))
+    if not chosen:
         raise InputError(
-            f"data.source: {spec} holds no .tar and no image ({', '.join(sorted(EXTENSIONS))});"
-            " give a folder or a pattern that does"
+            f"data.source: {spec} holds no .tar and no image ({', '.join(SUFFIXES)})"
+            f"{f', but {listed(left_out)}' if left_out else ''}; give a folder or a pattern that does"
         )
-    return FolderSource(spec, path, images)
+    if chosen is images:
+        return FolderSource(spec, path, sorted(images), left_out=left_out)
+    return ShardSource(spec, path, sorted(chosen), left_out=left_out)
 
 
 def _expand(spec: str) -> set[Path]:
     try:
-        patterns = expand_urls(spec)
-    except (ValueError, AssertionError) as error:  # braces that do not match, variables that are not set
-        raise InputError(f"data.source: {spec} is no pattern ({error}); give a folder or tars") from error
+        patterns = [pattern for part in spec.split("::") for pattern in braceexpand(part)]
+    except ValueError as error:  # braces that do not match
+        raise InputError(f"data.source: {spec} is not a pattern ({error}); give a folder or tars") from error
     found: set[Path] = set()
     for pattern in patterns:
         matches = glob.glob(pattern, recursive=True) if glob.has_magic(pattern) else [pattern]
@@ -61,17 +68,37 @@ def _expand(spec: str) -> set[Path]:
 def _shards(spec: str, paths: Iterable[Path]) -> ShardSource:
     paths = sorted(paths)
     for path in paths:
-        if not path.is_file():
-            raise InputError(f"data.source: {path} is not there; give an existing folder or tars")
-        if path.suffix != ".tar":
-            raise InputError(f"data.source: {path} is no .tar; give uncompressed tars or a folder of images")
+        if not os.path.isfile(path):
+            raise InputError(
+                f"data.source: {path} is not there, or is not a regular file; give an existing folder or tars"
+            )
+        if not is_tar(path.name):
+            raise InputError(f"data.source: {path} is not a .tar; give uncompressed tars or a folder of images")
     root = Path(os.path.commonpath([path.parent for path in paths]))
     return ShardSource(spec, root, [path.relative_to(root).as_posix() for path in paths])
 
 
-def _images_below(folder: Path) -> Iterable[str]:
-    for place, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in files:
-            if not name.startswith(".") and Path(name).suffix[1:].lower() in EXTENSIONS:
-                yield Path(place, name).relative_to(folder).as_posix()
+def _files_below(folder: Path, left_out: Counter[str]) -> Iterable[str]:
+    """Yield the names of all but folders and hidden files; links to folders are followed, each folder once."""
+    met: set[tuple[int, int]] = set()
+    roots = [folder]
+    for root in roots:  # the links that are met come behind the real folders
+        for place, folders, files in os.walk(
+            root, onerror=lambda _: left_out.update(["folders that cannot be read"])
+        ):
+            status = os.stat(place)
+            if (status.st_dev, status.st_ino) in met:
+                left_out["links to folders that are read already"] += 1
+                folders.clear()
+                continue
+            met.add((status.st_dev, status.st_ino))
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            roots += [link for name in folders if (link := Path(place, name)).is_symlink()]
+            for name in files:
+                if not name.startswith("."):
+                    yield Path(place, name).relative_to(folder).as_posix()
+
+
+def _kind(name: str) -> str:
+    suffix = suffix_of(name)
+    return f".{suffix}" if suffix else "files without a suffix"

@@ -7,9 +7,10 @@ from typing import Self
 
 from datasets import Dataset, Image, load_from_disk
 
-from diva.data.raw import UnusableError
+from diva.data.raw import FileSlice
 from diva.data.source import Source
 from diva.errors import InputError
+from diva.images import UnusableError
 
 DESCRIBING = ("state.json", "dataset_info.json")
 
@@ -31,12 +32,16 @@ class Row:
         """Return the encoded bytes, from the table or from the file that it refers to.
 
         Raises:
-            UnusableError: the row has no image.
+            UnusableError: the row has no image, or it cannot be read.
         """
-        cell = self.dataset[self.number][self.column]
-        if cell is None:
+        try:
+            cell = self.dataset[self.number][self.column]
+        except Exception as error:  # damaged tables make pyarrow raise anything
+            raise UnusableError(f"the row cannot be read ({error})") from error
+        content, path = (cell.get("bytes"), cell.get("path")) if isinstance(cell, dict) else (None, None)
+        if not content and not path:
             raise UnusableError("the row holds no image")
-        return cell["bytes"] or Path(cell["path"]).read_bytes()
+        return content or FileSlice(self.key, str(path)).load()
 
 
 @dataclass(frozen=True)
@@ -61,8 +66,8 @@ class SavedDatasetSource(Source):
         """
         try:
             dataset = load_from_disk(str(folder))
-        except (OSError, ValueError) as error:
-            reason = str(error).splitlines()[0]
+        except Exception as error:  # damaged files make datasets raise anything
+            reason = (str(error) or type(error).__name__).splitlines()[0]
             raise InputError(f"data.source: {spec}: no readable dataset ({reason}); save it again") from error
         if not isinstance(dataset, Dataset):
             raise InputError(

@@ -1,26 +1,25 @@
 """Tar shards in webdataset's layout, as img2dataset writes them.
 
-A shard is walked header by header and its images are read where they lie, so that skipping (for a resumed run,
-or for the images of another stream) costs no reading, and a shuffle buffer holds places instead of images.
-webdataset's own iterator reads every byte of every member, and takes a broken header for the end of the archive
-without a word; here both a broken and a missing end are damage that is reported.
+Images are read where they lie in a tar, so that a shuffle buffer holds places instead of images.
 """
 
-import json
 import math
-import os
-import tarfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import islice
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
+from tarfile import TarInfo
 from typing import ClassVar
 
 from webdataset.tariterators import base_plus_ext
 
-from diva.data.raw import Damage, FileSlice, RawImage
-from diva.data.source import EXTENSIONS, Source
+from diva.data.raw import FileSlice, Loss, RawImage
+from diva.data.source import Source, listed
+from diva.data.tar import Hole, members
+from diva.documents import read_json
 from diva.errors import InputError
+from diva.images import OTHER_SUFFIXES, SUFFIXES, suffix_of
 
 
 @dataclass(frozen=True)
@@ -38,49 +37,131 @@ class ShardPart:
     parts: int = 1
 
     def __iter__(self) -> Iterator[RawImage]:
-        """Yield the images in the tar's order; one `Damage` follows the last one of a damaged tar."""
+        """Yield the images in the tar's order; a `Loss` behind the last one says what is not read, and why."""
+        found, holes, left_out = 0, list[Hole](), Counter[str]()
         try:
-            yield from islice(self._images(), self.part, None, self.parts)
-        except (tarfile.TarError, OSError, ValueError) as error:
-            if self.part == 0:  # reported once, however many streams share the tar
-                yield Damage(self.name, f"the tar is damaged: {error}")
+            for found, image in enumerate(self._images(holes, left_out), 1):
+                if (found - 1) % self.parts == self.part:
+                    yield image
+        except (InputError, OSError) as error:
+            holes.append(Hole(str(error), 0, None))
+        if self.part == 0:  # said once, however many streams share the tar
+            try:
+                yield from self._losses(found, holes, left_out)
+            except InputError as error:  # of the statistics
+                yield Loss(self.name, str(error), 0)
 
     def __len__(self) -> int:
-        """Return the number of images: img2dataset's count of them, or else that of the tar's members."""
-        statistics = self.path.with_name(f"{self.path.stem}_stats.json")
-        if not statistics.is_file():
-            return sum(not isinstance(image, Damage) for image in self)
-        try:
-            images = int(json.loads(statistics.read_bytes())["successes"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{statistics}: has no count 'successes'; delete it or restore it") from error
+        """Return the number of images: img2dataset's count of them, or else that of the tar's members.
+
+        Raises:
+            InputError: the statistics are not img2dataset's.
+        """
+        images = self._successes()
+        if images is None:
+            return sum(not isinstance(image, Loss) for image in self)
         return len(range(self.part, images, self.parts))
 
-    def _images(self) -> Iterator[RawImage]:
-        for file in members(self.path):
-            if (base_plus_ext(file.key)[1] or "").lower() in EXTENSIONS:
-                yield replace(file, key=f"{self.name}/{file.key}")
+    def _images(self, holes: list[Hole], left_out: Counter[str]) -> Iterator[RawImage]:
+        for _, group in groupby(members(self.path, holes), lambda member: base_plus_ext(member.name)[0]):
+            for member in pictures(group, left_out):
+                yield FileSlice(f"{self.name}/{member.name}", str(self.path), member.offset_data, member.size)
+
+    def _losses(self, found: int, holes: Sequence[Hole], left_out: Counter[str]) -> Iterator[Loss]:
+        told = []
+        if holes:
+            told.append(f"the tar is damaged: {holes[0].reason}")
+            if holes[1:]:
+                told.append(f"{len(holes) - 1} further places are damaged")
+        lost, promised = 0, self._successes()
+        if promised is not None and found < promised:
+            lost = promised - found
+            told.append(f"{found:,} of the {promised:,} images of its statistics are there")
+        elif promised is None and holes:
+            lost = self._estimate(holes)
+            told.append(f"lost images: about {lost:,}")
+        if not found and not told:
+            told.append("holds no image")
+        if left_out:
+            told.append(f"left out: {listed(left_out)}")
+        if told:
+            yield Loss(self.name, "; ".join(told), lost)
+
+    def _successes(self) -> int | None:
+        """Return how many images img2dataset wrote into the tar, where it says so."""
+        path = statistics_of(self.path)
+        if not path.is_file():
+            return None
+        statistics = read_json(path)
+        images = statistics.get("successes") if isinstance(statistics, dict) else None
+        if not isinstance(images, int) or images < 0:
+            raise InputError(f"{path}: has no count 'successes'; delete it or restore it")
+        return images
+
+    def _estimate(self, holes: Sequence[Hole]) -> int:
+        """Return how many images `holes` may have held, by their bytes; at least one.
+
+        The tar of median size beside this one gives the bytes of an image, and those of a tar that was cut.
+        """
+        try:
+            beside = (path for path in self.path.parent.iterdir() if is_tar(path.name) and path.is_file())
+            sizes = sorted((path.stat().st_size, path) for path in beside)
+            usual, typical = sizes[len(sizes) // 2]
+            absent: list[Hole] = []
+            images = sum(suffix_of(member.name) in SUFFIXES for member in members(typical, absent))
+            own = self.path.stat().st_size
+        except (InputError, OSError, IndexError):
+            return 1
+        lost = sum((max(own, usual) if hole.end is None else hole.end) - hole.start for hole in holes)
+        present = usual - sum((usual if hole.end is None else hole.end) - hole.start for hole in absent)
+        return max(1, round(lost * images / max(1, present)))
 
 
-def members(path: Path) -> Iterator[FileSlice]:
-    """Yield the files in the tar `path` under their names in it, in its order.
+def statistics_of(tar: Path) -> Path:
+    """Return where img2dataset says what it wrote into a tar."""
+    return tar.with_name(f"{tar.stem}_stats.json")
 
-    Raises:
-        tarfile.TarError, OSError, ValueError: it cannot be read on.
+
+def is_tar(name: str) -> bool:
+    """Tell whether a file is a tar by its name."""
+    return suffix_of(name) == "tar"
+
+
+def pictures(group: Iterable[TarInfo], left_out: Counter[str]) -> Iterator[TarInfo]:
+    """Yield the pictures among members of one webdataset key; those that are not read are added to `left_out`.
+
+    webdataset splits a name at its first dot, and so takes `IMG.2021.05.jpg` for an annotation `2021.05.jpg` of the
+    sample `IMG`. Here the last dot counts, and `0.mask.png` is an annotation where there is a picture `0.jpg`.
     """
-    with path.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
-        end = os.fstat(file.fileno()).st_size
-        while member := tar.next():
-            # tarfile keeps every member that it met; shards have tens of thousands
-            tar.members = []  # type: ignore[attr-defined]
-            if not member.isreg():
-                continue
-            if member.offset_data + member.size > end:
-                raise tarfile.ReadError(f"it ends within {member.name}")
-            yield FileSlice(member.name, str(path), member.offset_data, member.size)
-        file.seek(tar.offset)
-        if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-            raise tarfile.ReadError(f"no header and no end mark at byte {tar.offset}")
+    group = list(group)
+    stems = {stem_of(member.name) for member in group if suffix_of(member.name) in SUFFIXES}
+    for member in group:
+        suffix = suffix_of(member.name)
+        if suffix not in SUFFIXES and suffix not in OTHER_SUFFIXES:
+            continue
+        if member.name.rpartition("/")[2].startswith("."):
+            left_out["hidden"] += 1
+        elif not member.isreg() or member.issparse():
+            left_out[f"links or the like (.{suffix})"] += 1
+        elif suffix in OTHER_SUFFIXES:
+            left_out[f".{suffix}"] += 1
+        elif extends(stem_of(member.name), stems):
+            left_out[f".{suffix} beside the picture that they belong to"] += 1
+        else:
+            yield member
+
+
+def stem_of(name: str) -> str:
+    """Return a member's name without what follows its last dot."""
+    return name.rpartition(".")[0]
+
+
+def extends(stem: str, stems: set[str]) -> bool:
+    """Tell whether `stem` is one of the other stems with more behind a dot."""
+    while stem := stem.rpartition(".")[0]:
+        if stem in stems:
+            return True
+    return False
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,17 @@
 """What every source of images can do, whatever files it lies in."""
 
 import hashlib
+import stat
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import ClassVar, Protocol
 
-from diva.data.raw import Damage, RawImage
+from diva.data.raw import Loss, RawImage
 from diva.errors import InputError
-
-EXTENSIONS = frozenset({"jpg", "jpeg", "png", "webp"})
 
 
 class Unit(Iterable[RawImage], Sized, Protocol):
@@ -27,19 +27,21 @@ class Source(ABC):
         spec: what the user named.
         root: the folder that `names` are relative to.
         names: the files, sorted.
+        left_out: what lies beside them and is not read, by kind.
     """
 
     kind: ClassVar[str]
     spec: str
     root: Path
     names: Sequence[str] = field(repr=False)
+    left_out: Counter[str] = field(repr=False, kw_only=True, default_factory=Counter)
 
     @abstractmethod
     def units(self, stream: int, streams: int) -> Sequence[Unit]:
         """Return the share of the images that belongs to one of `streams` disjoint streams."""
 
     def images(self) -> Iterator[RawImage]:
-        """Yield all images in the source's own order, and a `Damage` wherever a file cannot be read on."""
+        """Yield all images in the source's own order, and a `Loss` wherever a file's are not all read."""
         return chain.from_iterable(self.units(0, 1))
 
     def order_digest(self) -> str:
@@ -65,26 +67,35 @@ def require_images(source: Source, streams: int) -> None:
     Raises:
         InputError: there are fewer images, or none; damaged files are named.
     """
-    images, damaged = 0, []
+    images, reasons = 0, []
     for raw in source.images():
-        if isinstance(raw, Damage):
-            damaged.append(f"{raw.key}: {raw.reason}")
+        if isinstance(raw, Loss):
+            reasons.append(f"{raw.key}: {raw.reason}")
         else:
             images += 1
         if images == streams:
             return
-    reasons = f" ({'; '.join(damaged)})" if damaged else ""
+    if source.left_out:
+        reasons.append(f"beside them: {listed(source.left_out)}")
+    why = f" ({'; '.join(reasons)})" if reasons else ""
     if not images:
-        raise InputError(f"data.source: {source.spec} holds no readable image{reasons}; fetch or write it again")
+        raise InputError(f"data.source: {source.spec} holds no readable image{why}; fetch or write it again")
     raise InputError(
-        f"data.streams: {source.spec} holds only {images} readable images{reasons} for {streams} streams;"
+        f"data.streams: {source.spec} holds only {images} readable images{why} for {streams} streams;"
         f" lower data.streams to at most {images} or give more images"
+    )
+
+
+def listed(counts: Counter[str]) -> str:
+    """Return counted kinds in one line, the most frequent first."""
+    return ", ".join(
+        f"{count:,} {kind}" for kind, count in sorted(counts.items(), key=lambda each: (-each[1], each[0]))
     )
 
 
 def size_in_bytes(source: Source) -> int:
     """Return the size of the source's files together."""
-    return sum((source.root / name).stat().st_size for name in source.names)
+    return sum(max(0, _size(source.root / name)) for name in source.names)
 
 
 def fingerprint(source: Source) -> str:
@@ -95,5 +106,14 @@ def fingerprint(source: Source) -> str:
     """
     digest = hashlib.sha256()
     for name in source.names:
-        digest.update(f"{name}\0{(source.root / name).stat().st_size}\n".encode(errors="surrogateescape"))
+        digest.update(f"{name}\0{_size(source.root / name)}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()
+
+
+def _size(path: Path) -> int:
+    """Return a file's bytes, and -1 for what is not a file that is there: a dangling link, a device."""
+    try:
+        status = path.stat()
+    except OSError:
+        return -1
+    return status.st_size if stat.S_ISREG(status.st_mode) else -1

@@ -21,9 +21,10 @@ from webdataset import filters
 
 from diva.data.decode import decode, random_crop, seeded_crop, to_rgb
 from diva.data.latents import CachedImage
-from diva.data.raw import RawImage, UnusableError
+from diva.data.raw import Loss, RawImage
 from diva.data.source import Source, require_images
 from diva.errors import InputError
+from diva.images import UnusableError
 
 
 class Cursor(NamedTuple):
@@ -40,10 +41,17 @@ class Cursor(NamedTuple):
 
 
 class BadImage(NamedTuple):
-    """An image that was skipped."""
+    """An image that was skipped, or what a file has lost.
+
+    Attributes:
+        images: how many count as unusable; 0 where they are passed over on purpose.
+        of_file: the key is a file's, and more than one image may be meant.
+    """
 
     key: str
     reason: str
+    images: int = 1
+    of_file: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +167,8 @@ class ImageStreams(IterableDataset[Sample | Barren]):
                 try:
                     pixels, latents = self._read(raw, crop, seed, epoch)
                 except UnusableError as error:
-                    bad.append(BadImage(raw.key, str(error)))
+                    lost = (raw.images, True) if isinstance(raw, Loss) else ()
+                    bad.append(BadImage(raw.key, str(error), *lost))
                     continue
                 cursor = Cursor(stream, epoch, position + 1)
                 yield Sample(pixels, raw.key, next(indices), cursor, tuple(bad), latents)

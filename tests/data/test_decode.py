@@ -15,7 +15,8 @@ from torchvision import transforms
 
 from diva.data import to_unit_range
 from diva.data.decode import decode, random_crop, seeded_crop, to_rgb
-from diva.data.raw import FileSlice, UnusableError
+from diva.data.raw import FileSlice
+from diva.images import UnusableError
 from tests.fixtures.images import crops, encode, photographs
 
 

@@ -1,7 +1,10 @@
 """A cache of latents: what it holds, how it goes on after a stop, and what is refused."""
 
 import json
+import os
+import tarfile
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +14,13 @@ import webdataset
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
+from diva.atomic import temporary_name
 from diva.data import ImageStreams, Loader, Source, open_source, to_unit_range
 from diva.data.latents import CacheIndex, Wanted, Written, open_latents, write_latents
 from diva.data.latents.write import shard_names
 from diva.data.source import count_images, fingerprint
 from diva.errors import InputError, RunError
+from diva.lock import locked
 from diva.towers import TowerInput
 from tests.fixtures.images import crops, encode, write_shard, write_shards
 
@@ -126,7 +131,8 @@ def test_a_stopped_cache_goes_on_shard_by_shard_and_ends_as_an_uninterrupted_one
     work = write_latents(part, index_of(source, encoder), source, encoder, TOWER, device=CPU, batch=3)
     assert next(work) == Written("00000.tar", 4, 0)
     work.close()  # a stop between two shards; one within a shard leaves a file that no reader looks at
-    (part / ".00001.tar.7.tmp").write_bytes(b"half a shard")
+    left = temporary_name(part / "00001.tar")
+    left.with_name(left.name.replace(f"-{os.getpid()}-", "-4194305-")).write_bytes(b"half a shard")
     with pytest.raises(
         InputError, match=r"lacks 5 of 6 shards, 00001.tar first; run 'diva data cache-latents' again"
     ):
@@ -178,7 +184,7 @@ def test_a_stale_cache_is_refused_in_one_sentence(
 def test_a_folder_without_a_cache_or_with_a_damaged_one_is_refused(shards: Path, tmp_path: Path) -> None:
     source, encoder = open_source(str(shards)), Averages()
     wanted = Wanted.by(encoder, TOWER, 32, (1.0, 1.0))
-    with pytest.raises(InputError, match=r"index.json: no latent cache is there; write it with"):
+    with pytest.raises(InputError, match=r"index.json: is not the index of a latent cache; write one with"):
         open_latents(tmp_path, wanted)
     cache(tmp_path, source, encoder)
     with pytest.raises(InputError, match=r"holds a cache with another crop_seed"):
@@ -201,17 +207,43 @@ def test_an_unusable_image_is_left_out_and_too_many_stop_the_work(tmp_path: Path
     assert (tmp_path / "strict" / "00000.tar").is_file()
 
 
-def test_a_damaged_member_is_an_unusable_image_of_the_run(shards: Path, tmp_path: Path) -> None:
-    cache(tmp_path, open_source(str(shards)))
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("pixels", ["uint8", "jpeg"])
+def test_a_flipped_bit_stops_the_run_with_the_remedy(
+    shards: Path, tmp_path: Path, workers: int, pixels: str
+) -> None:
+    cache(tmp_path, open_source(str(shards)), pixels=pixels)
     path = tmp_path / "00000.tar"
-    path.write_bytes(path.read_bytes().replace(b"\x93NUMPY", b"\x93NUMBY"))
+    with tarfile.open(path) as tar:
+        member = next(member for member in tar if f"pixels.{'jpg' if pixels == 'jpeg' else 'npy'}" in member.name)
+    content = bytearray(path.read_bytes())
+    content[member.offset_data + member.size - 40] ^= 1
+    path.write_bytes(content)
     cached = open_latents(tmp_path, Wanted.by(Averages(), TOWER, 32, (1.0, 1.0)))
     with (
-        Loader(ImageStreams(cached, seed=1, streams=2), 4, max_bad_share=1.0) as loader,
+        Loader(ImageStreams(cached, seed=1, streams=2), 4, workers=workers, max_bad_share=1.0) as loader,
+        pytest.raises(
+            RunError, match=r"^data.latents: .*00000.tar is damaged \(.*is not what was written\)"
+        ) as caught,
     ):
-        for _ in range(5):
-            next(loader)
-        assert loader.skipped > 0
+        list(islice(loader, 8))
+    assert str(caught.value).endswith("delete it and run 'diva data cache-latents' again, which writes it anew")
+
+
+def test_a_cut_shard_of_a_cache_is_refused_and_written_anew(shards: Path, tmp_path: Path) -> None:
+    source = open_source(str(shards))
+    cache(tmp_path, source)
+    before = contents(tmp_path)
+    (tmp_path / "00002.tar").write_bytes(before["00002.tar"][:-512])
+    with pytest.raises(InputError, match=r"lacks 1 of 6 shards, 00002.tar first; run 'diva data cache-latents'"):
+        open_latents(tmp_path, Wanted.by(Averages(), TOWER, 32, (1.0, 1.0)))
+    assert [each.images for each in cache(tmp_path, source)] == [None, None, 4, None, None, None]
+    assert contents(tmp_path) == before
+
+
+def test_two_commands_do_not_fill_one_cache(shards: Path, tmp_path: Path) -> None:
+    with locked(tmp_path), pytest.raises(InputError, match="another command is at work there"):
+        cache(tmp_path, open_source(str(shards)))
 
 
 def test_latents_that_are_not_finite_stop_the_work(shards: Path, tmp_path: Path) -> None:

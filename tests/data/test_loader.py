@@ -1,5 +1,6 @@
 """Batches, counters and the state that a checkpoint keeps."""
 
+import io
 import json
 import logging
 import multiprocessing
@@ -18,12 +19,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from diva.data import Batch, ImageStreams, Loader, merge_states, open_source
 from diva.data.folder import FolderSource
 from diva.data.source import Unit
 from diva.errors import InputError, RunError
-from tests.fixtures.images import crops, write_image_folder
+from tests.fixtures.images import crops, write_image_folder, write_shard, write_shards
 
 
 @pytest.fixture
@@ -223,6 +225,86 @@ def test_a_share_of_bad_images_up_to_the_limit_is_accepted(tmp_path: Path) -> No
     one = loader(tmp_path, 9, max_bad_share=0.1, streams=1)
     list(islice(one, 5))
     assert (one.seen, one.skipped) in {(49, 4), (50, 5)}
+
+
+@pytest.mark.parametrize("statistics", [True, False])
+def test_what_a_cut_shard_has_lost_counts_towards_the_limit(tmp_path: Path, statistics: bool) -> None:
+    write_shards(tmp_path, 4, 30, side=40, statistics=statistics)
+    last = tmp_path / "00003.tar"
+    last.write_bytes(last.read_bytes()[:4000])  # of about 70,000
+    with (
+        loader(tmp_path, 8, max_bad_share=0.2, streams=1) as one,
+        pytest.raises(
+            RunError, match=r"00003.tar: the tar is damaged: .* lost images: about|of its statistics are there"
+        ),
+    ):
+        list(islice(one, 40))
+    with loader(tmp_path, 8, max_bad_share=0.3, streams=1) as one:  # 30 of 120 at most
+        list(islice(one, 30))
+        assert one.skipped > 20
+        resumed = loader(tmp_path, 8, max_bad_share=0.3, streams=1)
+        resumed.load_state_dict(json.loads(json.dumps(one.state_dict())))
+        assert (resumed.seen, resumed.skipped) == (one.seen, one.skipped)
+
+
+def test_one_lost_header_among_many_images_does_not_stop_a_run_early(tmp_path: Path) -> None:
+    """The share of what a file has lost is that of a whole pass, however early the file is met."""
+    write_shards(tmp_path, 8, 30, side=40, statistics=True)
+    last = tmp_path / "00003.tar"
+    last.write_bytes(last.read_bytes()[:50_000])
+    with loader(tmp_path, 8, max_bad_share=0.125, streams=1) as one:
+        list(islice(one, 60))
+        assert one.skipped > 0
+
+
+def test_odd_files_are_skipped_and_named_in_one_line_each(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    photos = {f"good{number}.png": photo for number, photo in enumerate(crops(12, side=40))}
+    bomb = io.BytesIO()
+    Image.new("1", (40_000, 12_500)).save(bomb, "PNG")
+    forged = "x\nstep 5: all is well\x1b[2J.jpg"
+    write_image_folder(tmp_path, photos | {"bomb.png": bomb.getvalue(), "eps.jpg": b"%!PS-Adobe-3.0 EPSF-3.0\n"})
+    for name in (forged, "caf\udce9.jpg"):
+        (tmp_path / name).write_bytes(b"")
+    os.mkfifo(tmp_path / "fifo.jpg")
+    for link, target in {"zero.jpg": "/dev/zero", "gone.jpg": "nowhere", "loop.jpg": "loop.jpg"}.items():
+        (tmp_path / link).symlink_to(target)
+    (tmp_path / "notes.gif").touch()
+    with caplog.at_level(logging.WARNING, "diva.data"), loader(tmp_path, 12, max_bad_share=0.9, streams=1) as one:
+        next(one)
+        next(one)
+        json.dumps(one.state_dict()).encode()
+    lines = {record.getMessage() for record in caplog.records}
+    assert f"{tmp_path}: left out: 1 .gif" in lines
+    skipped = {line.partition(": ")[0]: line.partition(": ")[2] for line in lines if line.startswith("skipped ")}
+    assert skipped.keys() == {
+        f"skipped {name}"
+        for name in (
+            "bomb.png",
+            "eps.jpg",
+            r"x\nstep 5",
+            r"caf\udce9.jpg",
+            "fifo.jpg",
+            "zero.jpg",
+            "gone.jpg",
+            "loop.jpg",
+        )
+    }
+    assert "500000000 pixels" in skipped["skipped bomb.png"]
+    assert skipped["skipped fifo.jpg"] == "is not a regular file"
+    for line in lines:
+        line.encode()  # no surrogates
+        assert line.isprintable()
+
+
+def test_what_is_left_out_of_a_shard_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_shards(tmp_path, 2, 6, side=40)
+    write_shard(tmp_path / "notes.tar", [b"x"], extension="gif")
+    with caplog.at_level(logging.WARNING, "diva.data"), loader(tmp_path, 6, streams=1) as one:
+        list(islice(one, 6))
+        assert one.skipped == 0
+    assert [record.getMessage() for record in caplog.records] == [
+        "skipped notes.tar: holds no image; left out: 1 .gif"
+    ]
 
 
 @pytest.mark.parametrize("workers", [0, 2])

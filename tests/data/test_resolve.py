@@ -45,6 +45,28 @@ def test_an_image_folder_is_read_at_any_depth_without_hidden_files(tmp_path: Pat
     assert (source.kind, source.names) == ("folder", sorted(names))
 
 
+def test_linked_folders_are_followed_and_each_folder_is_read_once(tmp_path: Path) -> None:
+    (photo,) = crops(1, side=40)
+    write_image_folder(tmp_path / "elsewhere", {"0.jpg": photo, "1.jpg": photo})
+    write_image_folder(tmp_path / "images", {"z/2.jpg": photo})
+    for link, target in {"linked": "elsewhere", "again": "elsewhere", "loop": "images", "a": "images/z"}.items():
+        (tmp_path / "images" / link).symlink_to(tmp_path / target)
+    (tmp_path / "images" / "self").symlink_to("self")
+    source = open_source(str(tmp_path / "images"))
+    assert source.names == ["again/0.jpg", "again/1.jpg", "z/2.jpg"]
+    assert source.left_out == {"links to folders that are read already": 3, "files without a suffix": 1}
+
+
+def test_tars_are_found_deeper_and_by_any_spelling_and_pictures_beside_them_are_counted(tmp_path: Path) -> None:
+    write_shard(write_image_folder(tmp_path / "one", {"0.jpg": b"", "note.txt": b""}) / "A.TAR", [b""])
+    source = open_source(str(tmp_path / "one"))
+    assert (source.kind, source.names, source.left_out) == ("shards", ["A.TAR"], {".jpg": 1, ".txt": 1})
+    (tmp_path / "deep" / "part").mkdir(parents=True)
+    write_shard(tmp_path / "deep" / "part" / "0.tar", [b""], statistics=True)
+    source = open_source(str(tmp_path / "deep"))
+    assert (source.kind, source.names, source.left_out) == ("shards", ["part/0.tar"], {})
+
+
 def test_a_saved_dataset_is_recognised(saved_dataset: Path) -> None:
     source = open_source(str(saved_dataset))
     assert (source.kind, count_images(source)) == ("datasets", 12)
@@ -53,19 +75,24 @@ def test_a_saved_dataset_is_recognised(saved_dataset: Path) -> None:
 @pytest.mark.parametrize(
     ("spec", "sentence"),
     [
-        ("missing", "missing is not there; give an existing folder or tars"),
+        ("missing", "missing is not there, or is not a regular file; give an existing folder or tars"),
+        ("x" * 5000, "is not there, or is not a regular file"),
         ("*.tar", r"no file matches .*\*\.tar; give a pattern that matches"),
         ("{00000..00002}.tar", "00000.tar is not there"),
-        ("notes.txt", "notes.txt is no .tar; give uncompressed tars"),
-        ("", r"holds no .tar and no image \(jpeg, jpg, png, webp\)"),
-        ("${FOLDER}/0.tar", r"is no pattern \(.*wds_WDS_FOLDER"),
-        ("{00000..00002.tar", r"is no pattern \(Unbalanced braces: .*; give a folder or tars"),
+        ("notes.txt", "notes.txt is not a .tar; give uncompressed tars"),
+        ("", r"holds no .tar and no image \(jpg, .*\), but 1 .txt; give"),
+        ("${FOLDER}/0.tar", r"FOLDER.*/0.tar is not there"),
+        ("{00000..00002.tar", r"is not a pattern \(Unbalanced braces: .*; give a folder or tars"),
     ],
 )
-def test_a_source_that_is_not_there_is_one_sentence(tmp_path: Path, spec: str, sentence: str) -> None:
+def test_a_source_that_is_not_there_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spec: str, sentence: str
+) -> None:
     (tmp_path / "notes.txt").write_text("no image")
+    monkeypatch.setenv("WDS_FOLDER", "read-from-the-environment")
     with pytest.raises(InputError, match=sentence) as caught:
         open_source(f"{tmp_path}/{spec}")
+    assert "read-from-the-environment" not in str(caught.value)
     assert str(caught.value).startswith("data.source: ")
 
 

@@ -1,6 +1,7 @@
 """Datasets on disk: which column is read, and where its bytes come from."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ from datasets import Dataset, Features, Image
 
 from diva.data import open_source
 from diva.data.decode import decode
-from diva.data.raw import UnusableError
+from diva.data.saved_dataset import Row
+from diva.images import UnusableError
 from tests.fixtures.images import crops, write_image_folder
 
 
@@ -39,3 +41,21 @@ def test_a_row_without_an_image_is_unusable(tmp_path: Path) -> None:
     (raw,) = open_source(str(tmp_path / "set")).images()
     with pytest.raises(UnusableError, match="the row holds no image"):
         decode(raw, 1)
+
+
+@pytest.mark.parametrize(
+    ("cell", "reason"),
+    [
+        ({"bytes": b"", "path": None}, "the row holds no image"),
+        ({"bytes": None, "path": ""}, "the row holds no image"),
+        ({"path": None}, "the row holds no image"),
+        (7, "the row holds no image"),
+        ({"bytes": b"x", "path": None}, "cannot identify it as one of JPEG"),
+        ({"bytes": None, "path": "/dev/zero"}, "is not a regular file"),
+        ({"bytes": None, "path": "/nowhere"}, "No such file"),
+    ],
+)
+def test_a_row_of_anything_else_is_unusable(cell: object, reason: str) -> None:
+    rows: Any = [{"image": cell}]  # which are looked up as a data set's are
+    with pytest.raises(UnusableError, match=reason):
+        decode(Row(rows, "image", 0), 1)

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from diva.atomic import replacing
+from diva.documents import read_file
 from diva.errors import InputError
 from diva.towers.preprocess import TowerInput
 
@@ -76,7 +77,7 @@ class CacheIndex(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     made: Wanted
     crop_seed: int
     crops: int = Field(gt=0)
@@ -94,10 +95,10 @@ class CacheIndex(BaseModel):
         """
         path = folder / INDEX
         try:
-            return cls.model_validate_json(path.read_bytes())
-        except OSError as error:
+            return cls.model_validate_json(read_file(path))
+        except InputError as error:
             raise InputError(
-                f"{path}: no latent cache is there; write it with 'diva data cache-latents'"
+                f"{path}: is not the index of a latent cache; write one with 'diva data cache-latents'"
             ) from error
         except ValidationError as error:
             field = ".".join(map(str, error.errors()[0]["loc"])) or "the file"

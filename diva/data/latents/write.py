@@ -10,6 +10,7 @@ import json
 import logging
 import random
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -25,11 +26,13 @@ from webdataset import TarWriter
 from diva.atomic import replacing
 from diva.data.decode import decode, random_crop, seeded_crop, to_rgb, to_unit_range
 from diva.data.latents.index import CacheIndex, Encoder
-from diva.data.latents.source import LATENTS, PIXELS
-from diva.data.raw import RawImage, UnusableError
-from diva.data.shards import ShardSource
+from diva.data.latents.source import DIGEST, LATENTS, PIXELS, digest, is_whole
+from diva.data.raw import Loss, RawImage
+from diva.data.shards import ShardSource, statistics_of
 from diva.data.source import Source
-from diva.errors import RunError
+from diva.errors import RunError, printable
+from diva.images import UnusableError
+from diva.lock import locked
 from diva.towers.preprocess import TowerInput
 
 logger = logging.getLogger("diva.data")
@@ -62,7 +65,7 @@ class _Crops(Dataset[tuple[str, Tensor | None]]):
         try:
             rgb = to_rgb(decode(raw, self.min_side))
         except UnusableError as error:
-            logger.warning("skipped %s: %s", raw.key, error)
+            logger.warning("skipped %s: %s", printable(raw.key), printable(str(error)))
             return raw.key, None
         crop = random_crop(made.image_size, made.crop_scale)
         seeds = [
@@ -107,37 +110,37 @@ def write_latents(
         rank, world_size: this process writes every `world_size`-th shard from number `rank` on.
 
     Raises:
-        InputError: `folder` holds another cache.
+        InputError: `folder` holds another cache, or another command writes there.
         RunError: too many images are unusable, latents are not finite, or the place cannot be written to.
     """
-    index.write(folder)
-    for name, raws in islice(_shards(source), rank, None, world_size):
-        path = folder / name
-        if path.is_file():
-            yield Written(name, None, 0)
-            continue
-        for left in path.parent.glob(f".{path.name}.*.tmp"):  # by a process that was killed
-            left.unlink()
-        crops = _Crops(list(raws), index, min_side)
-        loader = DataLoader(crops, batch_size=batch, num_workers=workers, collate_fn=list)
-        images = 0
-        with replacing(path) as temporary, temporary.open("wb") as file, TarWriter(file, mtime=0) as tar:
-            for found in loader:
-                usable = [(key, pixels) for key, pixels in found if pixels is not None]
-                if usable:
-                    for sample in _encode(usable, index, encoder, tower, device):
-                        tar.write({"__key__": f"{images:09d}", **sample})
-                        images += 1
-            skipped = len(crops) - images
-            if skipped > max_bad_share * len(crops):
-                raise RunError(
-                    f"data: {skipped} of the {len(crops)} images of {source.spec} for {name} are unusable, more"
-                    f" than data.max_bad_share = {max_bad_share:.1%}; repair the source or raise the limit"
-                )
-            # img2dataset's count, which spares a later run the walk; before the shard, which says that it is done
-            with replacing(path.with_name(f"{path.stem}_stats.json")) as statistics:
-                statistics.write_text(json.dumps({"successes": images, "skipped": skipped}))
-        yield Written(name, images, skipped)
+    with locked(folder) if rank == 0 else nullcontext():
+        index.write(folder)
+        for name, raws in islice(_shards(source), rank, None, world_size):
+            if is_whole(folder / name):
+                yield Written(name, None, 0)
+                continue
+            crops = _Crops(list(raws), index, min_side)
+            images = 0
+            with replacing(folder / name) as temporary:
+                with temporary.open("wb") as file, TarWriter(file, mtime=0) as tar:
+                    for found in DataLoader(crops, batch_size=batch, num_workers=workers, collate_fn=list):
+                        usable = [(key, pixels) for key, pixels in found if pixels is not None]
+                        if usable:
+                            for sample in _encode(usable, index, encoder, tower, device):
+                                tar.write({"__key__": f"{images:09d}", **sample})
+                                images += 1
+                skipped = sum(raw.images if isinstance(raw, Loss) else 1 for raw in crops.raws) - images
+                if skipped > max_bad_share * (images + skipped):
+                    raise RunError(
+                        f"data: {skipped} of the {images + skipped} images of {source.spec} for {name} are"
+                        f" unusable, more than data.max_bad_share = {max_bad_share:.1%}; repair the source or raise"
+                        " the limit"
+                    )
+                # img2dataset's count, which spares a later run the walk; before the shard, which says it is done
+                with replacing(statistics_of(folder / name)) as statistics:
+                    size = temporary.stat().st_size
+                    statistics.write_text(json.dumps({"successes": images, "skipped": skipped, "bytes": size}))
+            yield Written(name, images, skipped)
 
 
 @torch.no_grad()
@@ -158,9 +161,10 @@ def _encode(
             place = number * index.crops + crop
             if not latents[place].isfinite().all():
                 raise RunError(f"data: the latents of {key} are not finite; look at this image and at the teacher")
-            sample[f"{crop}.{LATENTS}"] = _npy(latents[place])
-            pixels = small[place]
-            sample[f"{crop}.{PIXELS[index.pixels]}"] = _jpeg(pixels) if index.pixels == "jpeg" else _npy(pixels)
+            stored = _npy(latents[place])
+            pixels = _jpeg(small[place]) if index.pixels == "jpeg" else _npy(small[place])
+            sample[f"{crop}.{LATENTS}"], sample[f"{crop}.{PIXELS[index.pixels]}"] = stored, pixels
+            sample[f"{crop}.{DIGEST}"] = digest(stored, pixels)
         yield sample
 
 
