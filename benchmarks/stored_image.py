@@ -1,14 +1,13 @@
 """An encoded image where it lies, a file or a member of a tar, read and decoded only when needed."""
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
+from diva.data.raw import FileSlice
 from diva.errors import InputError
-
-EXTENSIONS = ("jpg", "jpeg", "png", "webp")
+from diva.images import UnusableError, decode_image
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +32,8 @@ class StoredImage:
             InputError: it cannot be read or decoded; the sentence names the tar and the member.
         """
         try:
-            with self.path.open("rb") as file:
-                file.seek(self.offset)
-                encoded = file.read(self.size)
-            with Image.open(io.BytesIO(encoded)) as image:
-                return image.convert("RGB")
-        except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+            encoded = FileSlice(self.member or self.path.name, str(self.path), self.offset, self.size).load()
+            return decode_image(encoded).convert("RGB")
+        except (UnusableError, ValueError) as error:  # ValueError: a colour mode that PIL does not convert
             place = f"{self.path}: {self.member}" if self.member else str(self.path)
             raise InputError(f"{place}: cannot be decoded ({error}); fetch the data set again") from error

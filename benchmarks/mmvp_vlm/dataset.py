@@ -12,12 +12,14 @@ neither nine categories nor fifteen pairs in each. A published type is shown by 
 
 import csv
 import hashlib
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
+from diva.documents import read_file
 from diva.errors import InputError
 from diva.towers.checkpoint import file_sha256
 
@@ -25,6 +27,7 @@ NAME = "MMVP-VLM"
 QUESTIONS = "Questions.csv"
 COLUMNS = ("Question ID", "Type", "Statement")
 IMAGE_FOLDERS = ("MLLM_VLM_Images", "MLLM_VLM Images", "MMVP_VLM_Images")
+DIGITS = 9  # of an id; Python refuses to read numbers of thousands
 SUFFIXES = (".jpg", ".jpeg", ".png")
 TITLES = {
     "orientation": "Orientation and Direction",
@@ -100,25 +103,23 @@ def category_of(kind: str) -> str:
 
 def _read_rows(path: Path) -> list[_Row]:
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            names = {name.replace("_", " ").strip().casefold(): name for name in reader.fieldnames or ()}
-            missing = [column for column in COLUMNS if column.casefold() not in names]
-            if missing:
-                raise InputError(
-                    f"{path}: no column {' or '.join(missing)}; the official header is {','.join(COLUMNS)}"
-                )
-            columns = [names[column.casefold()] for column in COLUMNS]
-            return [_row(path, reader.line_num, [line[column] for column in columns]) for line in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise InputError(f"{path}: cannot be read ({reason}); give MMVP-VLM's folder, see docs/data.md") from error
+        reader = csv.DictReader(io.StringIO(read_file(path).decode("utf-8-sig"), newline=""))
+        names = {name.replace("_", " ").strip().casefold(): name for name in reader.fieldnames or ()}
+        missing = [column for column in COLUMNS if column.casefold() not in names]
+        if missing:
+            raise InputError(
+                f"{path}: no column {' or '.join(missing)}; the official header is {','.join(COLUMNS)}"
+            )
+        columns = [names[column.casefold()] for column in COLUMNS]
+        return [_row(path, reader.line_num, [line[column] for column in columns]) for line in reader]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: cannot be read ({error}); give MMVP-VLM's folder, see docs/data.md") from error
 
 
 def _row(path: Path, line: int, cells: list[str | None]) -> _Row:
     number, kind, statement = ((cell or "").strip() for cell in cells)
-    if not number.isdecimal() or not kind or not statement:
-        raise InputError(f"{path}: line {line}: needs a whole number, a type and a statement; mend the row")
+    if not number.isdecimal() or len(number) > DIGITS or not kind or not statement:
+        raise InputError(f"{path}: line {line}: needs a whole number, a type and a statement; fix the row")
     return _Row(int(number), kind, statement)
 
 

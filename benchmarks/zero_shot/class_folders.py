@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.stored_image import EXTENSIONS, StoredImage
+from benchmarks.stored_image import StoredImage
 from diva.errors import InputError
+from diva.images import OTHER_SUFFIXES, SUFFIXES, suffix_of
 
 SPLITS = ("test", "val")  # ImageNet is measured on what it calls its validation images
 
@@ -63,7 +64,13 @@ def _images_in(folder: Path) -> list[Path]:
             f"{inner}: is a folder within what should be a class; lay the images that are measured out as"
             " <set>/test/<class>/<image>"
         )
-    images = [path for path in entries if path.suffix[1:].lower() in EXTENSIONS]
+    images = [path for path in entries if suffix_of(path.name) in SUFFIXES]
+    left_out = next((path for path in entries if suffix_of(path.name) in OTHER_SUFFIXES), None)
+    if left_out is not None:
+        raise InputError(f"{left_out}: is not measured; convert it to one of {', '.join(SUFFIXES)}, or remove it")
+    odd = next((path for path in images if not path.is_file()), None)
+    if odd is not None:
+        raise InputError(f"{odd}: is not a regular file that is there; fetch the data set again")
     if not images:
-        raise InputError(f"{folder}: holds no image ({', '.join(EXTENSIONS)}); every class needs one at least")
+        raise InputError(f"{folder}: holds no image ({', '.join(SUFFIXES)}); every class needs one at least")
     return images

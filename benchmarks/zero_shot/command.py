@@ -18,7 +18,7 @@ from benchmarks.zero_shot.evaluate import evaluate_set, kept_result
 from benchmarks.zero_shot.locate import Located, locate_sets
 from benchmarks.zero_shot.show import show
 from benchmarks.zero_shot.summary import summarise
-from diva.errors import InputError, RunError
+from diva.errors import InputError, RunError, printable
 from diva.results import Clock, Result, read_result, write_result
 from diva.towers import load_clip
 
@@ -84,7 +84,7 @@ def run(
                 results[each.spec.name] = _measure(each, encoders, files, store)
             except InputError as error:
                 failed.append(each.spec.name)
-                progress.print(Text(f"{each.spec.name}: not measured: {error}"))
+                progress.print(Text(printable(f"{each.spec.name}: not measured: {error}")))
     if results:
         absent = [each.spec.name for each in located if not each.folders]
         summary = summarise(results, absent, failed, margin=margin, data=data, run=clock.stop())

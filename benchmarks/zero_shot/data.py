@@ -15,10 +15,12 @@ from benchmarks.zero_shot.class_folders import read_class_folders, split_folder
 from benchmarks.zero_shot.prompts import Prompts, read_prompts
 from benchmarks.zero_shot.sets import Headline, Kind, ZeroShotSet
 from benchmarks.zero_shot.shards import COUNT, Sample, read_shards, shard_paths
+from diva.documents import read_file
 from diva.errors import InputError, did_you_mean
 from diva.results import DataSource
 
 TYPE = "dataset_type.txt"
+DIGITS = 9  # of a label; Python refuses to read numbers of thousands
 LABELS: dict[Kind, str] = {"classification": "cls", "multilabel": "npy", "retrieval": "txt"}
 
 
@@ -98,7 +100,7 @@ def read_set(spec: ZeroShotSet, folders: Sequence[Path], cache: Path | None) -> 
         both = " and ".join(map(str, folders))
         raise InputError(f"{both}: are both {spec.title}; move all but one out of --data")
     folder = folders[0]
-    shards = any((folder / "test").glob("*.tar")) or (folder / "test" / COUNT).exists()
+    shards = any((folder / "test").glob("*.[tT][aA][rR]")) or (folder / "test" / COUNT).exists()
     return _from_shards(spec, folder, cache) if shards else _from_class_folders(spec, folder, cache)
 
 
@@ -135,7 +137,7 @@ def _from_class_folders(spec: ZeroShotSet, folder: Path, cache: Path | None) -> 
 
 
 def _read_kind(path: Path) -> Kind:
-    said = path.read_text(errors="replace").strip().lower() if path.is_file() else "classification"
+    said = read_file(path).decode(errors="replace").strip().lower() if path.exists() else "classification"
     for kind in LABELS:
         if said == kind:
             return kind
@@ -155,7 +157,10 @@ def _truth(
 
 
 def _captions(sample: Sample) -> tuple[str, ...]:
-    lines = sample.label.decode(errors="replace").splitlines()
+    try:
+        lines = sample.label.decode().split("\n")  # and not at U+2028 and its like, which are part of a caption
+    except UnicodeDecodeError as error:
+        raise InputError(f"{sample.place}: is not UTF-8 text ({error}); fetch the data set again") from error
     captions = tuple(line.strip() for line in lines if line.strip())
     if not captions:
         raise InputError(f"{sample.place}: has no caption; fetch the data set again")
@@ -164,10 +169,10 @@ def _captions(sample: Sample) -> tuple[str, ...]:
 
 def _label(sample: Sample, classes: int) -> int:
     text = sample.label.decode(errors="replace").strip()
-    if not text.isdecimal() or int(text) >= classes:
+    if not text.isdecimal() or len(text) > DIGITS or int(text) >= classes:
         raise InputError(
-            f"{sample.place}: '{text}' is no label of {classes} classes (0 to {classes - 1}); the class names and"
-            " the shards must belong together"
+            f"{sample.place}: '{text[:80]}' is no label of {classes} classes (0 to {classes - 1}); the class names"
+            " and the shards must belong together"
         )
     return int(text)
 
@@ -175,9 +180,9 @@ def _label(sample: Sample, classes: int) -> int:
 def _flags(sample: Sample, classes: int) -> NDArray[np.bool_]:
     try:
         flags = np.load(io.BytesIO(sample.label), allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+    except Exception as error:  # damaged arrays make numpy raise anything
         raise InputError(f"{sample.place}: is no array ({error}); fetch the data set again") from error
-    if flags.shape != (classes,) or not np.isin(flags, (0, 1)).all():
+    if not isinstance(flags, np.ndarray) or flags.shape != (classes,) or not np.isin(flags, (0, 1)).all():
         raise InputError(
             f"{sample.place}: is not one 0 or 1 for each of {classes} classes; the class names and the shards must"
             " belong together"

@@ -9,6 +9,7 @@ from open_clip import IMAGENET_CLASSNAMES, OPENAI_IMAGENET_TEMPLATES
 from timm.data import ImageNetInfo
 
 from benchmarks.zero_shot.sets import ZeroShotSet
+from diva.documents import read_file
 from diva.errors import InputError
 
 CLASSES = "classnames.txt"
@@ -97,8 +98,8 @@ def _read_templates(spec: ZeroShotSet, folder: Path) -> tuple[str, ...]:
 
 def _lines(path: Path) -> tuple[str, ...]:
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").rstrip().splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
+        lines = [line.strip() for line in read_file(path).decode("utf-8-sig").rstrip().split("\n")]
+    except UnicodeDecodeError as error:
         raise InputError(f"{path}: cannot be read ({error}); fetch the data set again") from error
     if not lines or not all(lines):
         raise InputError(f"{path}: is empty or has an empty line; give one entry a line")

@@ -1,19 +1,24 @@
 """Reading a split of clip-benchmark's webdatasets: where its images lie, and the label beside each.
 
-A tar is walked header by header, so the images' bytes are read only when a tower shall see them. webdataset's own
-iterator takes a broken header for the end of the archive; here a tar that is cut short is an error.
+A tar is walked header by header, so the images' bytes are read only when a tower shall see them. All its samples
+are read, or it is an error: a benchmark does not measure a part.
 """
 
-import tarfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
+from tarfile import TarInfo
 from typing import NamedTuple
 
 from webdataset.tariterators import base_plus_ext
 
-from benchmarks.stored_image import EXTENSIONS, StoredImage
+from benchmarks.stored_image import StoredImage
+from diva.data.raw import FileSlice
+from diva.data.shards import extends, is_tar, stem_of
+from diva.data.tar import Hole, members
+from diva.documents import read_file
 from diva.errors import InputError
+from diva.images import SUFFIXES, UnusableError, suffix_of
 
 COUNT = "nshards.txt"
 
@@ -40,11 +45,12 @@ def shard_paths(split: Path) -> list[Path]:
     """
     path = split / COUNT
     try:
-        count = int(path.read_text())
-    except (OSError, ValueError) as error:
+        count = int(read_file(path))
+    except ValueError as error:
         raise InputError(f"{path}: holds no number of shards ({error}); fetch the data set again") from error
-    expected = [split / f"{number}.tar" for number in range(count)]
-    strange = set(expected) ^ set(split.glob("*.tar"))
+    there = {shard for shard in split.iterdir() if is_tar(shard.name)}
+    expected = [split / f"{number}.tar" for number in range(min(count, len(there) + 1))]
+    strange = there.symmetric_difference(expected)
     if strange or not expected:
         names = ", ".join(sorted(shard.name for shard in strange)) or "0.tar"
         raise InputError(
@@ -67,44 +73,55 @@ def read_shards(paths: Sequence[Path], label: str) -> list[Sample]:
 
 
 def _read_shard(path: Path, label: str) -> list[Sample]:
+    holes: list[Hole] = []
     try:
-        with tarfile.open(path, "r:") as tar:
-            members = tar.getmembers()
-            _check_end(tar)
-            parted = [(*base_plus_ext(member.name), member) for member in members if member.isfile()]
-            samples = []
-            for key, group in groupby(parted, lambda each: each[0]):
-                parts = {(extension or "").lower(): member for _, extension, member in group}
-                image = next((parts[name] for name in EXTENSIONS if name in parts), None)
-                if image is None and label not in parts:
-                    continue  # neither: a note beside the samples
-                if image is None or label not in parts:
-                    missing = f"no .{label}" if image else f"no image ({', '.join(EXTENSIONS)})"
-                    raise InputError(f"{path}: {key}: has {missing}; {_remedy(label)}")
-                samples.append(
-                    Sample(
-                        id=f"{path.stem}/{key}",
-                        image=StoredImage(path, image.name, image.offset_data, image.size),
-                        label=_content(tar, parts[label]),
-                        place=f"{path}: {parts[label].name}",
-                    )
-                )
-    except (tarfile.TarError, OSError) as error:
-        raise InputError(f"{path}: is damaged or cut short ({error}); fetch the data set again") from error
-    return samples
+        found = list(members(path, holes))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error}); fetch the data set again") from error
+    if holes:
+        raise InputError(f"{path}: is damaged or cut short ({holes[0].reason}); fetch the data set again")
+    groups = groupby(found, lambda member: base_plus_ext(member.name)[0])
+    return [sample for _, group in groups for sample in _samples(path, group, label)]
 
 
-def _check_end(tar: tarfile.TarFile) -> None:
-    assert tar.fileobj is not None  # it is open
-    tar.fileobj.seek(tar.offset)
-    if tar.fileobj.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:
-        raise tarfile.ReadError(f"no header and no end mark at byte {tar.offset}")
+def _samples(path: Path, group: Iterable[TarInfo], label: str) -> Iterator[Sample]:
+    """Yield the samples among members of one webdataset key.
+
+    webdataset splits a name at its first dot, and so takes `img.1.jpg` and `img.2.jpg` for two parts of one sample.
+    Here the last dot counts; `img.mask.png` belongs to a sample `img`, where there is one.
+    """
+    parts: dict[str, dict[str, TarInfo]] = {}
+    for member in group:
+        suffix = suffix_of(member.name)
+        if suffix not in parts.setdefault(stem_of(member.name), {}):
+            parts[stem_of(member.name)][suffix] = member
+        elif suffix == label or suffix in SUFFIXES:
+            raise InputError(f"{path}: {member.name}: is there twice; write the shards again")
+    images = {key: next((of[suffix] for suffix in SUFFIXES if suffix in of), None) for key, of in parts.items()}
+    complete = {key for key, of in parts.items() if images[key] and label in of}
+    for key, of in parts.items():
+        image = images[key]
+        if (image is None and label not in of) or extends(key, complete):
+            continue  # a note beside the samples, or more of one of them
+        if image is None or label not in of:
+            missing = f"no .{label}" if image else f"no image ({', '.join(SUFFIXES)})"
+            raise InputError(f"{path}: {key}: has {missing}; {_remedy(label)}")
+        for member in (image, of[label]):
+            if not member.isreg() or member.issparse():
+                raise InputError(f"{path}: {member.name}: is a link or the like; write the shards with files alone")
+        yield Sample(
+            id=f"{path.stem}/{key}",
+            image=StoredImage(path, image.name, image.offset_data, image.size),
+            label=_content(path, of[label]),
+            place=f"{path}: {of[label].name}",
+        )
 
 
-def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    file = tar.extractfile(member)
-    assert file is not None  # it is a regular file
-    return file.read()
+def _content(path: Path, member: TarInfo) -> bytes:
+    try:
+        return FileSlice(member.name, str(path), member.offset_data, member.size).load()
+    except UnusableError as error:
+        raise InputError(f"{path}: {member.name}: cannot be read ({error}); fetch the data set again") from error
 
 
 def _remedy(label: str) -> str:

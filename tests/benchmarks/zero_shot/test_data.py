@@ -1,6 +1,8 @@
 import io
+import os
 import pickle
 import shutil
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -193,6 +195,106 @@ def test_a_tar_that_is_cut_short_is_damage_and_not_a_smaller_set(tmp_path: Path,
     tar = write_digits(tmp_path, 10) / "test" / "0.tar"
     tar.write_bytes(tar.read_bytes()[:kept])
     with pytest.raises(InputError, match=r"0\.tar: is damaged or cut short"):
+        read(tmp_path)
+
+
+def write_tar(folder: Path, members: list[tuple[str, bytes]]) -> None:
+    (folder / "test").mkdir(parents=True)
+    (folder / "test" / "nshards.txt").write_text("1")
+    with tarfile.open(folder / "test" / "0.tar", "w") as tar:
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+
+
+def test_keys_with_dots_are_samples_like_any_other(tmp_path: Path) -> None:
+    write_prompts(tmp_path, DIGITS)
+    keys = ["img0", "img.1", "img2", "img.3", "img.4", "a.b/c.d"]
+    write_tar(
+        tmp_path,
+        [(f"{key}.{suffix}", content) for key in keys for suffix, content in (("jpg", JPG), ("cls", b"7"))],
+    )
+    data = read(tmp_path)
+    assert data.ids == [f"0/{key}" for key in keys]
+    assert isinstance(data.truth, OneLabel)
+    assert data.truth.labels.tolist() == [7] * 6
+
+
+def test_more_of_a_sample_is_not_another_one(tmp_path: Path) -> None:
+    write_prompts(tmp_path, DIGITS)
+    write_tar(tmp_path, [("a.mask.png", b"x"), ("a.jpg", JPG), ("a.cls", b"1"), ("a.meta.json", b"{}")])
+    assert read(tmp_path).ids == ["0/a"]
+
+
+@pytest.mark.parametrize(
+    ("members", "sentence"),
+    [
+        ([("a.1.jpg", JPG), ("a.1.cls", b"1"), ("a.2.jpg", JPG)], r"a\.2: has no \.cls"),
+        ([("a.jpg", JPG), ("a.cls", b"1"), ("b.gif", JPG), ("b.cls", b"1")], r"b: has no image"),
+        ([("a.jpg", JPG), ("a.jpg", JPG), ("a.cls", b"1")], r"a\.jpg: is there twice"),
+        ([("a.jpg", JPG), ("a.cls", b"9" * 5000)], r"a\.cls: '9+' is no label"),
+    ],
+)
+def test_a_part_of_the_samples_is_never_measured(
+    tmp_path: Path, members: list[tuple[str, bytes]], sentence: str
+) -> None:
+    write_prompts(tmp_path, DIGITS)
+    write_tar(tmp_path, members)
+    with pytest.raises(InputError, match=sentence):
+        read(tmp_path)
+
+
+def test_a_flipped_bit_in_a_header_is_damage(tmp_path: Path) -> None:
+    tar = write_digits(tmp_path, 10) / "test" / "0.tar"
+    with tarfile.open(tar) as archive:
+        member = archive.getmembers()[6]
+    content = bytearray(tar.read_bytes())
+    content[member.offset + 5] ^= 1
+    tar.write_bytes(content)
+    with pytest.raises(InputError, match=r"0\.tar: is damaged or cut short"):
+        read(tmp_path)
+
+
+def test_captions_are_utf_8_and_end_at_line_feeds_alone(tmp_path: Path) -> None:
+    write_lines(tmp_path / "dataset_type.txt", ["retrieval"])
+    write_tar(tmp_path, [("a.jpg", JPG), ("a.txt", "a cup\u2028on a table\r\na cup".encode())])
+    truth = read(tmp_path, SETS["flickr30k"]).truth
+    assert isinstance(truth, Captions)
+    assert truth.captions == (("a cup\u2028on a table", "a cup"),)
+    shutil.rmtree(tmp_path / "test")
+    write_tar(tmp_path, [("a.jpg", JPG), ("a.txt", b"caf\xe9")])
+    with pytest.raises(InputError, match=r"a\.txt: is not UTF-8 text"):
+        read(tmp_path, SETS["flickr30k"])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "classnames.txt",
+        "zeroshot_classification_templates.txt",
+        "dataset_type.txt",
+        "test/nshards.txt",
+        "test/0.tar",
+    ],
+)
+def test_a_device_in_place_of_a_file_is_refused_without_reading_it(tmp_path: Path, name: str) -> None:
+    path = write_digits(tmp_path, 3) / name
+    path.unlink(missing_ok=True)
+    path.symlink_to("/dev/zero")
+    with pytest.raises(InputError, match=r"is not a regular file|is not there"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"), [("0.gif", "is not measured; convert it"), ("0.jpg", "is not a regular")]
+)
+def test_a_class_folder_with_a_picture_that_cannot_be_measured_is_refused(
+    tmp_path: Path, name: str, sentence: str
+) -> None:
+    write_class_folders(tmp_path, {"a": crops(2), "b": crops(1)})
+    os.mkfifo(tmp_path / "b" / name)
+    with pytest.raises(InputError, match=sentence):
         read(tmp_path)
 
 
