@@ -1,6 +1,7 @@
 """What a run says while it goes on: a line of JSON every few steps, a progress bar, and trackers."""
 
 import json
+import logging
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,14 +20,17 @@ from rich.progress import (
 )
 
 from diva.atomic import replacing
-from diva.errors import RunError
+from diva.documents import parse_json, read_file
+from diva.errors import InputError, RunError
+
+logger = logging.getLogger("diva.training")
 
 
 class Metrics:
     """Writes `metrics.jsonl`, the bar and accelerate's trackers, on the main process alone."""
 
     def __init__(self, accelerator: Accelerator, path: Path, *, total: int, start: int) -> None:
-        """Continue the metrics of a run at step `start` of `total`; later lines of an earlier try are dropped."""
+        """Continue the metrics of a run at step `start` of `total`; later lines and damaged ones are dropped."""
         self._accelerator, self._path = accelerator, path
         if accelerator.is_main_process:
             _truncate(path, start)
@@ -81,13 +85,26 @@ class Metrics:
 
 
 def _truncate(path: Path, start: int) -> None:
-    if not path.is_file():
+    if not path.exists():
         return
     # a run that was cut off while it wrote leaves a last line without an end
-    lines = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
-    kept = [line for line in lines if json.loads(line)["step"] <= start]
+    lines = read_file(path, limit=None).split(b"\n")[:-1]
+    steps = [_step(line) for line in lines]
+    if damaged := steps.count(None):
+        logger.warning("%s: %d damaged lines were dropped", path, damaged)
+    kept = [line + b"\n" for line, step in zip(lines, steps, strict=True) if step is not None and step <= start]
     with replacing(path) as temporary:
-        temporary.write_text("".join(kept))
+        temporary.write_bytes(b"".join(kept))
+
+
+def _step(line: bytes) -> int | None:
+    """Return the number of updates that a line of metrics was written after, or None where it is damaged."""
+    try:
+        found = parse_json(line, "")
+    except InputError:
+        return None
+    step = found.get("step") if isinstance(found, dict) else None
+    return step if isinstance(step, int) else None
 
 
 def _memory_gib(device: torch.device) -> float:

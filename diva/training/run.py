@@ -2,17 +2,19 @@
 
 import logging
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from types import FrameType
 
-from accelerate.utils import set_seed
+from accelerate import Accelerator
+from accelerate.utils import gather_object, set_seed
 from rich.console import Console
 
-from diva.errors import InputError
+from diva.errors import InputError, RunError
 from diva.export.open_clip_format import write_open_clip
+from diva.lock import locked
 from diva.recipes import Recipe, load_recipe, write_recipe
 from diva.recipes.resume import FREE_ON_RESUME, MICRO_BATCH, fields
 from diva.recipes.stages import Lora
@@ -20,7 +22,7 @@ from diva.towers import Clip
 from diva.training.adapt import plain_state
 from diva.training.artefacts import tower_digest, write_denoiser, write_projection
 from diva.training.build import build_accelerator, build_trainer, load_tower
-from diva.training.checkpoints import checkpoints, read_position
+from diva.training.checkpoints import checkpoints, newest_whole, read_position
 from diva.training.sharding import check_checkpoint, gather, whole
 from diva.training.trainer import Trainer
 
@@ -34,12 +36,23 @@ def train(recipe: Recipe, folder: Path, *, resume: bool = False) -> None:
     `accelerate launch` or `torchrun`.
 
     Raises:
-        InputError: the recipe names something that is missing or does not fit.
+        InputError: the recipe names something that is missing or does not fit, another process is at work in
+            `folder`, or each checkpoint there is damaged.
         RunError: the run stopped: a loss that is not finite, too many bad images, a full disk.
     """
     accelerator = build_accelerator(recipe, folder)
-    latest = _find_checkpoint(recipe, folder, resume)
-    console = Console(stderr=True, quiet=not accelerator.is_main_process)
+    with ExitStack() as held, _logging_to(folder / "train.log"):
+
+        def begin() -> Path | None:
+            held.enter_context(locked(folder))
+            return _find_checkpoint(recipe, folder, resume)
+
+        _train(recipe, folder, accelerator, _of_main(accelerator, begin))
+
+
+def _train(recipe: Recipe, folder: Path, accelerator: Accelerator, latest: Path | None) -> None:
+    """Train from the checkpoint `latest`, or from the start, to the end or until a stop is asked for."""
+    console = Console(stderr=True, quiet=not accelerator.is_main_process, markup=False)
     if latest is None and (folder / "tower").exists():
         console.print(f"nothing is left to train; the tower is in {folder / 'tower'}", soft_wrap=True)
         return
@@ -55,13 +68,13 @@ def train(recipe: Recipe, folder: Path, *, resume: bool = False) -> None:
         (folder / "metrics.jsonl").unlink(missing_ok=True)  # of a run that never reached a checkpoint
         write_recipe(recipe, folder / "recipe.yaml")
     if recipe.training.keep_towers:
-        trainer.after_checkpoint = partial(_keep_tower, trainer, clip, folder / "towers")
+        trainer.before_checkpoint = partial(_keep_tower, trainer, clip, folder / "towers")
     if recipe.training.trackers:
         # TensorBoard writes where the accelerator says
         wandb = {"name": recipe.name, "dir": str(folder), "config": recipe.model_dump(mode="json")}
         accelerator.init_trackers("diva", init_kwargs={"wandb": wandb})
     accelerator.wait_for_everyone()
-    with trainer.loader, _logging_to(folder / "train.log"), _stopping_on_sigterm(trainer):
+    with trainer.loader, _stopping_on_sigterm(trainer):
         finished = trainer.run(latest)
     if finished:
         gather(trainer.parts.modules)
@@ -75,14 +88,28 @@ def train(recipe: Recipe, folder: Path, *, resume: bool = False) -> None:
         console.print(f"stopped at step {trainer.step} as asked; go on with --resume")
 
 
+def _of_main(accelerator: Accelerator, find: Callable[[], Path | None]) -> Path | None:
+    """Return in every process what the main one finds, or raise there what it raises."""
+    found: Path | Exception | None = None
+    if accelerator.is_main_process:
+        try:
+            found = find()
+        except (InputError, RunError) as error:
+            found = error
+    found = gather_object([found])[0]
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
 def _find_checkpoint(recipe: Recipe, folder: Path, resume: bool) -> Path | None:
     """Return the checkpoint to go on from, or None for a new run."""
-    saved = checkpoints(folder / "checkpoints")
-    if not resume and (saved or (folder / "tower").exists()):
+    begun = bool(checkpoints(folder / "checkpoints")) or (folder / "tower").exists()
+    if begun and not resume:
         raise InputError(f"{folder}: already holds a run; go on with --resume or choose another --out")
-    if saved or (folder / "tower").exists():
+    if begun:
         _refuse_changes(load_recipe(str(folder / "recipe.yaml")), recipe, folder)
-    return saved[-1] if saved else None
+    return newest_whole(folder / "checkpoints")
 
 
 def _refuse_changes(before: Recipe, now: Recipe, folder: Path) -> None:
@@ -112,7 +139,7 @@ def _refuse_other_processes(recipe: Recipe, checkpoint: Path, processes: int) ->
 def _logging_to(path: Path) -> Iterator[None]:
     """Append what the package logs to a file, and show it on the terminal."""
     logger = logging.getLogger("diva")
-    file, terminal = logging.FileHandler(path), logging.StreamHandler()
+    file, terminal = logging.FileHandler(path, delay=True), logging.StreamHandler()
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logger.addHandler(file)
     logger.addHandler(terminal)

@@ -120,13 +120,14 @@ class Trainer:
         denoiser.latent_shape(recipe.data.image_size)  # before anything is written, if the network cannot read them
         self.step = 0
         self.stop = Stop(accelerator)
-        self.after_checkpoint: Callable[[], None] | None = None  # called by every process
+        self.before_checkpoint: Callable[[], None] | None = None  # called by every process
+        self._saved = 0  # the step of the newest checkpoint
         self._pending: list[Update] = []
 
     def run(self, resume: Path | None) -> bool:
         """Train until the last stage is done (returns True) or a stop is requested (returns False)."""
         position = read_position(resume) if resume else None
-        self.step = position["step"] if position else 0
+        self.step = self._saved = position["step"] if position else 0
         if position:
             self.feed.load_state_dict(position["data"])
         first = position["stage"] if position else 0
@@ -156,7 +157,7 @@ class Trainer:
                 self._report(metrics, name, rate, update.norms)
             if due:
                 self._save(number)
-        if self.step < end:
+        if self.step < end and self.step != self._saved:
             self._check_updates()
             self._save(number)
         modules = [self.accelerator.unwrap_model(module, keep_fp32_wrapper=False) for module in ready.modules]
@@ -283,6 +284,7 @@ class Trainer:
         processes = self.accelerator.num_processes
         position = {"step": self.step, "stage": stage, "processes": processes, "data": merge_states(parts)}
         folder, keep = self.folder / "checkpoints", self.recipe.training.keep_checkpoints
+        if self.before_checkpoint:  # what a kill in between leaves undone is done again
+            self.before_checkpoint()
         save_checkpoint(self.accelerator, folder, self.step, position, keep=keep)
-        if self.after_checkpoint:
-            self.after_checkpoint()
+        self._saved = self.step
