@@ -130,7 +130,15 @@ def test_a_header_without_rows_is_refused(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "row", [("one", "Text", "a"), (1, "", "a"), (1, "Text", " "), (1, "Text"), (-1, "Text", "a")]
+    "row",
+    [
+        ("one", "Text", "a"),
+        (1, "", "a"),
+        (1, "Text", " "),
+        (1, "Text"),
+        (-1, "Text", "a"),
+        ("9" * 5000, "Text", "a"),
+    ],
 )
 def test_a_row_with_an_unusable_cell_is_refused_by_its_line(folder: Path, row: tuple[object, ...]) -> None:
     write_questions(folder, [row, (2, "Text", "b")])
@@ -148,6 +156,22 @@ def test_a_row_with_an_unusable_cell_is_refused_by_its_line(folder: Path, row: t
 def test_rows_that_belong_to_different_pairs_are_refused(folder: Path, rows: list[tuple[object, ...]]) -> None:
     write_questions(folder, rows)
     refused(folder, "are no pair; an odd id and the next even id of the same type")
+
+
+def test_a_device_in_place_of_the_questions_or_an_image_is_refused_without_reading_it(folder: Path) -> None:
+    image = folder / "MLLM_VLM Images" / "Text" / "30.jpg"
+    for path, sentence in ((image, "Text/30: no such image"), (folder / "Questions.csv", "is not a regular file")):
+        path.unlink()
+        path.symlink_to("/dev/zero")
+        refused(folder, sentence)
+
+
+def test_a_statement_may_hold_a_line_separator_of_unicode(folder: Path) -> None:
+    path = folder / "Questions.csv"
+    text = path.read_text(encoding="utf-8")
+    statement = read_mmvp(folder).pairs[0].statements[0]
+    path.write_text(text.replace(statement, f"{statement}\u2028seen"), encoding="utf-8")
+    assert read_mmvp(folder).pairs[0].statements[0] == f"{statement}\u2028seen"
 
 
 def test_a_type_without_a_folder_is_refused(folder: Path) -> None:
