@@ -118,7 +118,7 @@ def test_what_cannot_be_read_is_refused(read: Callable[[], object], says: str) -
 def test_generated_pictures_are_a_source_that_costs_what_photographs_do(tmp_path: Path) -> None:
     source = open_source(write_pictures(tmp_path / "a", shards=6, images=3, size=128))
     found = inspect(source)
-    assert (found.images, found.undecodable, found.formats) == (18, 0, {"JPEG": 18})
+    assert (found.images, found.undecodable, found.formats) == (18, [], {"JPEG": 18})
     assert found.shorter_side is not None
     assert (found.shorter_side.minimum, found.shorter_side.maximum) == (128, 128)
     assert found.longer_side is not None
