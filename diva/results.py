@@ -7,6 +7,7 @@ what is needed to run it again. Nothing here imports torch: the report must open
 
 import importlib.metadata
 import platform
+import re
 import resource
 import sys
 import time
@@ -18,6 +19,7 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from diva.atomic import replacing
+from diva.documents import read_file
 from diva.errors import InputError
 
 SCHEMA: Final = 1
@@ -136,12 +138,10 @@ def read_result(path: Path) -> Result:
     """Read a result file.
 
     Raises:
-        InputError: the file is missing, is not JSON, or does not follow this version's schema.
+        InputError: the file cannot be read, is not JSON, or does not follow this version's schema.
     """
     try:
-        return Result.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); give a result file's path") from error
+        return Result.model_validate_json(read_file(path))
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "the file"
@@ -172,8 +172,14 @@ class Clock:
 
 
 def _command(arguments: Sequence[str]) -> list[str]:
-    """Return what a user types for `arguments`; `python -m diva.cli`, as launchers start it, is `diva`."""
+    """Return what a user types for `arguments`; `python -m diva.cli`, as launchers start it, is `diva`.
+
+    Of a web address only scheme and host are kept: the rest may hold a secret.
+    """
     program = Path(arguments[0])
+    arguments = [
+        re.sub(r"(https?://)(?:[^/@]*@)?([^/?#]*).*", r"\1\2", word, flags=re.DOTALL) for word in arguments
+    ]
     return ["diva" if program.parts[-3:] == ("diva", "cli", "__main__.py") else program.name, *arguments[1:]]
 
 

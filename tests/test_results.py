@@ -81,8 +81,20 @@ def test_a_broken_file_is_refused_in_one_sentence(tmp_path: Path, content: bytes
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "absent.json", tmp_path):
-        with pytest.raises(InputError, match="cannot be read"):
+        with pytest.raises(InputError, match=r"cannot be read|is not a regular file"):
             read_result(path)
+
+
+def test_a_result_cut_short_anywhere_or_nested_without_end_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    write_result(compared(), path)
+    whole = path.read_bytes()
+    deep = [b"[" * 100_000, b'{"baseline":' * 100_000, whole.replace(b'"value": ', b'"value": NaN, "x": ', 1)]
+    for content in (*(whole[:end] for end in range(0, len(whole) - 2, 7)), *deep):
+        path.write_bytes(content)
+        with pytest.raises(InputError) as caught:
+            read_result(path)
+        assert "\n" not in str(caught.value)
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -101,7 +113,7 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "folder").mkdir()
     for path in (tmp_path / "file" / "result.json", tmp_path / "folder"):
-        with pytest.raises(RunError, match=re.escape(str(path))):
+        with pytest.raises((InputError, RunError), match=re.escape(str(path))):
             write_result(a_result(), path)
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file", "folder"]
 

@@ -5,10 +5,10 @@ import json
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from benchmarks.miniworld.measure import Sizes
+from diva.documents import read_yaml
 from diva.errors import InputError
 from diva.miniworld.fit import Plan as Length
 
@@ -113,11 +113,9 @@ def read_plan(path: Path = PLAN) -> Plan:
     """Read a plan.
 
     Raises:
-        InputError: the file is missing or is no plan.
+        InputError: the file is missing or is not a plan.
     """
     try:
-        return Plan.model_validate(yaml.safe_load(path.read_text()))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); give a plan's path") from error
-    except (yaml.YAMLError, ValidationError) as error:
-        raise InputError(f"{path}: is no plan of the study ({str(error).splitlines()[0]}); mend it") from error
+        return Plan.model_validate(read_yaml(path))
+    except ValidationError as error:
+        raise InputError(f"{path}: is not a plan of the study ({str(error).splitlines()[0]}); fix it") from error

@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import itertools
 import json
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -33,7 +32,7 @@ from benchmarks.miniworld.rows import (
     write_rows,
 )
 from benchmarks.study import TRAINED
-from diva.atomic import new_folder
+from diva.atomic import discard, new_folder
 from diva.denoisers.miniature_teacher import MiniatureTeacher
 from diva.errors import InputError, RunError
 from diva.export.average import average
@@ -180,7 +179,7 @@ def _run_job(job: Job, plan: Plan, bases: Path, work: Path, rows: Path, train: T
         write_rows([row(measured=yardstick.measure(clip))], path)
         return
     folder = work / "runs" / path.stem
-    shutil.rmtree(folder, ignore_errors=True)  # of a study that was killed
+    discard(folder)  # of a study that was killed
     folder.mkdir(parents=True)
     run = _trained(job, plan, bases, work, train, folder)
     before, trained = (_weights(each) for each in (base / CLIP_FOLDER, folder / "tower"))
@@ -194,7 +193,7 @@ def _run_job(job: Job, plan: Plan, bases: Path, work: Path, rows: Path, train: T
         clip.model.load_state_dict(weights)
         found.append(row(weights=name, measured=yardstick.measure(clip), run=run))
     write_rows(found, path)
-    shutil.rmtree(folder)
+    discard(folder)
 
 
 def _trained(job: Job, plan: Plan, bases: Path, work: Path, train: Train, folder: Path) -> Run:

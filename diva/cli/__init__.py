@@ -1,5 +1,6 @@
 """The `diva` command: parses, calls, prints. A verb imports what it needs when it runs."""
 
+import os
 import sys
 from typing import Annotated
 
@@ -24,6 +25,7 @@ for name, group in (("bench", bench), ("llava", llava), ("miniworld", miniworld)
 
 def main() -> None:
     """Run the command line; exit status 2 for input that cannot be used, 1 for a run that failed."""
+    os.environ["PYTHONSAFEPATH"] = "1"  # no Python that this one starts imports a secrets.py of the current folder
     try:
         app()
     except InputError as error:

@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object, set_seed
 from rich.console import Console
 
-from diva.errors import InputError, RunError
+from diva.errors import InputError, RunError, printable
 from diva.export.open_clip_format import write_open_clip
 from diva.lock import locked
 from diva.recipes import Recipe, load_recipe, write_recipe
@@ -135,12 +135,20 @@ def _refuse_other_processes(recipe: Recipe, checkpoint: Path, processes: int) ->
         )
 
 
+class _OneLine(logging.Formatter):
+    """Shows what a terminal would obey, such as a line break in a file's name, in place of obeying it."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
+        return printable(super().formatMessage(record))
+
+
 @contextmanager
 def _logging_to(path: Path) -> Iterator[None]:
     """Append what the package logs to a file, and show it on the terminal."""
     logger = logging.getLogger("diva")
     file, terminal = logging.FileHandler(path, delay=True), logging.StreamHandler()
-    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    file.setFormatter(_OneLine("%(asctime)s %(levelname)s %(message)s"))
+    terminal.setFormatter(_OneLine("%(message)s"))
     logger.addHandler(file)
     logger.addHandler(terminal)
     logger.propagate = False  # a root handler that some library installs would say everything twice
