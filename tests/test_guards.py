@@ -33,10 +33,7 @@ GUARDS = (
     Guard(
         ("PIL.Image.open",),
         "diva.images.read_image or decode_image",
-        {
-            "diva/images.py": "the guard itself",
-            "diva/export/crops.py": "a photograph of matplotlib's own",
-        },
+        {"diva/images.py": "the guard itself"},
     ),
     Guard((".from_pretrained",), "diva.pretrained.load_pretrained", {"diva/pretrained.py": "the guard itself"}),
     Guard(

@@ -1,0 +1,79 @@
+"""What `diva bench` reads: MMVP-VLM and zero-shot sets."""
+
+import hashlib
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+
+from benchmarks.mmvp_vlm.dataset import read_mmvp
+from benchmarks.tensor_cache import TensorCache
+from benchmarks.zero_shot.data import read_set
+from benchmarks.zero_shot.sets import ZeroShotSet
+from diva.images import read_image
+from tests.faults.attacks.cell import Format
+from tests.fixtures.mmvp import write_mmvp_folder
+from tests.fixtures.zero_shot import write_captioned, write_digits, write_things
+
+OWN = ZeroShotSet("own", "own", "acc1")
+TEMPLATES = "zeroshot_classification_templates.txt"
+
+
+def _write_mmvp(folder: Path) -> None:
+    write_mmvp_folder(folder, 1)
+
+
+def _read_mmvp(folder: Path) -> Any:
+    found = read_mmvp(folder)
+    pictures = [read_image(image).tobytes() for pair in found.pairs for image in pair.images]
+    return [(pair.id, pair.category, pair.statements) for pair in found.pairs], pictures
+
+
+def _read_set(folder: Path) -> Any:
+    found = read_set(OWN, [folder], None)
+    truth = {
+        name: value.tolist() if isinstance(value, np.ndarray) else value
+        for name, value in vars(found.truth).items()
+    }
+    return list(found.ids), truth, [hashlib.sha256(image.load().tobytes()).hexdigest() for image in found.images]
+
+
+def _write_cache(folder: Path) -> None:
+    _read_cache(folder)
+
+
+def _read_cache(folder: Path) -> Any:
+    """Return what is kept, or computed again: both are the same."""
+    cache = TensorCache(folder, Console(quiet=True))
+    return cache.get("images", "a" * 16, "b" * 16, "tiny", lambda: torch.arange(8.0)).tolist()
+
+
+FORMATS = (
+    Format("MMVP-VLM: questions", "text", _write_mmvp, "Questions.csv", _read_mmvp),
+    Format("MMVP-VLM: picture", "picture", _write_mmvp, "MLLM_VLM Images/Color/11.jpg", _read_mmvp),
+    Format("zero-shot: class names", "text", partial(write_digits, count=10), "classnames.txt", _read_set),
+    Format("zero-shot: templates", "text", partial(write_digits, count=10), TEMPLATES, _read_set),
+    Format("zero-shot: shard", "tar", partial(write_digits, count=10), "test/0.tar", _read_set),
+    Format(
+        "zero-shot: number of shards",
+        "text",
+        partial(write_digits, count=10),
+        "test/nshards.txt",
+        _read_set,
+        optional=True,
+    ),
+    Format("zero-shot: kind", "text", partial(write_things, count=6), "dataset_type.txt", _read_set, optional=True),
+    Format("zero-shot: shard of several labels", "tar", partial(write_things, count=6), "test/0.tar", _read_set),
+    Format("zero-shot: shard of captions", "tar", partial(write_captioned, count=6), "test/0.tar", _read_set),
+    Format(
+        "embeddings kept",
+        "safetensors",
+        _write_cache,
+        f"images-{'a' * 16}-{'b' * 16}.safetensors",
+        _read_cache,
+        hashed=True,
+    ),
+)

@@ -1,0 +1,66 @@
+"""What commands write and the report reads: results, studies, pictures."""
+
+from pathlib import Path
+from typing import Any
+
+from benchmarks.miniworld.measure import Measured
+from benchmarks.miniworld.plan import PLAN, read_plan
+from benchmarks.miniworld.rows import ORIGINAL, Row, read_rows, write_rows
+from benchmarks.report.methods import read_methods
+from benchmarks.report.qualitative import read_qualitative
+from diva.results import read_result, write_result
+from tests.benchmarks.report.examples import AFTER, a_study, mmvp, right_in_each, write_visualised
+from tests.faults.attacks.cell import Format
+
+
+def _write_result(folder: Path) -> None:
+    write_result(mmvp(AFTER, right_in_each(1, 2)), folder / "result.json")
+
+
+def _read_result(folder: Path) -> Any:
+    return read_result(folder / "result.json")
+
+
+def _write_study(folder: Path) -> None:
+    (folder / "study.json").write_text(a_study().model_dump_json())
+
+
+def _read_study(folder: Path) -> Any:
+    return read_methods(folder / "study.json").model_dump(exclude={"path"})
+
+
+def _write_visualised(folder: Path) -> None:
+    write_visualised(folder)
+
+
+def _read_visualised(folder: Path) -> Any:
+    return read_qualitative(folder / "visualised.json").model_dump(exclude={"path"})
+
+
+def _write_rows(folder: Path) -> None:
+    measured = Measured(pairs={"colour": 50}, zero_shot=20, pooled_probe={}, patch_probe={}, drift=0)
+    terms = read_plan().terms(ORIGINAL)
+    row = Row(terms=terms, base_sha256="a", setting=ORIGINAL, base=0, seed=None, measured=measured)
+    write_rows([row], folder / "row.json")
+
+
+def _read_rows(folder: Path) -> Any:
+    return read_rows(folder, read_plan())
+
+
+def _write_plan(folder: Path) -> None:
+    (folder / "plan.yaml").write_bytes(PLAN.read_bytes())
+
+
+def _read_plan(folder: Path) -> Any:
+    return read_plan(folder / "plan.yaml")
+
+
+FORMATS = (
+    Format("result", "json", _write_result, "result.json", _read_result),
+    Format("study", "json", _write_study, "study.json", _read_study),
+    Format("row of a study", "json", _write_rows, "row.json", _read_rows),
+    Format("plan of a study", "yaml", _write_plan, "plan.yaml", _read_plan),
+    Format("index of pictures", "json", _write_visualised, "visualised.json", _read_visualised),
+    Format("picture of the index", "png", _write_visualised, "1.png", _read_visualised),
+)
