@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from diva.atomic import replacing
+from diva.documents import read_file
 from diva.errors import InputError
 
 MANIFEST: Final = "manifest.json"
@@ -65,10 +66,10 @@ def read_manifest(path: Path) -> Manifest:
         InputError: the file cannot be read, or is no manifest of this version.
     """
     try:
-        return Manifest.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
+        return Manifest.model_validate_json(read_file(path))
+    except ValidationError as error:
         raise InputError(
-            f"{path}: is no manifest of schema {SCHEMA}; remove it, and `diva run` does every stage again"
+            f"{path}: is not a manifest of schema {SCHEMA}; remove it, and `diva run` does every stage again"
         ) from error
 
 

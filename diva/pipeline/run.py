@@ -12,19 +12,18 @@ from doit.runner import MThreadRunner, Runner
 from rich.console import Console
 from rich.text import Text
 
-from diva.atomic import replacing
 from diva.errors import InputError, RunError
+from diva.lock import locked
 from diva.pipeline.dry_run import print_plan
 from diva.pipeline.execute import execute
 from diva.pipeline.ledger import Ledger
-from diva.lock import locked
 from diva.pipeline.manifest import MANIFEST, REPORT
 from diva.pipeline.plan import TRAINING, Step, plan, report_step, training_recipe
 from diva.pipeline.process import Running, end
 from diva.pipeline.reporter import Reporter
 from diva.pipeline.select import select
 from diva.pipeline.tasks import absent_data, tasks_of
-from diva.recipes import Recipe, load_recipe, to_yaml
+from diva.recipes import load_recipe, write_recipe
 from diva.recipes.pipeline import PipelineSection
 
 
@@ -68,13 +67,13 @@ def run(
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--out: {folder} is a file; give the run's folder")
     assert recipe.pipeline is not None  # plan has seen to it
-    ledger = Ledger(folder / MANIFEST, recipe.name, overrides, [*(step.name for step in steps), REPORT])
+    read = partial(Ledger, folder / MANIFEST, recipe.name, overrides, [*(step.name for step in steps), REPORT])
     if dry_run:
-        print_plan(chosen, recipe.pipeline.data, ledger, Console())
+        print_plan(chosen, recipe.pipeline.data, read(), Console())
         return
-    folder.mkdir(parents=True, exist_ok=True)
     with locked(folder) as lock, _stopping_on_sigterm():
-        _write_training(recipe, folder / TRAINING)
+        ledger = read()  # which nobody else writes now
+        write_recipe(training_recipe(recipe), folder / TRAINING)
         failed = _run(chosen, recipe.pipeline, folder, ledger, lock, jobs)
     if failed:
         raise RunError(
@@ -128,11 +127,6 @@ def _check(step: Step, check: Callable[[Sequence[str]], None]) -> None:
         check(step.words)
     except InputError as error:
         raise InputError(f"pipeline.stages.{step.stage}.command: {error}") from error
-
-
-def _write_training(recipe: Recipe, path: Path) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(to_yaml(training_recipe(recipe)), encoding="utf-8")
 
 
 @contextmanager

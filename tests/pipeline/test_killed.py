@@ -98,7 +98,7 @@ def stop(*_):
     out.with_name("asked").touch()
     sys.exit(3)
 signal.signal(signal.SIGTERM, stop)
-out.with_name("up").touch()
+out.with_name("up").write_text(str(sys.flags.safe_path))
 time.sleep(60)
 """
 
@@ -117,6 +117,8 @@ def test_sigterm_ends_the_stages_of_every_thread(tmp_path: Path, tower_folder: P
     while len(list((tmp_path / "out").glob("*/up"))) < 2:
         assert started.poll() is None, started.communicate()
         time.sleep(0.05)
+    # no stage imports a secrets.py of the current folder
+    assert {path.read_text() for path in (tmp_path / "out").glob("*/up")} <= {"True", ""}
     started.send_signal(signal.SIGTERM)  # to it alone
     assert started.wait(timeout=30) == 128 + signal.SIGTERM
     assert len(list((tmp_path / "out").glob("*/asked"))) == 2

@@ -238,7 +238,7 @@ def test_what_cannot_work_is_refused_before_anything_is_run(
         run(recipe, [], tmp_path / "file", check=anything)
     out.mkdir()
     (out / MANIFEST).write_text('{"schema_version": 2}')
-    with pytest.raises(InputError, match="is no manifest of schema 1; remove it"):
+    with pytest.raises(InputError, match="is not a manifest of schema 1; remove it"):
         run(recipe, [], out, check=anything)
     (out / MANIFEST).unlink()
     with (
