@@ -7,6 +7,7 @@ import torch
 from diva.errors import InputError, install
 from diva.towers.quiet import quiet
 from downstream.llava.evaluation.scored import Answered
+from downstream.llava.formats.loading import load_image_processor
 
 try:
     from lm_eval import evaluate
@@ -36,6 +37,7 @@ class Answerer:
                 device=str(device),
                 max_length=UNCUT,
             )
+        self._model.processor.image_processor = load_image_processor(folder)  # the one of training
 
     @property
     def language_model(self) -> str:

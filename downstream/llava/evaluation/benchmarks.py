@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from PIL import Image
+
 from benchmarks.comparison import compare
 from diva.errors import InputError, did_you_mean
 from diva.results import Comparison, Result
@@ -47,6 +49,7 @@ class Benchmark:
         read: data folder, number of questions or None → its questions.
         score: answers → figures; None where only a judge can tell.
         compare: result, baseline → comparisons, the headline's first.
+        pictures: document → its pictures.
         submitted: whether the right answers are a server's secret.
     """
 
@@ -55,6 +58,7 @@ class Benchmark:
     read: Callable[[Path, int | None], Questions]
     score: Callable[[Sequence[Answered]], Scored] | None
     compare: Callable[[Result, Result], list[Comparison]]
+    pictures: Callable[[Document], Sequence[Image.Image]]
     submitted: bool = False
 
 
@@ -85,6 +89,7 @@ def _mmbench(language: str, split: str) -> Benchmark:
         read=read,
         score=mmbench.score,
         compare=mmbench.comparisons if split == "dev" else lambda *_: [],
+        pictures=mmbench_task.doc_to_image,
         submitted=split == "test",
     )
 
@@ -115,6 +120,7 @@ def _pope(negatives: str) -> Benchmark:
         read=read,
         score=pope.score,
         compare=lambda result, baseline: [compare(result, baseline, pope.HEADLINE)],
+        pictures=pope_task.doc_to_image,
     )
 
 
@@ -140,6 +146,7 @@ BENCHMARKS = {
             read=_mmvp,
             score=mmvp.score,
             compare=lambda result, baseline: [compare(result, baseline, mmvp.HEADLINE)],
+            pictures=mmvp_task.doc_to_image,
         ),
         *(_pope(negatives) for negatives in pope_task.NEGATIVES),
         Benchmark(
@@ -148,6 +155,7 @@ BENCHMARKS = {
             read=_llava_bench,
             score=None,
             compare=llava_bench.comparisons,
+            pictures=llava_bench_task.doc_to_image,
         ),
     )
 }

@@ -6,7 +6,6 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks.fingerprint import hash_lines
-from diva.errors import InputError
 from diva.results import Clock, DataSource, Result
 from diva.towers.checkpoint import file_sha256
 from downstream.llava.evaluation import llava_bench
@@ -45,15 +44,14 @@ class Setting:
 
 
 def read_questions(benchmark: Benchmark, data: Path, first: int | None) -> Questions:
-    """Return the questions of `benchmark` below `data`, with every picture in its place.
+    """Return the questions of `benchmark` below `data`, with every picture decoded, which is then kept.
 
     Raises:
         InputError: a file is missing or cannot be used.
     """
     questions = benchmark.read(data, first)
-    for path in _pictures(questions):
-        if not path.is_file():
-            raise InputError(f"{path}: no such picture; fetch the benchmark's pictures again")
+    for document in questions.documents:
+        benchmark.pictures(document)
     return questions
 
 
@@ -73,12 +71,12 @@ def measure(
     clock = Clock([], setting.device)
     answered = answerer.ask(benchmark.task, data=setting.data, first=setting.first)
     reading, scored = questions.reading, Scored({}, [])
+    if benchmark.submitted or not benchmark.score:  # first of all: the result file does not hold them
+        llava_bench.write_answers(answered, model.subject.label, setting.out / f"{name}{ANSWERS}")
     if benchmark.score:
         scored = benchmark.score(answered)
-    else:
-        llava_bench.write_answers(answered, model.subject.label, setting.out / f"{name}{ANSWERS}")
-        if setting.judge:
-            reading, scored = _judged(benchmark, questions, answered, setting, setting.judge)
+    elif setting.judge:
+        reading, scored = _judged(benchmark, questions, answered, setting, setting.judge)
     if benchmark.submitted:
         write_submission(answered, setting.out / f"{name}{SUBMISSION}")
     limited = [] if setting.first is None else [f"first {setting.first}"]

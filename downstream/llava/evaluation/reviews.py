@@ -1,11 +1,13 @@
 """LLaVA-Bench's reviews: what the judge is told, how its scores are read, and a cache of what it said."""
 
 import hashlib
+import io
 import json
 import math
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
+from diva.documents import read_file
 from diva.errors import InputError, RunError
 from downstream.llava.evaluation.judge import SYSTEM, TEMPERATURE, TOKENS, Judge
 from downstream.llava.evaluation.scored import Answered
@@ -103,7 +105,7 @@ class Reviews:
         """
         self._path = path
         self._known: dict[str, str] = {}
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
+        lines = io.StringIO(read_file(path, None).decode(), newline="\n").readlines() if path.is_file() else []
         whole = [line for line in lines if line.endswith("\n")]
         for number, line in enumerate(whole, 1):
             try:

@@ -8,6 +8,8 @@ import re
 from collections.abc import Mapping
 
 LONGEST_WITH_BARE_A = 3  # words; in a longer answer a capital A on its own is taken for the article
+# an A that stands beside another letter, as in "both A and B": it is not the article
+COUPLED_A = re.compile(r"\bA\s+(?:and|or|nor|but|vs\.?)\b|\bA\s*[&/,]|\b(?:and|or|nor|but|vs\.?)\s+A\b|[&/,]\s*A\b")
 EDGES = " \t\n\"'`*.,:;!()[]（）。：，"
 
 
@@ -22,7 +24,7 @@ def read_letter(answer: str, options: Mapping[str, str]) -> str | None:
     if bare.upper() in options:
         return bare.upper()
     letters = _letters(answer) & options.keys()
-    if len(letters) == 1:
+    if letters == {"A"} or (len(letters) == 1 and not ("A" in options and COUPLED_A.search(answer))):
         return letters.pop()
     exact = [letter for letter, text in options.items() if _folded(text) == _folded(bare)]
     named = exact or [letter for letter, text in options.items() if _names(answer, text)]

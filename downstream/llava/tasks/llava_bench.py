@@ -3,13 +3,14 @@
 lm-eval only writes the answers; `diva llava eval --judge-url` has them judged.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from datasets import Dataset
 from PIL import Image
 
+from diva.documents import read_json_lines
 from diva.errors import InputError
 from downstream.llava.tasks.pictures import picture_file
 from downstream.llava.tasks.source import IMAGE, Document, as_test_split, find, first_groups
@@ -69,26 +70,22 @@ def read_lines(path: Path, fields: Iterable[str]) -> list[Document]:
     """Read a JSON-lines file whose every line has `fields`.
 
     Raises:
-        InputError: the file is missing or empty, or a line is no JSON object or lacks a field.
+        InputError: the file is missing or empty, or a line is not a JSON object, or a field is missing or not text.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); fetch the benchmark's files again") from error
-    found = [_line(path, number, line, fields) for number, line in enumerate(lines, 1) if line.strip()]
+    found = [_line(path, number, line, fields) for number, line in read_json_lines(path)]
     if not found:
         raise InputError(f"{path}: is empty; fetch the benchmark's files again")
     return found
 
 
-def _line(path: Path, number: int, line: str, fields: Iterable[str]) -> Document:
-    try:
-        content = json.loads(line)
-    except ValueError as error:
-        raise InputError(f"{path}: line {number}: is no JSON ({error}); fetch the file again") from error
+def _line(path: Path, number: int, content: Any, fields: Iterable[str]) -> Document:
     missing = [name for name in fields if not isinstance(content, dict) or name not in content]
     if missing:
         raise InputError(f"{path}: line {number}: has no '{missing[0]}'; fetch the file again")
+    for name in fields:
+        texts = content[name] if isinstance(content[name], list) else [content[name]]
+        if not all(isinstance(text, str) or (isinstance(text, int) and name == "question_id") for text in texts):
+            raise InputError(f"{path}: line {number}: '{name}' is not text; fetch the file again")
     return dict(content)
 
 

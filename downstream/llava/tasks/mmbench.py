@@ -17,10 +17,15 @@ from PIL import Image
 
 from diva.errors import InputError
 from downstream.llava.tasks.letters import read_letter
-from downstream.llava.tasks.pictures import picture_of_row
+from downstream.llava.tasks.pictures import picture_of_row, read_table
 from downstream.llava.tasks.source import IMAGE, Document, as_test_split, find, first_groups
 
 LETTERS = "ABCD"
+# what pandas, by which LLaVA's evaluation reads the table, takes for an empty cell
+NOTHING = (
+    *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A"),
+    *("NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
+)
 CIRCULAR = 1_000_000
 REQUIRED = ("index", "question", "A", "B", "category", "image")
 OPTIONAL = ("hint", "C", "D", "answer", "l2-category")
@@ -69,16 +74,14 @@ def documents(
 def read(path: Path, *, language: str, labelled: bool) -> list[Document]:
     """Read a TSV in the official format; pictures stay where they are.
 
-    An option that is empty, or that reads "nan" or "none", is not offered, as in LLaVA's evaluation.
+    An option that is empty, or that pandas reads as nothing (`NOTHING`), is not offered, as in LLaVA's evaluation;
+    it stays in the document as it stands in the file.
 
     Raises:
         InputError: the file or a column is missing, or a row has no question, fewer than two options, or no right
             answer though it should.
     """
-    try:
-        table = pandas.read_table(path, dtype=str, usecols=lambda name: name in (*REQUIRED, *OPTIONAL))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as a table ({error}); give MMBench's TSV") from error
+    table = read_table(str(path))
     missing = [name for name in (*REQUIRED, *(["answer"] if labelled else [])) if name not in table]
     if missing:
         raise InputError(f"{path}: no column {' or '.join(missing)}; give MMBench's TSV, with its header")
@@ -92,13 +95,13 @@ def read(path: Path, *, language: str, labelled: bool) -> list[Document]:
 
 def options_of(document: Document) -> dict[str, str]:
     """Return the options that `document` offers, by letter."""
-    return {letter: document[letter] for letter in LETTERS if document[letter]}
+    return {letter: document[letter] for letter in LETTERS if not _is_nothing(document[letter])}
 
 
 def doc_to_text(document: Document) -> str:
     """Return LLaVA's prompt: hint, question, options and the instruction, a line each."""
     options = [f"{letter}. {text}" for letter, text in options_of(document).items()]
-    lines = [*filter(None, [document["hint"]]), document["question"], *options]
+    lines = [*([] if _is_nothing(document["hint"]) else [document["hint"]]), document["question"], *options]
     return IMAGE + "\n".join([*lines, INSTRUCTIONS[document["language"]]])
 
 
@@ -157,12 +160,16 @@ def _mean(values: Sequence[bool]) -> float:
     return sum(values) / len(values) if values else math.nan
 
 
+def _is_nothing(cell: str) -> bool:
+    return cell in NOTHING or cell.casefold() in ("nan", "none")
+
+
 def _document(path: Path, row: Document, *, language: str, labelled: bool) -> Document:
     if not str(row["index"]).isdecimal():
-        raise InputError(f"{path}: index '{row['index']}': is no whole number; fetch the file again")
+        raise InputError(f"{path}: index '{row['index']}': is not a whole number; fetch the file again")
     index = int(row["index"])
-    texts = {letter: "" if row[letter].casefold() in ("nan", "none") else row[letter] for letter in LETTERS}
-    offered = [letter for letter in LETTERS if texts[letter]]
+    texts = {letter: row[letter] for letter in LETTERS}
+    offered = list(options_of(texts))
     answer = row["answer"].strip() if labelled else ""
     if not row["question"] or len(offered) < 2 or (labelled and answer not in offered):
         raise InputError(
@@ -171,6 +178,7 @@ def _document(path: Path, row: Document, *, language: str, labelled: bool) -> Do
         )
     return {
         "index": index,
+        "question_id": str(index),
         "group": index % CIRCULAR,
         "question": row["question"],
         "hint": row["hint"],

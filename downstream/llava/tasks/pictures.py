@@ -1,7 +1,6 @@
 """The pictures of a benchmark, decoded once however many questions are asked about each."""
 
 import base64
-import binascii
 import io
 from functools import cache, lru_cache
 from pathlib import Path
@@ -9,8 +8,9 @@ from pathlib import Path
 import pandas
 from PIL import Image
 
-from benchmarks.stored_image import StoredImage
+from diva.documents import read_file
 from diva.errors import InputError
+from diva.images import UnusableError, decode_image, read_image
 
 
 @cache
@@ -20,7 +20,10 @@ def picture_file(path: str) -> Image.Image:
     Raises:
         InputError: it is missing or cannot be decoded.
     """
-    return StoredImage(Path(path)).decode()
+    try:
+        return read_image(Path(path)).convert("RGB")
+    except UnusableError as error:
+        raise InputError(f"{path}: this picture cannot be read ({error}); fetch it again") from error
 
 
 @cache
@@ -30,19 +33,39 @@ def picture_of_row(tsv: str, index: int) -> Image.Image:
     The newer files write the index of another row in place of a picture that stands there already.
 
     Raises:
-        InputError: the row's picture cannot be decoded.
+        InputError: the row has no picture, names a row without one, or its picture cannot be decoded.
     """
-    encoded = _column(tsv)[index]
-    if encoded.isdecimal() and int(encoded) != index:
-        return picture_of_row(tsv, int(encoded))
+    column, named = dict(_column(tsv)), index
+    encoded = column[named]
+    while encoded.isdecimal() and int(encoded) != named:
+        named = int(encoded)
+        encoded = column.pop(named, "")  # each is followed once: two rows may name each other
+    if encoded and named != index:
+        return picture_of_row(tsv, named)
     try:
-        with Image.open(io.BytesIO(base64.b64decode(encoded, validate=True))) as image:
-            return image.convert("RGB")
-    except (OSError, ValueError, binascii.Error) as error:
-        raise InputError(f"{tsv}: image of row {index}: cannot be decoded; fetch the file again") from error
+        return decode_image(base64.b64decode(encoded, validate=True)).convert("RGB")
+    except (UnusableError, ValueError) as error:
+        where = "" if named == index else f", which names row {named},"
+        raise InputError(
+            f"{tsv}: image of row {index}{where} cannot be decoded ({error}); fetch the file again"
+        ) from error
+
+
+def read_table(tsv: str) -> pandas.DataFrame:
+    """Return an MMBench TSV with every cell as the text that stands there.
+
+    Raises:
+        InputError: it cannot be read as a table.
+    """
+    try:
+        return pandas.read_table(io.BytesIO(read_file(Path(tsv), None)), dtype=str, keep_default_na=False)
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{tsv}: cannot be read as a table ({error}); give MMBench's TSV") from error
 
 
 @lru_cache(maxsize=1)
 def _column(tsv: str) -> dict[int, str]:
-    table = pandas.read_table(tsv, usecols=["index", "image"], dtype={"index": "int64", "image": "str"})
-    return dict(zip(table["index"], table["image"], strict=True))
+    table = read_table(tsv)
+    return dict(zip(map(int, table["index"]), table["image"], strict=True))

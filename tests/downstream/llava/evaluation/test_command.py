@@ -239,7 +239,7 @@ def test_a_folder_that_is_no_llava_or_lacks_a_part_is_refused(says_a: Path, worl
 def test_a_missing_picture_is_told_before_the_model_is_loaded(says_a: Path, world: Path, tmp_path: Path) -> None:
     shutil.copytree(world / "mmvp_vqa", tmp_path / "data" / "mmvp_vqa")
     (tmp_path / "data" / "mmvp_vqa" / "MMVP Images" / "4.jpg").unlink()
-    with pytest.raises(InputError, match=r"4\.jpg: no such picture"):
+    with pytest.raises(InputError, match=r"4\.jpg: this picture cannot be read"):
         evaluate(says_a, tmp_path / "data", tmp_path / "out", benchmarks=("mmvp-vqa",))
 
 

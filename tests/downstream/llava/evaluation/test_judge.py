@@ -101,8 +101,8 @@ def test_a_judge_that_is_not_there_is_told() -> None:
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("localhost:8000/v1", "is no HTTP address"),
-        ("file:///etc/passwd", "is no HTTP address"),
+        ("localhost:8000/v1", "is not an HTTP address"),
+        ("file:///etc/passwd", "is not an HTTP address"),
         (
             "https://me:secret@judge.example/v1",
             "holds a secret; give the bare address, and the key as OPENAI_API_KEY",

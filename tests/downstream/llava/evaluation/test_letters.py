@@ -44,6 +44,10 @@ def test_a_clear_answer_is_read(answer: str, letter: str) -> None:
         "   ",
         "I do not know",
         "A or B",
+        "It is A or B",
+        "both A and B",
+        "Either B or A because of the light",
+        "I would say A, or else (b)",
         "E",
         "(e)",
         "A dog stands on the left of it",  # the article, not the option

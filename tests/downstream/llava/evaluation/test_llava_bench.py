@@ -133,6 +133,14 @@ def test_references_are_found_by_their_question_and_not_by_their_line(tmp_path: 
     assert llava_bench.doc_to_text(document) == "<image>What is it?"
 
 
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85"])
+def test_a_line_ends_at_its_line_feed_alone(separator: str, tmp_path: Path) -> None:
+    folder, said = write(tmp_path), f"A rocket.{separator}It stands."
+    path = folder / "answers_gpt4.jsonl"
+    path.write_text(json.dumps(REFERENCE | {"text": said}, ensure_ascii=False) + "\n", encoding="utf-8")
+    assert llava_bench.read(folder)[0]["reference"] == said
+
+
 @pytest.mark.parametrize(
     ("files", "says"),
     [
@@ -144,6 +152,7 @@ def test_references_are_found_by_their_question_and_not_by_their_line(tmp_path: 
         ({"questions": [QUESTION | {"category": "chat"}]}, "category 'chat' is none of conv, detail, complex"),
         ({"questions": []}, "questions.jsonl: is empty"),
         ({"questions": [{"question_id": 3}]}, "line 1: has no 'image'"),
+        ({"questions": [QUESTION | {"image": 5}]}, "line 1: 'image' is not text"),
     ],
 )
 def test_files_that_do_not_fit_together_are_refused(

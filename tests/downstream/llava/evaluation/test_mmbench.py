@@ -1,9 +1,11 @@
 import base64
 import csv
+import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import openpyxl
 import pandas
 import pytest
 from hypothesis import given
@@ -168,7 +170,7 @@ def test_a_rotation_may_point_at_the_picture_of_another_row(tmp_path: Path) -> N
         ),
         ([row(0, ["red"], "A")], "row 0: needs a question, two options"),
         ([row(0, ["red", "blue"], "")], "row 0: needs a question"),
-        ([row(0, ["red", "blue"], "A") | {"index": "x"}], "index 'x': is no whole number"),
+        ([row(0, ["red", "blue"], "A") | {"index": "x"}], "index 'x': is not a whole number"),
         ([], "holds no question"),
     ],
 )
@@ -188,8 +190,54 @@ def test_missing_files_columns_and_pictures_are_told(tmp_path: Path) -> None:
         mmbench.read(path, language="en", labelled=True)
     broken = write(tmp_path, [row(5, ["red", "blue"], "A", image="bm90IGEgcGljdHVyZQ==")], "MMBench_DEV_CN")
     (document,) = mmbench.read(broken, language="cn", labelled=True)
-    with pytest.raises(InputError, match="image of row 5: cannot be decoded"):
+    with pytest.raises(InputError, match="image of row 5 cannot be decoded"):
         mmbench.doc_to_image(document)
+
+
+@pytest.mark.parametrize(
+    ("images", "says"),
+    [
+        ((PICTURES[0], "77"), "image of row 2, which names row 77, cannot be decoded"),
+        ((PICTURES[0], ""), "image of row 2 cannot be decoded"),
+        (("2", "1"), "image of row 2, which names row"),
+        (("2", "2"), "image of row 2 cannot be decoded"),
+    ],
+    ids=["a row that is not there", "none", "each other", "itself"],
+)
+def test_a_picture_that_is_named_in_vain_is_told_with_its_row(
+    images: tuple[str, str], says: str, tmp_path: Path
+) -> None:
+    rows = [row(number, ["red", "blue"], "A", image=image) for number, image in enumerate(images, 1)]
+    documents = mmbench.read(write(tmp_path, rows), language="en", labelled=True)
+    with pytest.raises(InputError, match=says):
+        mmbench.doc_to_image(documents[1])
+
+
+@pytest.mark.parametrize("cell", mmbench.NOTHING)
+def test_what_pandas_takes_for_an_empty_cell_is_not_offered(cell: str) -> None:
+    assert pandas.read_csv(io.StringIO(f'x,y\n"{cell}",1\n'))["x"].isna().all()
+    assert mmbench.options_of({"A": "red", "B": cell, "C": "", "D": ""}) == {"A": "red"}
+
+
+@pytest.mark.parametrize(
+    ("said", "stands"),
+    [
+        ("=A", "=A"),
+        ("=1+1", "=1+1"),
+        ("none", "none"),
+        ("NaN", "NaN"),
+        ("A\x0bB\x00", "A\ufffdB\ufffd"),
+        ("#N/A", "#N/A"),
+    ],
+)
+def test_a_workbook_holds_every_answer_and_question_as_text(said: str, stands: str, tmp_path: Path) -> None:
+    rows = [row(3, ["red", "blue", "None"], "", question=said)]
+    (document,) = mmbench.read(write(tmp_path, rows), language="en", labelled=False)
+    write_submission([Answered(document, said)], tmp_path / "s.xlsx")
+    sheet = openpyxl.load_workbook(tmp_path / "s.xlsx").active
+    cells = {sheet.cell(1, column).value: sheet.cell(2, column) for column in range(1, 8)}
+    assert (cells["prediction"].value, cells["prediction"].data_type) == (stands, "s")
+    assert (cells["question"].value, cells["C"].value, cells["index"].value) == (stands, "None", 3)
 
 
 def test_the_test_split_gives_a_submission_and_no_score(tmp_path: Path) -> None:
