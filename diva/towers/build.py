@@ -96,6 +96,11 @@ def fitted(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> dict[st
         for key in own.keys() & state.keys()
         if own[key].shape != state[key].shape
     ]
+    misshapen += [
+        f"{key} of {str(value.dtype).removeprefix('torch.')}"
+        for key, value in state.items()
+        if key in own and own[key].is_floating_point() and not value.is_floating_point()
+    ]
     problem = misfit(own.keys() - state.keys(), state.keys() - own.keys(), misshapen)
     if problem:
         known = " or ".join(recognise(state))

@@ -1,7 +1,6 @@
 """Reading a file of tensors safely: what it is is told from its bytes, and no object is ever unpickled."""
 
 import hashlib
-import json
 import pickle
 import re
 import struct
@@ -16,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from diva.documents import read_json
 from diva.errors import InputError
 
 LEGACY_HEAD = pickle.dumps(torch.serialization.MAGIC_NUMBER, protocol=2)  # of torch.save before torch 1.6
@@ -46,15 +46,18 @@ def shards(weights: Path) -> list[Path]:
     """Return the files that `weights` stands for: itself, or those that a `….index.json` names.
 
     Raises:
-        InputError: the index is damaged.
+        InputError: the index is damaged, or names a file outside its folder.
     """
     if not weights.name.endswith(".index.json"):
         return [weights]
-    try:
-        names = json.loads(weights.read_text())["weight_map"].values()
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise InputError(f"{weights}: is no index of shards ({error}); fetch it again") from error
-    return [weights.parent / name for name in sorted(set(names))]
+    index = read_json(weights)
+    names = index.get("weight_map") if isinstance(index, dict) else None
+    if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
+        raise InputError(f"{weights}: is not an index of shards; fetch it again")
+    for name in sorted(set(names.values())):
+        if Path(name).name != name:
+            raise InputError(f"{weights}: names '{name}', which is not a file beside it; fetch it again")
+    return [weights.parent / name for name in sorted(set(names.values()))]
 
 
 def container_of(path: Path) -> Container:
@@ -112,7 +115,9 @@ def state_dict_of(content: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
         InputError: there is something other than tensors in it.
     """
     state = content.get("state_dict", content)
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+    if not isinstance(state, Mapping) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
+    ):
         raise InputError(f"{path}: holds no state dict of tensors; give a model's checkpoint")
     return {key.removeprefix("module."): value for key, value in state.items()}
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,9 @@ from open_clip import CLIP, CustomTextCLIP
 from torch import Tensor, nn
 
 from diva.errors import InputError, did_you_mean, install
-from diva.towers.build import ImageOnly, build_image_only, build_model, load_strictly
+from diva.towers.build import ImageOnly, build_image_only, build_model, fitted, load_strictly
 from diva.towers.checkpoint import weights_sha256
-from diva.towers.family import activation_in, activation_warning
+from diva.towers.family import activation_in, activation_of, activation_warning
 from diva.towers.formats import TowerSource, read_tower
 from diva.towers.hub import fetch
 from diva.towers.preprocess import TowerInput
@@ -37,7 +37,6 @@ class Clip:
         input: the preprocessing that belongs to the weights.
         config: open_clip's model configuration.
         tokenizer_folder: where the tokenizer's files lie, if they came with the weights.
-        tower: the image side, reading tokens in the joint space.
     """
 
     model: CLIP | CustomTextCLIP | ImageOnly
@@ -47,10 +46,15 @@ class Clip:
     input: TowerInput
     config: dict[str, Any]
     tokenizer_folder: Path | None = None
-    tower: Tower = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.tower = Tower(self.model.visual)
+    @cached_property
+    def tower(self) -> Tower:
+        """The image side, reading tokens in the joint space.
+
+        Raises:
+            InputError: its kind has no patch tokens there.
+        """
+        return Tower(self.model.visual)
 
     @property
     def has_text(self) -> bool:
@@ -78,7 +82,9 @@ class Clip:
         name = str(self.tokenizer_folder or text["hf_tokenizer_name"])
         try:
             mode = text.get("tokenizer_mode")
-            return open_clip.tokenizer.HFTokenizer(name, tokenizer_mode=mode, local_files_only=True, **options)
+            return open_clip.tokenizer.HFTokenizer(
+                name, tokenizer_mode=mode, local_files_only=True, trust_remote_code=False, **options
+            )
         except ImportError as error:  # a bare SentencePiece model takes two packages that little else here needs
             raise InputError(
                 f"{self.source}: the tokenizer in {name} needs sentencepiece and protobuf; {install('llava')},"
@@ -89,6 +95,9 @@ class Clip:
                 f"{self.source}: the tokenizer of {self.architecture} is not on this machine; put its files"
                 f" beside the weights, or fetch it with 'hf download {text['hf_tokenizer_name']}'"
             ) from error
+        except Exception as error:  # damaged files, or ones that ask for code of their own
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise InputError(f"{name}: its tokenizer cannot be loaded ({reason}); fetch it again") from error
 
     @torch.no_grad()
     def encode_text(self, texts: Sequence[str]) -> Tensor:
@@ -105,12 +114,18 @@ class Clip:
     def _require_text(self) -> None:
         if not self.has_text:
             raise InputError(
-                f"{self.source}: has an image tower alone, and a text tower is needed here; give the whole model"
+                f"{self.source}: has an image tower alone, and a text tower is needed here; give the whole model,"
+                " or to a benchmark with --text-from the model that it was trained from"
             )
 
 
 def load_clip(
-    name: str, checkpoint: Path | None = None, *, random_weights: bool = False, allow_torchscript: bool = False
+    name: str,
+    checkpoint: Path | None = None,
+    *,
+    text_from: str | None = None,
+    random_weights: bool = False,
+    allow_torchscript: bool = False,
 ) -> Clip:
     """Load a CLIP model in float32 on the CPU, in `eval()`.
 
@@ -119,12 +134,20 @@ def load_clip(
             `local-dir:`), of transformers or of a training run, or `hf-hub:owner/repository`.
         checkpoint: the weights, for a zoo name or an architecture; the name then decides the activation and
             the preprocessing.
+        text_from: name of the whole model whose image tower alone, trained further, `name` holds.
         random_weights: build the architecture without weights, for timing and tests.
         allow_torchscript: also read TorchScript archives, which carry code.
 
     Raises:
         InputError: the name is unknown, or the weights are missing, damaged or of another architecture.
     """
+    if text_from is not None:
+        if checkpoint is not None:
+            raise InputError(
+                "--text-from: says what the tower is; name the file of --checkpoint as the tower itself"
+            )
+        base = load_clip(text_from, allow_torchscript=allow_torchscript)
+        return _with_image_tower(base, read_tower(Path(name), allow_torchscript=allow_torchscript))
     if name.startswith("hf-hub:"):
         return assemble(read_tower(fetch(name.removeprefix("hf-hub:"))), name)
     architectures = open_clip.list_models()
@@ -146,6 +169,11 @@ def load_clip(
         model = build_model(config, entry.preprocess if entry else {})
         return Clip(model, architecture, name, None, TowerInput.of(model), config)
     source = read_tower(checkpoint, allow_torchscript=allow_torchscript)
+    if not source.has_text:
+        raise InputError(
+            f"{checkpoint}: has an image tower alone, and '{name}' a text tower too; name the file as the tower"
+            " itself"
+        )
     model = build_model(config, entry.preprocess if entry else source.preprocess)
     load_strictly(model, source.state, source.weights)
     warning = activation_warning(activation_in(config), source.family)
@@ -160,22 +188,49 @@ def assemble(source: TowerSource, name: str) -> Clip:
     Raises:
         InputError: the weights do not fit what the configuration says, or there is no configuration.
     """
+    if not source.config:
+        why = source.doubts or ("fits none of open_clip's architectures; give a folder with its configuration",)
+        raise InputError(f"{source.path}: {why[0]}")
     for warning in source.warnings:
         log.warning("%s: %s", source.path, warning)
-    if not source.config:
-        raise InputError(
-            f"{source.path}: fits none of open_clip's architectures; give a folder with its configuration"
-        )
-    if source.has_text:
-        model = build_model(source.config, source.preprocess)
-    else:
-        projected = "visual.proj" in source.state or "timm_model_name" in source.config["vision_cfg"]
-        model = build_image_only(source.config, source.preprocess, projected=projected)
+    with torch.device("meta"):  # shapes first: a configuration may ask for any size
+        fitted(_build(source), source.state, source.weights)
+    model = _build(source)
     load_strictly(model, source.state, source.weights)
     if source.activation == "gelu_tanh":
         _approximate_gelu(model)
     model_input = TowerInput.of(model)
     return Clip(model, source.architecture, name, source.weights, model_input, source.config, source.tokenizer)
+
+
+def _build(source: TowerSource) -> CLIP | CustomTextCLIP | ImageOnly:
+    try:
+        if source.has_text:
+            return build_model(source.config, source.preprocess)
+        projected = "visual.proj" in source.state or "timm_model_name" in source.config["vision_cfg"]
+        return build_image_only(source.config, source.preprocess, projected=projected)
+    except Exception as error:  # open_clip and timm check nothing themselves
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{source.path}: its configuration builds no model ({reason}); fetch it again") from error
+
+
+def _with_image_tower(base: Clip, source: TowerSource) -> Clip:
+    """Put an image tower that was trained further into the model that it was trained from."""
+    if source.has_text:
+        raise InputError(f"{source.path}: has a text tower of its own; leave out --text-from")
+    base._require_text()
+    model_input = base.input
+    if source.path.is_dir():  # whose configuration knows; of a file alone it is guessed
+        if source.activation != activation_of(base.model):
+            raise InputError(
+                f"{source.path}: has {source.activation}, and {base.source} {activation_of(base.model)}; name the"
+                " model that it was trained from"
+            )
+        fields = source.preprocess
+        model_input = base.input.replace(**fields | {key: tuple(fields[key]) for key in ("mean", "std")})
+    text = {key: value for key, value in base.model.state_dict().items() if not key.startswith("visual.")}
+    load_strictly(base.model, {**text, **source.state}, source.weights)
+    return replace(base, source=f"{base.source} + image tower", weights=source.weights, input=model_input)
 
 
 def _approximate_gelu(model: nn.Module) -> None:

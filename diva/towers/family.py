@@ -5,7 +5,7 @@ file and open_clip's registry of published weights are the evidence there is.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,14 @@ PATTERNS = {  # in lower-case names, where it is not the family's own name
     "metaclip_altogether": "altogether",
     "metaclip2_worldwide": "metaclip.*worldwide",
 }
+PART_OF = {  # whose names occur in those of others that say more
+    "laion400m_b32": "laion",
+    "dfn2b_s39b": "dfn",
+    "dfndr": "dfn",
+    "metaclip_altogether": "metaclip",
+    "metaclip2_worldwide": "metaclip",
+    "metaclip": "fullcc",
+}
 TAGS = {"fullcc": "metaclip", "siglip": "webli"}  # where a tag begins with another word
 
 
@@ -48,11 +56,12 @@ class Choice:
     """The published weights that a bare file most likely continues.
 
     Attributes:
-        architecture: open_clip's name; preprocess: open_clip's fields mean, std, interpolation, resize_mode.
+        architecture: open_clip's name; None where the evidence contradicts itself.
+        preprocess: open_clip's fields mean, std, interpolation, resize_mode.
         doubts: a sentence for each thing that was assumed.
     """
 
-    architecture: str
+    architecture: str | None
     preprocess: dict[str, Any]
     doubts: tuple[str, ...]
 
@@ -63,11 +72,18 @@ class _Published:
     preprocess: dict[str, Any]
 
 
-def family_of(path: Path, told: str | None = None) -> str | None:
-    """Return the family that a file's format tells or its name or folder names, or None."""
+def families_of(path: Path) -> tuple[str, ...]:
+    """Return the families that the name of a file or its folder names; one that says more hides the general one."""
     text = f"{path.parent.name}/{path.name}".lower()
     patterns = {family: PATTERNS.get(family, f"(?<![a-z]){family}") for family in ACTIVATIONS}
-    return told or next((family for family, pattern in patterns.items() if re.search(pattern, text)), None)
+    found = [family for family, pattern in patterns.items() if re.search(pattern, text)]
+    return tuple(family for family in found if family not in {PART_OF.get(each) for each in found})
+
+
+def family_of(path: Path) -> str | None:
+    """Return the family that the name of a file or of its folder names, or None where it names none or several."""
+    families = families_of(path)
+    return families[0] if len(families) == 1 else None
 
 
 def activation_in(config: Mapping[str, Any]) -> str:
@@ -100,8 +116,28 @@ def activation_warning(activation: str, family: str | None) -> str | None:
     )
 
 
-def choose(names: Iterable[str], family: str | None) -> Choice:
-    """Choose among `names`, which the weights fit alike, and find the preprocessing that belongs to them."""
+def choose(names: Sequence[str], families: Sequence[str]) -> Choice:
+    """Choose among `names`, which the weights fit alike, and find the preprocessing that belongs to them.
+
+    Args:
+        names: open_clip's architectures.
+        families: who may have trained the weights; where their weights differ, nothing is chosen.
+    """
+    first, *others = [_choose(names, family) for family in families or (None,)]
+    if all((other.architecture, other.preprocess) == (first.architecture, first.preprocess) for other in others):
+        return first
+    return Choice(
+        None,
+        {},
+        (
+            f"its name names {' and '.join(families)}, whose weights are read in different ways, and weights do not"
+            f" tell: give it as the checkpoint of the architecture that it has ({' or '.join(sorted(names))}), or"
+            " rename it",
+        ),
+    )
+
+
+def _choose(names: Sequence[str], family: str | None) -> Choice:
     zoo = {entry.architecture for entry in ZOO.values()}
     activations = {name: activation_in(open_clip.get_model_config(name)) for name in names}
     expected = ACTIVATIONS.get(family or "") or "quickgelu"

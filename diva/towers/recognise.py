@@ -74,15 +74,19 @@ def architecture_name(config: Mapping[str, Any], state: Mapping[str, Tensor]) ->
 
 def image_shape(state: Mapping[str, Tensor]) -> ImageShape | None:
     """Return the shape of the image tower in `state`, or None where there is no ViT tower."""
-    if "visual.conv1.weight" in state and "visual.positional_embedding" in state:
+    if _dimensions(state, **{"visual.conv1.weight": 4, "visual.positional_embedding": 2}):
         blocks, first, pooling = "visual.transformer.resblocks.", "mlp.c_fc.weight", False
         patch, positions = state["visual.conv1.weight"], len(state["visual.positional_embedding"]) - 1
-    elif "visual.trunk.attn_pool.latent" in state and "visual.trunk.pos_embed" in state:
+    elif "visual.trunk.attn_pool.latent" in state and _dimensions(
+        state, **{"visual.trunk.patch_embed.proj.weight": 4, "visual.trunk.pos_embed": 3}
+    ):
         blocks, first, pooling = "visual.trunk.blocks.", "mlp.fc1.weight", True
         patch, positions = state["visual.trunk.patch_embed.proj.weight"], state["visual.trunk.pos_embed"].shape[1]
     else:
         return None
     layers, mlp = count_blocks(state, blocks), state.get(f"{blocks}0.{first}", patch)
+    if positions < 0 or not mlp.ndim:
+        return None
     return ImageShape(patch.shape[0], mlp.shape[0], layers, patch.shape[-1], math.isqrt(positions), pooling)
 
 
@@ -93,6 +97,11 @@ def image_shape_of(config: Mapping[str, Any]) -> ImageShape:
         return _trunk_shape(vision.timm_model_name)
     patch, grid = vision.patch_size, vision.image_size // vision.patch_size
     return ImageShape(vision.width, int(vision.width * vision.mlp_ratio), vision.layers, patch, grid, False)
+
+
+def _dimensions(state: Mapping[str, Tensor], **dimensions: int) -> bool:
+    """Tell whether each of these tensors is there and has so many dimensions."""
+    return all(name in state and state[name].ndim == count for name, count in dimensions.items())
 
 
 def count_blocks(state: Mapping[str, Tensor], prefix: str) -> int:
@@ -130,13 +139,13 @@ def _may_be(config: Mapping[str, Any], image: ImageShape) -> bool:
 
 def _text_shape(state: Mapping[str, Tensor]) -> TextShape | None:
     text = {key.removeprefix("text."): value for key, value in state.items() if not key.startswith("visual.")}
-    if not {"token_embedding.weight", "positional_embedding"} <= text.keys():
+    if not _dimensions(text, **{"token_embedding.weight": 2, "positional_embedding": 2}):
         return None
     vocabulary, width = text["token_embedding.weight"].shape
-    if "text_projection.weight" in text:
+    if _dimensions(text, **{"text_projection.weight": 2}):
         embed_dim = text["text_projection.weight"].shape[0]
     else:
-        embed_dim = text["text_projection"].shape[1] if "text_projection" in text else width
+        embed_dim = text["text_projection"].shape[1] if _dimensions(text, text_projection=2) else width
     layers, context = count_blocks(text, "transformer.resblocks."), len(text["positional_embedding"])
     return TextShape(embed_dim, width, layers, context, vocabulary)
 

@@ -24,9 +24,9 @@ class TowerTokens(NamedTuple):
 class Tower(nn.Module):
     """Reads tokens off an open_clip image tower through its public methods; the module itself is untouched.
 
-    A CLIP ViT's tokens all pass the final layer norm and the visual projection (DIVA, section 3.2). A timm
-    trunk with attention pooling (SigLIP) has no projection: its normalised tokens already are as wide as the
-    joint space.
+    A CLIP ViT's tokens all pass the final layer norm and the visual projection (DIVA, section 3.2), and so do those
+    of a timm trunk that pools a class token or a mean. One with attention pooling and no projection (SigLIP) has
+    normalised tokens that already are as wide as the joint space.
     """
 
     def __init__(self, visual: nn.Module) -> None:
@@ -42,10 +42,16 @@ class Tower(nn.Module):
             self._read = _read_vit
             self.width = visual.proj.shape[1]
             grid = visual.grid_size
-        elif isinstance(visual, TimmModel) and hasattr(visual.trunk, "patch_embed"):
+        elif isinstance(visual, TimmModel) and hasattr(visual.trunk, "num_prefix_tokens"):
+            trunk = visual.trunk
+            if trunk.attn_pool is not None and not isinstance(trunk.head, nn.Identity):
+                raise InputError(
+                    "tower: its patch tokens are not in the joint space, which only what attention has pooled is"
+                    " projected to (PE-Core); use a CLIP ViT or a SigLIP"
+                )
             self._read = _read_timm
-            self.width = visual.trunk.num_features
-            grid = visual.trunk.patch_embed.grid_size
+            self.width = _project_timm(visual, next(visual.parameters()).new_zeros(1, trunk.num_features)).shape[1]
+            grid = trunk.patch_embed.grid_size
         else:
             raise InputError(f"tower: {type(visual).__name__} has no patch tokens; use a ViT tower")
         self.visual = visual
@@ -73,7 +79,11 @@ def _read_vit(visual: VisionTransformer, pixels: Tensor) -> TowerTokens:
 def _read_timm(visual: TimmModel, pixels: Tensor) -> TowerTokens:
     tokens = visual.trunk.forward_features(pixels)
     pooled = visual.head(visual.trunk.forward_head(tokens))
-    return TowerTokens(pooled, visual.head(tokens[:, visual.trunk.num_prefix_tokens :]))
+    return TowerTokens(pooled, _project_timm(visual, tokens[:, visual.trunk.num_prefix_tokens :]))
+
+
+def _project_timm(visual: TimmModel, tokens: Tensor) -> Tensor:
+    return visual.head(visual.trunk.head(visual.trunk.fc_norm(tokens)))
 
 
 def parameter_count(module: nn.Module) -> int:

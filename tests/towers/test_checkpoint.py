@@ -153,5 +153,5 @@ def test_hashes_are_sha256_of_the_bytes_and_of_all_shards(tmp_path: Path) -> Non
     both = single + hashlib.sha256(b"b" * 10).hexdigest()
     assert weights_sha256(index) == hashlib.sha256(both.encode()).hexdigest()
     index.write_text("{}")
-    with pytest.raises(InputError, match="is no index of shards"):
+    with pytest.raises(InputError, match="is not an index of shards"):
         weights_sha256(index)

@@ -224,7 +224,7 @@ def test_what_cannot_be_read_is_said_in_one_sentence(tiny_towers: dict[str, Path
         tmp_path / "model.safetensors": "holds transformers' tensors; give the folder",
         tmp_path / "empty": r"holds no tower; a folder has open_clip_config\.json",
         tmp_path / "no-weights": "has no weights",
-        tmp_path / "no-json": "is no open_clip configuration",
+        tmp_path / "no-json": "is not JSON",
         tmp_path / "half-json": "model_cfg lacks text_cfg, vision_cfg",
         tmp_path / "nothing": "no such file or folder",
         break_transformers(tmp_path / "bert", model_type="bert"): "transformers model of type 'bert'",

@@ -58,7 +58,7 @@ def test_a_misfit_names_the_keys_the_shapes_and_the_architecture_it_looks_like()
     with pytest.raises(InputError) as larger:
         fitted(model, shapes_of("ViT-L-14-336"), Path("a.pt"))
     assert str(larger.value) == (
-        "a.pt: does not fit the model: keys 1 of the wrong shape (visual.positional_embedding (577, 1024)"
+        "a.pt: does not fit the model: keys 1 of the wrong shape or type (visual.positional_embedding (577, 1024)"
         " instead of (257, 1024)); it looks like ViT-L-14-336 or ViT-L-14-336-quickgelu"
     )
     gone = ("visual.proj", "ln_final.weight")

@@ -13,13 +13,15 @@ from torch import Tensor
 
 from diva.errors import InputError
 from diva.towers.checkpoint import Container, container_of, read_content, state_dict_of
-from diva.towers.family import activation_in, choose, family_of
+from diva.towers.family import Choice, activation_in, choose, families_of
 from diva.towers.formats.source import TowerSource, tokenizer_folder
 from diva.towers.recognise import recognise
 
 DIVA_PREFIXES = ("class_model.model.", "class_model.", "model.")
 # constants beside the weights: OpenAI's three numbers, and the mask that a traced model keeps
 CONSTANTS = ("input_resolution", "context_length", "vocab_size", "attn_mask")
+# keys of an image tower that is saved alone, without the prefix that it has in a model
+BARE = ({"conv1.weight", "class_embedding", "ln_post.weight"}, {"trunk.patch_embed.proj.weight"})
 UNKNOWN = "unknown"
 SHOWN = 3
 
@@ -35,24 +37,24 @@ def read_bare_file(path: Path, *, allow_torchscript: bool = False) -> TowerSourc
     prefix = _prefix_of(state)
     tower = _tower_entries(state, prefix, path)
     scripted = container_of(path) is Container.TORCHSCRIPT
-    family = family_of(path, "openai" if scripted or "input_resolution" in state else None)
+    families = ("openai",) if scripted or "input_resolution" in state else families_of(path)
     names = list(recognise(tower))
     if prefix:  # DIVA trained no ViT with exact GELU
         names = [name for name in names if activation_in(open_clip.get_model_config(name)) == "quickgelu"] or names
-    choice = choose(names, family) if names else None
-    config = open_clip.get_model_config(choice.architecture) if choice else {}
+    choice = choose(names, families) if names else Choice(None, {}, ())
+    config = open_clip.get_model_config(choice.architecture) if choice.architecture else {}
     return TowerSource(
         format=_format(content, state, prefix, scripted=scripted),
         path=path,
         weights=path,
         state=tower,
-        architecture=choice.architecture if choice else UNKNOWN,
+        architecture=choice.architecture or UNKNOWN,
         config=config,
-        preprocess=choice.preprocess if choice else {},
-        activation=activation_in(config) if choice else UNKNOWN,
+        preprocess=choice.preprocess,
+        activation=activation_in(config) if config else UNKNOWN,
         tokenizer=tokenizer_folder(path.parent),
-        family=family,
-        doubts=choice.doubts if choice else (),
+        family=families[0] if len(families) == 1 else None,
+        doubts=choice.doubts,
     )
 
 
@@ -69,6 +71,8 @@ def _tower_entries(state: Mapping[str, Tensor], prefix: str, path: Path) -> dict
     }
     if any(key.startswith("visual.") for key in tower):
         return tower
+    if any(marks <= tower.keys() for marks in BARE):
+        return {f"visual.{key}": value for key, value in tower.items()}
     if any(key.startswith(("vision_model.", "text_model.")) for key in tower):
         raise InputError(f"{path}: holds transformers' tensors; give the folder that has its config.json")
     some = ", ".join([*state][:SHOWN])

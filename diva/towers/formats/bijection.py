@@ -103,8 +103,11 @@ class Bijection:
             raise InputError(f"{what}: is no tower of its kind: {problem}; fetch it again")
         mapped: dict[str, Tensor] = {}
         for source, target, change in rules:
-            tensors = change([state[key] for key in source])
-            mapped.update(zip(target, (tensor.contiguous() for tensor in tensors), strict=True))
+            try:
+                tensors = change([state[key] for key in source])
+                mapped.update(zip(target, (tensor.contiguous() for tensor in tensors), strict=True))
+            except (ArithmeticError, IndexError, RuntimeError, TypeError, ValueError) as error:
+                raise InputError(f"{what}: {source[0]} has the shape of another tensor; fetch it again") from error
         return mapped
 
 

@@ -1,12 +1,13 @@
 """open_clip's folder: weights, `open_clip_config.json`, and a tokenizer where the text tower has its own."""
 
-import json
 from pathlib import Path
 from typing import Any
 
+from diva.documents import read_json
 from diva.errors import InputError
 from diva.towers.checkpoint import read_state_dict
 from diva.towers.family import activation_in, family_of
+from diva.towers.formats.settings import check_model, check_preprocess
 from diva.towers.formats.source import TowerSource, tokenizer_folder
 from diva.towers.recognise import architecture_name
 
@@ -48,12 +49,13 @@ def read_open_clip_folder(folder: Path) -> TowerSource:
 
 
 def _read_config(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    try:
-        document = json.loads(path.read_text())
-        config = document["model_cfg"]
-        missing = {"embed_dim", "vision_cfg", "text_cfg"} - config.keys()
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise InputError(f"{path}: is no open_clip configuration ({error}); fetch it again") from error
+    document = read_json(path)
+    if not isinstance(document, dict) or not isinstance(config := document.get("model_cfg"), dict):
+        raise InputError(f"{path}: is not an open_clip configuration; fetch it again")
+    missing = {"embed_dim", "vision_cfg", "text_cfg"} - config.keys()
     if missing:
         raise InputError(f"{path}: model_cfg lacks {', '.join(sorted(missing))}; fetch it again")
-    return config, document.get("preprocess_cfg", {})
+    preprocess = document.get("preprocess_cfg", {})
+    check_model(config, path)
+    check_preprocess(preprocess, path)
+    return config, preprocess

@@ -4,7 +4,6 @@ GenHancer and DCR release their towers so. The tensors are read from the files t
 `from_pretrained`, which fills in what is missing.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,12 @@ import open_clip
 from torch import Tensor
 from transformers import CLIPConfig, CLIPVisionConfig, SiglipConfig, SiglipVisionConfig
 
+from diva.documents import read_json
 from diva.errors import InputError
 from diva.towers.checkpoint import read_state_dict, shards
 from diva.towers.family import family_of
+from diva.towers.formats.image_processor import read_image_processor
+from diva.towers.formats.settings import check_model
 from diva.towers.formats.source import TowerSource, tokenizer_folder
 from diva.towers.formats.transformers_keys import VISION, clip_keys, siglip_keys
 from diva.towers.recognise import architecture_name, recognise
@@ -33,8 +35,6 @@ WEIGHT_FILES = (
 )
 OF_SIGLIP_2 = ["gelu", "gelu_pytorch_tanh"]  # as open_clip computes its image and its text tower
 ACTIVATIONS = {"quick_gelu": "quickgelu", "gelu": "gelu", "gelu_pytorch_tanh": "gelu_tanh"}
-INTERPOLATIONS = {2: "bilinear", 3: "bicubic"}  # PIL's numbers
-PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
 CLIP_VOCABULARY = 49408  # of OpenAI, and of all who took its tokenizer
 TORCH_EPS = 1e-5  # of layer norms, and what open_clip builds where nothing is said
 
@@ -45,11 +45,16 @@ def read_transformers_folder(folder: Path) -> TowerSource:
     Raises:
         InputError: it holds another kind of model, or its files are missing or damaged.
     """
-    fields = _read_json(folder / "config.json")
-    kind = str(fields.get("model_type"))
+    path = folder / "config.json"
+    fields = read_json(path)
+    kind = str(fields.get("model_type")) if isinstance(fields, dict) else "nothing"
     if kind not in CONFIGS:
         raise InputError(f"{folder}: holds a transformers model of type '{kind}'; give a CLIP or SigLIP folder")
-    config = CONFIGS[kind].from_dict(fields)
+    try:
+        config = CONFIGS[kind].from_dict(fields)
+    except Exception as error:  # transformers checks each field in a way of its own
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: cannot be used ({reason}); fetch it again") from error
     vision, text = getattr(config, "vision_config", config), getattr(config, "text_config", None)
     weights = next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)
     if weights is None:
@@ -68,7 +73,9 @@ def read_transformers_folder(folder: Path) -> TowerSource:
         activation = "gelu"  # the text tower's tanh is in open_clip's configuration
     else:
         activation = _activation(folder, of_each)
-        model = _siglip_config(folder, vision, state) if siglip else _clip_config(vision, text, state, activation)
+        model = (
+            _siglip_config(folder, vision, state) if siglip else _clip_config(path, vision, text, state, activation)
+        )
     return TowerSource(
         format=f"transformers {_class_name(state, siglip=siglip)} folder",
         path=folder,
@@ -76,7 +83,7 @@ def read_transformers_folder(folder: Path) -> TowerSource:
         state=state,
         architecture=architecture_name(model, state),
         config=model,
-        preprocess=_preprocess(folder, siglip=siglip),
+        preprocess=read_image_processor(folder, siglip=siglip, side=vision.image_size),
         activation=activation,
         tokenizer=tokenizer_folder(folder),
         family=family_of(folder),
@@ -117,9 +124,13 @@ def _activation(folder: Path, of_each: list[str]) -> str:
     return ACTIVATIONS[name]
 
 
-def _clip_config(vision: Any, text: Any, state: dict[str, Tensor], activation: str) -> dict[str, Any]:
+def _clip_config(path: Path, vision: Any, text: Any, state: dict[str, Tensor], activation: str) -> dict[str, Any]:
     proj = state.get("visual.proj")
-    return {
+    for part in (vision, text) if text else (vision,):
+        for name in ("hidden_size", "num_attention_heads"):
+            if getattr(part, name) < 1:
+                raise InputError(f"{path}: {name}: {getattr(part, name)} is too few; fetch it again")
+    config = {
         "embed_dim": vision.hidden_size if proj is None else proj.shape[1],
         "quick_gelu": activation == "quickgelu",
         "vision_cfg": {
@@ -137,6 +148,8 @@ def _clip_config(vision: Any, text: Any, state: dict[str, Tensor], activation: s
         if text
         else {},
     }
+    check_model(config, path)
+    return config
 
 
 def _part(part: Any) -> dict[str, Any]:
@@ -158,31 +171,3 @@ def _siglip_config(folder: Path, vision: Any, state: dict[str, Tensor]) -> dict[
     if config is None:
         raise InputError(f"{folder}: is a SigLIP of a shape that open_clip has no name for; use a published one")
     return dict(config)
-
-
-def _preprocess(folder: Path, *, siglip: bool) -> dict[str, Any]:
-    """Return open_clip's fields of the folder's image processor, or the family's own where there is none."""
-    path = next((folder / name for name in PROCESSOR_FILES if (folder / name).is_file()), None)
-    fields = _read_json(path) if path else {}
-    fields = fields.get("image_processor", fields)
-    size, resample = fields.get("size"), fields.get("resample", 3)
-    if resample not in INTERPOLATIONS:
-        raise InputError(f"{path}: resample: {resample}; only 2 (bilinear) and 3 (bicubic) are known")
-    squash = "height" in size if isinstance(size, dict) else siglip
-    mean, std = ([0.5] * 3, [0.5] * 3) if siglip else (open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD)
-    return {
-        "mean": list(fields.get("image_mean") or mean),
-        "std": list(fields.get("image_std") or std),
-        "interpolation": INTERPOLATIONS[resample],
-        "resize_mode": "squash" if squash else "shortest",
-    }
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        fields = json.loads(path.read_text())
-    except ValueError as error:
-        raise InputError(f"{path}: is no JSON ({error}); fetch it again") from error
-    if not isinstance(fields, dict):
-        raise InputError(f"{path}: is no configuration; fetch it again")
-    return fields
