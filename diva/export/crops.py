@@ -10,6 +10,8 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 from transformers import AutoImageProcessor
 
+from diva.images import read_image
+from diva.pretrained import load_pretrained
 from diva.towers import Clip
 
 PHOTOGRAPH = "grace_hopper.jpg"  # matplotlib's own sample: a photograph on every machine, with no download
@@ -35,11 +37,11 @@ class CropCost:
 def measure_crop_cost(clip: Clip, processor: Path) -> CropCost:
     """Measure it for `clip` and the image processor in the folder `processor`, on one real photograph."""
     height, width = clip.input.size
-    photograph = Image.open(cbook.get_sample_data(PHOTOGRAPH, asfileobj=False)).convert("RGB")
+    photograph = read_image(Path(cbook.get_sample_data(PHOTOGRAPH, asfileobj=False))).convert("RGB")
     margin = width // 6 * 2  # a photograph of 4 : 3, already at the tower's height, so that nothing is resampled
     even, odd = (photograph.resize((width + extra, height)) for extra in (margin, margin + 1))
-    pil = AutoImageProcessor.from_pretrained(processor, backend="pil")
-    default = AutoImageProcessor.from_pretrained(processor, backend="torchvision")
+    pil = load_pretrained(AutoImageProcessor, processor, backend="pil")
+    default = load_pretrained(AutoImageProcessor, processor, backend="torchvision")
     return CropCost(
         even=_agreement(clip, even, pil(even, return_tensors="pt").pixel_values),
         odd=_agreement(clip, odd, pil(odd, return_tensors="pt").pixel_values),
