@@ -27,6 +27,17 @@ TOKENISED = 100  # texts whose tokens tell tokenizers apart; the tokens of 25,00
 AHEAD = 2  # batches that are decoded while another is encoded
 
 
+def finite(embeddings: Tensor, clip: Clip) -> Tensor:
+    """Return `embeddings`, which `clip` made.
+
+    Raises:
+        RunError: one of them is NaN or infinite.
+    """
+    if not torch.isfinite(embeddings).all():
+        raise RunError(f"{clip.source}: the tower's embeddings are not finite numbers; its weights are damaged")
+    return embeddings
+
+
 @dataclass(frozen=True)
 class Encoder:
     """Encodes in float32 through the cache.
@@ -61,15 +72,13 @@ class Encoder:
 
         Raises:
             InputError: an image cannot be decoded; the sentence names it.
-            RunError: the device's memory or the cache does not hold them.
+            RunError: the device's memory or the cache does not hold them, or they are not finite numbers.
         """
-        return self.cache.get(
-            "images",
-            self.image_tower,
-            fingerprint,
-            f"{title}: image embeddings of {self.clip.source}",
-            lambda: self._encode(list(images), title),
+        what = f"{title}: image embeddings of {self.clip.source}"
+        found = self.cache.get(
+            "images", self.image_tower, fingerprint, what, lambda: self._encode(list(images), title)
         )
+        return finite(found, self.clip)
 
     def texts(self, texts: Sequence[str], title: str) -> Tensor:
         """Return the embeddings of `texts` [N, D], float32 on the CPU, before L2 normalisation."""
@@ -79,7 +88,7 @@ class Encoder:
             return torch.cat([self.clip.encode_text(texts[at : at + self.batch]).float().cpu() for at in starts])
 
         what = f"{title}: text embeddings of {self.clip.source}"
-        return self.cache.get("texts", self.text_tower, self.text_hash(texts), what, compute)
+        return finite(self.cache.get("texts", self.text_tower, self.text_hash(texts), what, compute), self.clip)
 
     def text_hash(self, texts: Sequence[str]) -> str:
         """Return the SHA-256 of `texts` and, for the tokenizer, of the tokens of the first ones."""

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import track
 from torch import Generator, Tensor
 
+from benchmarks.encoder import finite
 from benchmarks.mmvp_vlm.dataset import NAME, MmvpVlm, Pair
 from benchmarks.mmvp_vlm.protocols import Protocol
 from benchmarks.mmvp_vlm.score import average_percentage, category_percentages, pairs_right
@@ -85,6 +86,8 @@ def _similarities(
         images = [transform(StoredImage(path).decode()) for pair in chunk for path in pair.images]
         tokens = clip.tower(torch.stack(images).to(device))
         texts = clip.encode_text([PROMPT + statement for pair in chunk for statement in pair.statements])
+        for embeddings in (*tokens, texts):
+            finite(embeddings, clip)
         texts = F.normalize(texts, dim=-1)
         for index in range(len(chunk)):
             both = slice(2 * index, 2 * index + 2)
