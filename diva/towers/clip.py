@@ -114,8 +114,7 @@ class Clip:
     def _require_text(self) -> None:
         if not self.has_text:
             raise InputError(
-                f"{self.source}: has an image tower alone, and a text tower is needed here; give the whole model,"
-                " or to a benchmark with --text-from the model that it was trained from"
+                f"{self.source}: has an image tower alone, and a text tower is needed here; give the whole model"
             )
 
 
