@@ -56,7 +56,9 @@ def complaint(format_: Format, folder: Path, whole: Any, attack: Attack) -> str 
     try:
         with _limited(MEMORY if attack.endless and format_.kind != "arrow" else None), _within(folder):
             found = format_.read(folder)
-    except (InputError, RunError, UnusableError) as error:
+    except UnusableError as error:  # whoever asked for the image names it
+        return None if "\n" not in str(error) else f"more than one line: {str(error)!r}"
+    except (InputError, RunError) as error:
         sentence = str(error)
         if "\n" in sentence:
             return f"more than one line: {sentence!r}"

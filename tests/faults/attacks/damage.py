@@ -11,7 +11,7 @@ JSON = frozenset({"json"})
 LINES = frozenset({"json", "json lines"})
 YAML = frozenset({"yaml"})
 DEEP = 100_000
-TERABYTE = 2**40
+GIGABYTE = 2**30
 BOMB = "".join(
     f"{name}: &{name} [{','.join([f'*{below}'] * 9)}]\n" for below, name in zip("abcdefgh", "bcdefghi", strict=True)
 )
@@ -26,7 +26,7 @@ class Attack:
         apply: changes the file at a path.
         formats: kinds of files that it makes sense for; empty for any.
         loud: whether nothing of the file is left, so that a reader must refuse it.
-        removes: whether it is as if the file had never been there.
+        removes: whether no regular file is left, so that an optional one is as if it had never been there.
         endless: whether whoever reads it to its end runs out of memory.
     """
 
@@ -108,7 +108,7 @@ def _point_outside(path: Path) -> None:
 
 
 def _lengthen(path: Path) -> None:
-    os.truncate(path, TERABYTE)
+    os.truncate(path, path.stat().st_size + GIGABYTE)
 
 
 ATTACKS = (
@@ -123,13 +123,19 @@ ATTACKS = (
     Attack("NUL bytes at its end", lambda path: _ignore(path.write_bytes(path.read_bytes() + bytes(512)))),
     Attack("not UTF-8", lambda path: _insert(path, b"\xff\xfe\xc3")),
     Attack("U+2028 in its midst", lambda path: _insert(path, "\u2028".encode())),
-    Attack("a FIFO", _instead(os.mkfifo), loud=True),
-    Attack("a link to /dev/zero", _instead(lambda path: path.symlink_to("/dev/zero")), loud=True, endless=True),
+    Attack("a FIFO", _instead(os.mkfifo), loud=True, removes=True),
+    Attack(
+        "a link to /dev/zero",
+        _instead(lambda path: path.symlink_to("/dev/zero")),
+        loud=True,
+        removes=True,
+        endless=True,
+    ),
     Attack("a dangling link", _instead(lambda path: path.symlink_to("nowhere")), loud=True, removes=True),
-    Attack("a looping link", _instead(lambda path: path.symlink_to(path.name)), loud=True),
-    Attack("a folder", _instead(Path.mkdir), loud=True),
+    Attack("a looping link", _instead(lambda path: path.symlink_to(path.name)), loud=True, removes=True),
+    Attack("a folder", _instead(Path.mkdir), loud=True, removes=True),
     Attack("a pickle", _write(pickle.dumps(_Program())), loud=True),
-    Attack("a terabyte of holes behind it", _lengthen),
+    Attack("a gigabyte of holes behind it", _lengthen),
     Attack("nested too deep", _write(b"[" * DEEP + b"]" * DEEP), LINES | YAML, loud=True),
     Attack("mappings nested too deep", _write(b'{"a":' * DEEP + b"1" + b"}" * DEEP), LINES | YAML, loud=True),
     Attack("a number of 5,000 digits", _write(b"9" * 5000), LINES | YAML, loud=True),

@@ -75,7 +75,7 @@ FORMATS = (
         )
         for suffix in ("jpg", "png", "webp", "gif", "bmp", "tiff", "avif")
     ),
-    Format("picture of a folder", "png", _write_folder, "1.png", partial(_read_source, "")),
+    Format("picture of a folder", "png", _write_folder, "1.png", partial(_read_source, ""), optional=True),
     Format("training tar", "tar", _write_tar, "0.tar", partial(_read_source, "0.tar")),
     Format(
         "img2dataset's statistics",

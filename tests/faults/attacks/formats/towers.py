@@ -101,5 +101,5 @@ FORMATS = (
     Format("torch file", "torch", _write_torch, "epoch.pt", _read_file),
     Format("torch file before 1.6", "torch", _write_legacy, "epoch.pt", _read_file),
     Format("delta", "safetensors", _write_delta, "delta.safetensors", _read_delta, hashed=True),
-    Format("note of an export", "json", _write_note, "provenance.json", read_origin),
+    Format("note of an export", "json", _write_note, "provenance.json", read_origin, optional=True),
 )

@@ -1,0 +1,46 @@
+"""Every attack on every file that a command reads: an equal answer or one sentence, and nothing else."""
+
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from tests.faults.attacks.cell import Format, complaint, copied
+from tests.faults.attacks.table import FORMATS, HOLES, attacks_on
+
+pytestmark = pytest.mark.slow
+Pristine = Callable[[Callable[[Path], object]], Path]
+
+
+@pytest.fixture(scope="session")
+def pristine(tmp_path_factory: pytest.TempPathFactory) -> Pristine:
+    """Return what writes a format's folder once, whichever of its files are attacked."""
+    written: dict[int, Path] = {}
+
+    def write(writer: Callable[[Path], object]) -> Path:
+        if id(writer) not in written:
+            folder = tmp_path_factory.mktemp("pristine") / "whole"
+            folder.mkdir()
+            writer(folder)
+            written[id(writer)] = folder
+        return written[id(writer)]
+
+    return write
+
+
+@pytest.mark.parametrize("format_", FORMATS, ids=lambda each: each.name)
+def test_a_damaged_file_is_read_alike_or_refused_in_a_sentence(
+    format_: Format, pristine: Pristine, tmp_path: Path
+) -> None:
+    folder = pristine(format_.write)
+    whole = format_.read(folder)
+    assert format_.read(folder) == whole
+    wrong = {}
+    for number, attack in zip(count(), attacks_on(format_)):
+        damaged = copied(folder, format_.file, tmp_path / str(number) / "whole")
+        attack.apply(damaged / format_.file)
+        said = complaint(format_, damaged, whole, attack)
+        if said:
+            wrong[attack.name] = said
+    assert wrong.keys() == set(HOLES.get(format_.name, ())), wrong
