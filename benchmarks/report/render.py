@@ -10,6 +10,7 @@ from benchmarks.report import wording
 from benchmarks.report.content import Content
 from benchmarks.report.drawing import dash, mark, series
 from benchmarks.report.plots import curves, forest, intervals, radar, trade_off
+from diva.markdown import escaped
 
 FILTERS: dict[str, Callable[..., str | int]] = {
     function.__name__: function
@@ -40,7 +41,7 @@ def render(content: Content) -> dict[str, str]:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(FILTERS, markdown=_markdown, breakable=_breakable)
+    environment.filters.update(FILTERS, markdown=escaped, breakable=_breakable)
     drawings = {draw.__name__: _drawn(draw) for draw in PLOTS}
     return {
         "report.html": environment.get_template("report.html").render(content=content, **drawings),
@@ -59,9 +60,3 @@ def _drawn(draw: Callable[..., str | None]) -> Callable[..., Markup]:
 def _breakable(name: str) -> Markup:
     """Let a long name break where its parts meet, rather than anywhere."""
     return Markup(re.sub(r"([/_])", r"\1<wbr>", str(escape(name))))
-
-
-def _markdown(text: str) -> Markup:
-    """Escape `text` for a Markdown table's cell: neither markup nor a column's end."""
-    escaped = str(escape(" ".join(text.split()))).replace("&#39;", "'").replace("&#34;", '"')
-    return Markup(re.sub(r"([\\`*_\[\]|#~$])", r"\\\1", escaped))

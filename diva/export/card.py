@@ -9,6 +9,7 @@ from diva.export.crops import CropCost
 from diva.export.open_clip_format import is_approximated
 from diva.export.provenance import Provenance
 from diva.export.transformers_model import is_siglip
+from diva.markdown import escaped
 from diva.results import Metric
 from diva.towers import Clip
 from diva.towers.family import activation_of
@@ -36,6 +37,7 @@ def write_card(
         loader=PackageLoader("diva.export", "."),
         undefined=StrictUndefined,
         autoescape=False,
+        finalize=_finalize,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
@@ -52,12 +54,20 @@ def write_card(
         alpha=alpha,
         cost=cost,
     )
-    (folder / "README.md").write_text(text)
+    (folder / "README.md").write_text(text, encoding="utf-8")
+
+
+def _finalize(value: object) -> object:
+    """Escape what the page takes from a recipe, a tower or a result: it is shown, and never markup."""
+    return escaped(value) if isinstance(value, str) else value
 
 
 def _public(name: str) -> str:
-    """Return a path's last part: where a private disk keeps its folders is nobody's business."""
-    return Path(name).name if Path(name).is_absolute() else name
+    """Return a path's last part: where a private disk keeps its folders is nobody's business.
+
+    An address may carry a password or a token, so its last part alone is given too.
+    """
+    return Path(name.partition("?")[0]).name if Path(name).is_absolute() or "://" in name else name
 
 
 def _metric(metric: Metric) -> str:

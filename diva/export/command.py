@@ -4,10 +4,13 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 from torch import Tensor
 
+from diva.documents import parse_json
 from diva.errors import InputError, did_you_mean
 from diva.export.average import average as average_states
 from diva.export.card import write_card
@@ -24,6 +27,7 @@ from diva.towers.build import fitted
 from diva.towers.clip import assemble
 from diva.towers.family import activation_in, activation_of
 from diva.towers.formats import read_tower
+from diva.towers.formats.settings import check_model, check_preprocess
 
 FORMATS: dict[str, Callable[[Clip, Path], None]] = {
     "open_clip": fill_open_clip,
@@ -31,6 +35,7 @@ FORMATS: dict[str, Callable[[Clip, Path], None]] = {
     "llava": fill_llava,
 }
 DELTA = "delta.safetensors"
+TOWER_FIELDS = {"architecture": str, "config": dict, "preprocess": dict, "activation": str}
 States = dict[str, Tensor]
 
 
@@ -64,7 +69,7 @@ def export(
     _check_options(to, average, delta, push_to_hub)
     targets = _targets(out, average)
     for folder in targets:
-        check_replaceable(folder)
+        check_replaceable(folder, checkpoint, *([base] if base else []))
     clip = _load(checkpoint, base, allow_torchscript=allow_torchscript)
     provenance = provenance_of(checkpoint, clip.sha256, base, allow_torchscript=allow_torchscript)
     origin = read_origin(checkpoint).model_copy(
@@ -87,9 +92,9 @@ def export(
                 FORMATS[to](clip, content)
                 cost = measure_crop_cost(clip, content) if to != "open_clip" else None
                 write_card(content, clip, provenance, kind=to, alpha=alpha, cost=cost)
-        console.print(f"wrote {folder}", soft_wrap=True)
+        console.print(Text(f"wrote {folder}"), soft_wrap=True)
     if push_to_hub:
-        console.print(f"pushed to {push(out, push_to_hub)}", soft_wrap=True)
+        console.print(Text(f"pushed to {push(out, push_to_hub)}"), soft_wrap=True)
     return list(targets)
 
 
@@ -128,11 +133,22 @@ def _load(checkpoint: Path, base: Path | None, *, allow_torchscript: bool) -> Cl
     if base is None:
         raise InputError(f"--base: {file} is a delta, which needs the weights that it was taken from")
     delta = Delta.load(file)
-    fields = json.loads(delta.fields["tower"])
-    clip = assemble(replace(read_tower(base, allow_torchscript=allow_torchscript), doubts=(), **fields), str(file))
+    source = replace(read_tower(base, allow_torchscript=allow_torchscript), doubts=(), **_tower_fields(delta, file))
+    clip = assemble(source, str(file))
     clip.model.load_state_dict(delta.apply(clip.model.state_dict(), str(base)))
     clip.weights = file
     return clip
+
+
+def _tower_fields(delta: Delta, file: Path) -> dict[str, Any]:
+    """Return what `_fill_delta` wrote of the tower, checked like any configuration from elsewhere."""
+    fields = parse_json(delta.fields.get("tower", ""), f"{file}: the tower's description")
+    kinds = {name: type(value) for name, value in fields.items()} if isinstance(fields, dict) else {}
+    if kinds != TOWER_FIELDS or "vision_cfg" not in fields["config"]:
+        raise InputError(f"{file}: does not describe its tower; export the delta again")
+    check_model({"text_cfg": {}, **fields["config"]}, file)
+    check_preprocess(fields["preprocess"], file)
+    return dict(fields)
 
 
 def _base_state(clip: Clip, provenance: Provenance, *, allow_torchscript: bool) -> States:

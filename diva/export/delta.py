@@ -62,10 +62,17 @@ class Delta:
         Raises:
             InputError: `base` is not the tower that it was taken from; the sentence starts with `what`.
         """
-        if state_sha256(base) != self.fields["base_sha256"]:
+        if state_sha256(base) != self.fields.get("base_sha256"):
             raise InputError(f"{what}: is not the base that this delta was taken from; its card names that one")
-        result = _sum(base, self.tensors)
-        if state_sha256(result) != self.fields["result_sha256"]:
+        for name, difference in self.tensors.items():
+            key = name.removeprefix(DIFFERENCE)
+            if name.startswith(DIFFERENCE) and (key not in base or base[key].shape != difference.shape):
+                raise InputError(f"{what}: has no tensor for the delta's {key}; fetch the delta again")
+        try:
+            result = _sum(base, self.tensors)
+        except (KeyError, IndexError, RuntimeError) as error:  # positions or numbers that do not fit
+            raise InputError(f"{what}: the delta is damaged ({error}); fetch it again") from error
+        if state_sha256(result) != self.fields.get("result_sha256"):
             raise InputError(f"{what}: the delta does not give the tower that it should; fetch the delta again")
         return result
 

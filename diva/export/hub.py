@@ -29,7 +29,7 @@ def push_to_hub(folder: Path, name: str, *, endpoint: str | None = None) -> str:
     except HFValidationError as error:
         raise InputError(f"--push-to-hub: '{name}' is no repository name; write owner/repository") from error
     except HfHubHTTPError as error:
-        reason = str(error).splitlines()[0]
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise RunError(f"--push-to-hub: the hub refused ({reason}); log in with 'hf auth login'") from error
     except TRANSPORT_ERRORS as error:
         reason = type(error).__name__

@@ -8,8 +8,8 @@ import torch
 from open_clip.tokenizer import HFTokenizer
 from safetensors.torch import save_file
 
+from diva.atomic import new_folder
 from diva.errors import InputError
-from diva.export.folder import complete_folder
 from diva.export.processors import tokenizer_on_this_machine
 from diva.towers import Clip
 from diva.towers.build import build_model
@@ -22,12 +22,12 @@ log = logging.getLogger(__name__)
 def write_open_clip(clip: Clip, folder: Path) -> None:
     """Write `clip` to `folder` in open_clip's format: weights, configuration, preprocessing and tokenizer.
 
-    The folder appears complete or not at all; an earlier export there is replaced.
+    The folder appears complete or not at all; an earlier one of ours is replaced.
 
     Raises:
-        InputError: `folder` holds something that is no export, or `clip` has no text tower.
+        InputError: `folder` holds something that is not ours, or `clip` has no text tower.
     """
-    with complete_folder(folder) as content:
+    with new_folder(folder, replace=True) as content:
         fill_open_clip(clip, content)
 
 

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Final
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from diva.documents import read_file, read_yaml
 from diva.errors import InputError
 
 ORIGIN: Final = "provenance.json"
@@ -39,8 +39,8 @@ def read_origin(place: Path) -> Origin:
     Raises:
         InputError: the note or the recipe cannot be read.
     """
-    note = read_note(place if place.is_dir() else place.parent)
-    if note is not None and note != Origin():
+    note = _read_note(place if place.is_dir() else place.parent)
+    if note is not None and note != Origin():  # a run of an earlier version has an empty one beside its tower
         return note
     run = run_of(place)
     return Origin(recipe=_name(run / RECIPE) if run else None)
@@ -53,30 +53,22 @@ def run_of(place: Path) -> Path | None:
     return next((path for path in (folder, *list(folder.parents)[:2]) if (path / RECIPE).is_file()), None)
 
 
-def read_note(folder: Path) -> Origin | None:
-    """Return the note in `folder`, an empty one where nothing was known to whoever wrote it; None without one.
-
-    Raises:
-        InputError: it cannot be read.
-    """
-    path = folder / ORIGIN
-    if not path.is_file():
-        return None
-    try:
-        return Origin.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise InputError(f"{path}: is no note of `diva export`; export the tower again, or remove it") from error
-
-
 def write_origin(origin: Origin, folder: Path) -> None:
     """Write the note into the existing `folder`."""
     (folder / ORIGIN).write_text(origin.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 
-def _name(recipe: Path) -> str | None:
+def _read_note(folder: Path) -> Origin | None:
+    path = folder / ORIGIN
+    if not path.exists():
+        return None
     try:
-        fields = yaml.safe_load(recipe.read_bytes())
-    except (OSError, yaml.YAMLError) as error:
-        raise InputError(f"{recipe}: cannot be read as YAML; mend or remove it") from error
+        return Origin.model_validate_json(read_file(path))
+    except ValidationError as error:
+        raise InputError(f"{path}: is no note of `diva export`; export the tower again, or remove it") from error
+
+
+def _name(recipe: Path) -> str | None:
+    fields = read_yaml(recipe)
     name = fields.get("name") if isinstance(fields, dict) else None
     return str(name) if name else None

@@ -3,14 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from diva.data.resolve import open_source
 from diva.data.source import fingerprint
 from diva.errors import InputError
 from diva.export.origin import RECIPE, run_of
 from diva.recipes import Recipe, load_recipe
-from diva.results import Result
+from diva.results import Result, read_result
 from diva.towers.checkpoint import weights_sha256
 from diva.towers.formats import read_tower
 
@@ -78,14 +76,12 @@ def _data_fingerprint(source: str) -> str | None:
 
 def _results(run: Path, sha256: str) -> list[Result]:
     results = []
-    for path in sorted(run.rglob("*.json")):
-        text = path.read_text(errors="replace")
-        if '"schema_version"' not in text:
-            continue
+    # results lie beside the tower, or in a folder of each benchmark; a data set may lie deeper
+    for path in sorted(path for depth in ("*", "*/*", "*/*/*") for path in run.glob(f"{depth}.json")):
         try:
-            result = Result.model_validate_json(text)
-        except ValidationError:
-            continue  # another version's, which the report names
+            result = read_result(path)
+        except InputError:
+            continue  # of another program or another version, which the report names
         if result.subject.sha256 == sha256:
             results.append(result)
     return results

@@ -31,14 +31,14 @@ def test_a_failure_leaves_the_earlier_export_and_nothing_else(tmp_path: Path) ->
     with pytest.raises(RunError, match="disk full"), complete_folder(tmp_path / "out") as content:  # noqa: PT012
         (content / "half").write_text("half")
         raise OSError("disk full")
-    assert files(tmp_path / "out") == ["first", "provenance.json"]
+    assert files(tmp_path / "out") == ["diva.sha256", "first"]
     assert files(tmp_path) == ["out"]
 
 
 def test_a_later_export_replaces_an_earlier_one_as_a_whole(tmp_path: Path) -> None:
     for name in ("a.txt", "b.txt"):
         write(tmp_path / "out", name)
-    assert files(tmp_path / "out") == ["b.txt", "provenance.json"]
+    assert files(tmp_path / "out") == ["b.txt", "diva.sha256"]
 
 
 @pytest.mark.parametrize("name", ["chapter.tex", "config.json", "open_clip_config.json", "provenance.json"])
@@ -47,7 +47,7 @@ def test_what_is_no_export_is_never_replaced(tmp_path: Path, name: str) -> None:
     (tmp_path / "theirs").mkdir()
     (tmp_path / "theirs" / name).write_text(str(content))
     (tmp_path / "file").write_text("text")
-    for place, sentence in (("theirs", "is not empty and was not written by an export"), ("file", "is a file")):
+    for place, sentence in (("theirs", "is not empty and was not written by"), ("file", "is a file")):
         with pytest.raises(InputError, match=sentence):
             write(tmp_path / place)
     assert (tmp_path / "theirs" / name).read_text() == str(content)

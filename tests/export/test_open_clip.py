@@ -58,7 +58,7 @@ def test_without_its_tokenizer_a_siglip_is_written_with_a_warning(
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "open_clip_config.json",
         "open_clip_model.safetensors",
-        "provenance.json",
+        "diva.sha256",
     }
 
 
