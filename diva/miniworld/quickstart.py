@@ -122,7 +122,7 @@ def _segmentation() -> Stages:
         command = (
             f"seg train --tower {tower} {SEGMENTATION} --data {{world}}/world/ade20k --out {{out}}/run --resume"
         )
-        yield f"segmentation-{name}", _stage(f"{command} {SEGMENTATION_FIELDS}", "run/iter_100.pth")
+        yield f"segmentation-{name}", _stage(f"{command} {SEGMENTATION_FIELDS}", "run/iter_100/checkpoint.pth")
     runs = "--tower {segmentation-after}/run --against {segmentation-before}/run"
     data = "--data {world}/world/ade20k --workers 0"
     yield "segmentation", _stage(f"seg eval {runs} {data} --out {{out}}/segmentation.json", "segmentation.json")

@@ -6,28 +6,30 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple, cast, get_args
+from typing import NamedTuple, cast, get_args
 
 import torch
-import yaml
 from mmengine.dist import is_main_process
+from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 from rich.text import Text
 
 import downstream.segmentation.registered  # noqa: F401 - configs name what it registers
+from diva.atomic import check_file
 from diva.errors import InputError, RunError, did_you_mean
 from diva.results import write_result
 from diva.towers import Clip, load_clip
-from downstream.segmentation.compose import picture_unit
+from downstream.segmentation.checkpoints import checkpoint_of, newest_whole
+from downstream.segmentation.compose import picture_unit, usual_sizes
 from downstream.segmentation.datasets import Located, locate
 from downstream.segmentation.evaluation import Evaluation, add_baseline, evaluate
 from downstream.segmentation.pictures import draw_differences
-from downstream.segmentation.setup import RECORD, TRAINING_FREE, Head, Setup, read_setup
+from downstream.segmentation.setup import MOST, RECORD, TRAINING_FREE, Head, Setup, Value, read_setup
 from downstream.segmentation.show import show
-from downstream.segmentation.training import checkpoint_of, finished, train_head
+from downstream.segmentation.training import train_head
 
 SCHEDULES = {"20k": 20_000, "40k": 40_000, "80k": 80_000, "160k": 160_000}
-CROP, SAN_CROP = 512, 640
+SHEET = ".sheet.png"
 
 
 class Sizes(NamedTuple):
@@ -91,14 +93,14 @@ def train(
         head=cast("Head", head),
         dataset=dataset,
         classes=located.classes,
-        crop=crop_of(clip, sizes.crop, head),
+        crop=crop_of(clip, sizes.crop, head, usual_sizes(head, located).crop),
         iterations=SCHEDULES[schedule] if sizes.iterations is None else sizes.iterations,
         batch=sizes.batch,
         seed=seed,
         finetune=finetune,
         overrides=_overrides(overrides),
     )
-    with _plainly():
+    with _plainly(setup):
         train_head(setup, clip, located, out, workers=sizes.workers, resume=resume)
     if is_main_process():
         said = f"{out}: {head} trained; measure it with 'diva seg eval --tower {out} --data {data}'"
@@ -130,11 +132,14 @@ def measure(
         raise InputError(f"--against-checkpoint: {against_checkpoint} has no tower; name it with --against")
     if out is not None and (out.is_dir() or out.suffix != ".json"):
         raise InputError(f"--out: {out} is no result file; give a name that ends in .json")
+    if out is not None:
+        check_file(out)
+        check_file(out.with_suffix(SHEET))
     _check(sizes)
     named = [(tower, checkpoint)] if against is None else [(tower, checkpoint), (against, against_checkpoint)]
     changed = _overrides(overrides)
     subjects = [_subject(name, weights, dataset, data, sizes.crop, changed) for name, weights in named]
-    with TemporaryDirectory() as logs, _plainly():
+    with TemporaryDirectory() as logs, _plainly(*(each.setup for each in subjects)):
         evaluations = [
             evaluate(each.setup, each.clip, each.data, each.checkpoint, folder=Path(logs), workers=sizes.workers)
             for each in subjects
@@ -147,7 +152,7 @@ def _finish(evaluations: list[Evaluation], out: Path | None) -> None:
     for baseline in baselines:
         add_baseline(evaluation, baseline)
         if out is not None:
-            draw_differences(evaluation, baseline, out.with_suffix(".sheet.png"))
+            draw_differences(evaluation, baseline, out.with_suffix(SHEET))
     show(evaluation.result, Console())
     if out is not None:
         write_result(evaluation.result, out)
@@ -159,7 +164,7 @@ def _subject(
     dataset: str | None,
     data: Path,
     crop: int | None,
-    overrides: dict[str, Any],
+    overrides: dict[str, Value],
 ) -> _Subject:
     run = Path(name)
     setup = read_setup(run) if run.is_dir() else None
@@ -174,7 +179,7 @@ def _subject(
             head=TRAINING_FREE,
             dataset=dataset,
             classes=located.classes,
-            crop=crop_of(clip, crop, TRAINING_FREE),
+            crop=crop_of(clip, crop, TRAINING_FREE, located.sizes.crop),
             overrides=overrides,
         )
         return _Subject(setup, clip, located, None)
@@ -183,8 +188,12 @@ def _subject(
     located, clip = locate(dataset or setup.dataset, data), load_clip(setup.tower, setup.checkpoint)
     if clip.sha256 != setup.sha256:
         raise InputError(f"{run / RECORD}: {setup.tower} has changed since; train the head again")
-    if finished(run) < setup.iterations:
-        raise InputError(f"{run}: has {finished(run)} of {setup.iterations} iterations; go on with --resume first")
+    done, damaged = newest_whole(run)
+    if done < setup.iterations:
+        reason = f" ({damaged})" if damaged else ""
+        raise InputError(
+            f"{run}: has {done} of {setup.iterations} iterations{reason}; continue with --resume first"
+        )
     if setup.head != "san" and setup.classes != located.classes:
         raise InputError(
             f"{run}: its head knows {len(setup.classes)} classes, but {located.name} in {data} has"
@@ -193,15 +202,15 @@ def _subject(
     return _Subject(setup, clip, located, checkpoint_of(run, setup.iterations))
 
 
-def crop_of(clip: Clip, crop: int | None, head: str) -> int:
-    """Return the side of a training picture and of the window: `crop`, or what is usual for `head`.
+def crop_of(clip: Clip, crop: int | None, head: str, usual: int) -> int:
+    """Return the side of a training picture and of the window: `crop`, or `usual` in whole patches.
 
     Raises:
         InputError: the tower would not read whole patches of it.
     """
     unit = picture_unit(clip, head)
     if crop is None:
-        return math.ceil((SAN_CROP if head == "san" else CROP) / unit) * unit
+        return math.ceil(usual / unit) * unit
     if crop % unit:
         raise InputError(
             f"--crop: {crop} pixels are no multiple of {unit}, the patch as {head} reads it;"
@@ -215,24 +224,30 @@ def _check(sizes: Sizes) -> None:
     for name, value in sizes._asdict().items():
         if value is not None and value < least[name]:
             raise InputError(f"--{name}: {value} is too few; give {least[name]} or more")
+        if value is not None and value > MOST[name]:
+            raise InputError(f"--{name}: {value} is too many; give {MOST[name]} or fewer")
 
 
-def _overrides(pairs: Sequence[str]) -> dict[str, Any]:
-    found = {}
+def _overrides(pairs: Sequence[str]) -> dict[str, Value]:
+    found: dict[str, Value] = {}
+    reader: TypeAdapter[Value] = TypeAdapter(Value, config={"allow_inf_nan": False})
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals:
-            raise InputError(f"{pair}: is no KEY=VALUE")
+            raise InputError(f"{pair}: is not of the form KEY=VALUE; give a field of the config and its value")
         try:
-            found[name] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise InputError(f"{name}: {value} is no YAML value") from error
+            found[name] = reader.validate_json(value)
+        except ValidationError as error:
+            raise InputError(
+                f"{name}: '{value}' is not a number, true or false, or a list of numbers such as [5, 11]; give one"
+            ) from error
     return found
 
 
 @contextmanager
-def _plainly() -> Iterator[None]:
+def _plainly(*setups: Setup) -> Iterator[None]:
     """Keep mmseg's notes to its developers from the user, and every error down to one sentence."""
+    changed = ", ".join(name for setup in setups for name in setup.overrides)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=UserWarning, module=r"mmseg|mmengine|mmcv")
@@ -242,3 +257,10 @@ def _plainly() -> Iterator[None]:
         raise InputError(str(error).strip().splitlines()[-1].removeprefix("diva.errors.InputError: ")) from error
     except torch.OutOfMemoryError as error:
         raise RunError("--batch: the pictures do not fit into the device; lower --batch or --crop") from error
+    except (RunError, OSError):
+        raise
+    except Exception as error:  # a number that mmseg cannot use makes it raise anything
+        if not changed:
+            raise
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{changed}: mmsegmentation cannot use this ({reason}); give other values") from error

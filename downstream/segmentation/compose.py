@@ -1,25 +1,30 @@
 """One mmengine config from its parts: the data set's, the head's and the schedule's, with the tower filled in."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
 from diva.errors import InputError, did_you_mean
 from diva.towers import Clip
-from downstream.segmentation.datasets import CONFIGS, Located
+from downstream.segmentation.datasets import CONFIGS, Located, PictureSizes
 from downstream.segmentation.features import TowerFeatures
-from downstream.segmentation.setup import TRAINING_FREE, Setup
+from downstream.segmentation.setup import TRAINING_FREE, Setup, Value
 
 SHARED = (
     *("custom_imports", "default_scope", "env_cfg", "default_hooks", "custom_hooks", "visualizer", "log_processor"),
     *("log_level", "model", "test_dataloader", "test_cfg", "test_evaluator"),
 )
 TRAINING = ("train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler")
+CHANGEABLE = (
+    *("model.", "optim_wrapper.", "param_scheduler.", "default_hooks."),
+    *("train_dataloader.dataset.", "test_dataloader.dataset."),
+)
 LAYER_DECAY = 0.9
 FINETUNED_RATE = 0.1  # of the head's own rate, for everything, where the tower is trained too
 # of SAN's tower by its patch size, as published; 0.7 a hair up, since torch rounds 0.7 × 660 down to 461
 RESOLUTIONS = {16: 0.5, 14: 0.7 + 1e-9}
+SAN_SIZES = PictureSizes(640, (2560, 640))
 WARM_UP = 1 / 40  # of the iterations
 
 
@@ -42,7 +47,7 @@ def compose(setup: Setup, clip: Clip, data: Located, *, training: bool, workers:
     features = TowerFeatures(clip.tower, [-1], joint=False)
     _fill_tower(config.model, setup, clip)
     FILLERS[setup.head](config.model, features, data.classes)
-    _set_sizes(config, setup.crop)
+    _set_sizes(config, setup.crop, usual_sizes(setup.head, data))
     for name in ("train_dataloader", "test_dataloader"):
         if name in config:
             config[name].update(num_workers=workers, persistent_workers=workers > 0)
@@ -57,18 +62,35 @@ def compose(setup: Setup, clip: Clip, data: Located, *, training: bool, workers:
     return config
 
 
-def override(config: Config, values: Mapping[str, Any]) -> None:
-    """Set fields of `config` by dotted name; numbers are places in lists.
+def override(config: Config, values: Mapping[str, Value]) -> None:
+    """Replace numbers in `config` by dotted name; a number in a name is a place in a list.
+
+    Only numbers, of the kind that is there: names of classes to build and of files do not come from a run's record.
 
     Raises:
-        InputError: there is no such field.
+        InputError: there is no such field, an option sets it, or it holds something else.
     """
     for name, value in values.items():
+        if not name.startswith(CHANGEABLE):
+            raise InputError(f"{name}: cannot be changed; what can be begins with {', '.join(CHANGEABLE)}")
         *parents, last = name.split(".")
         node: Any = config
         for part in parents:
             node = node[_place(node, part, name)]
-        node[_place(node, last, name)] = value
+        place = _place(node, last, name)
+        if not _alike(node[place], value):
+            raise InputError(f"{name}: {value} cannot take the place of {node[place]!r}; give a value of its kind")
+        node[place] = tuple(value) if isinstance(node[place], tuple) and isinstance(value, list) else value
+
+
+def _alike(present: Any, value: Value | Sequence[Value]) -> bool:
+    if isinstance(present, list | tuple):
+        return isinstance(value, list) and bool(present) and all(_alike(present[0], each) for each in value)
+    if isinstance(present, bool) or isinstance(value, bool):
+        return type(present) is type(value)
+    return isinstance(value, int | float if isinstance(present, float) else int) and isinstance(
+        present, int | float
+    )
 
 
 def _place(node: Any, part: str, name: str) -> str | int:
@@ -81,6 +103,11 @@ def _place(node: Any, part: str, name: str) -> str | int:
     if part not in node:
         raise InputError(f"{name}: '{part}' is no field of the config; {did_you_mean(part, node.keys())}")
     return part
+
+
+def usual_sizes(head: str, data: Located) -> PictureSizes:
+    """Return the sizes that mmseg's configurations have: SAN's on any set, a set's own for any other head."""
+    return SAN_SIZES if head == "san" else data.sizes
 
 
 def picture_unit(clip: Clip, head: str) -> int:
@@ -128,11 +155,12 @@ FILLERS: dict[str, Callable[[ConfigDict, TowerFeatures, tuple[str, ...]], None]]
 }
 
 
-def _set_sizes(config: Config, crop: int) -> None:
+def _set_sizes(config: Config, crop: int, usual: PictureSizes) -> None:
+    scale = tuple(round(side * crop / usual.crop) for side in usual.scale)
     for name in ("train_dataloader", "test_dataloader"):
         for step in config[name].dataset.pipeline if name in config else ():
             if "scale" in step:
-                step.scale = (4 * crop, crop)  # the short side; the long one at most four times that
+                step.scale = scale
             if "crop_size" in step:
                 step.crop_size = (crop, crop)
     config.model.data_preprocessor.size = (crop, crop)

@@ -3,14 +3,32 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from mmengine.config import Config
 from mmseg.registry import DATASETS as MMSEG_DATASETS
 
+from diva.documents import read_file
 from diva.errors import InputError, did_you_mean
 
 CONFIGS = Path(__file__).parent / "configs"
 BACKGROUND = "background"
+
+
+class PictureSizes(NamedTuple):
+    """How large pictures are read.
+
+    Attributes:
+        crop: side of a training picture and of the sliding window, in pixels.
+        scale: the long and the short side that pictures are resized to fit in.
+    """
+
+    crop: int = 512
+    scale: tuple[int, int] = (2048, 512)
+
+
+USUAL = PictureSizes()
+PASCAL_CONTEXT = PictureSizes(480, (520, 520))
 
 
 @dataclass(frozen=True)
@@ -22,20 +40,22 @@ class DataSet:
         folder: of the set, within the folder that the user names.
         listed: the file in it that lists its classes.
         official: how many classes that file lists in the releases whose names mmseg knows.
+        sizes: that mmseg's configurations have for it.
     """
 
     name: str
     folder: str
     listed: str | None = None
     official: tuple[int, ...] = ()
+    sizes: PictureSizes = USUAL
 
 
 DATASETS = {
     each.name: each
     for each in (
         DataSet("ade20k", "ADEChallengeData2016", "objectInfo150.txt", (150,)),
-        DataSet("pascal-context-59", "VOCdevkit/VOC2010", "labels.txt", (59, 459)),
-        DataSet("pascal-context-60", "VOCdevkit/VOC2010", "labels.txt", (59, 459)),
+        DataSet("pascal-context-59", "VOCdevkit/VOC2010", "labels.txt", (59, 459), PASCAL_CONTEXT),
+        DataSet("pascal-context-60", "VOCdevkit/VOC2010", "labels.txt", (59, 459), PASCAL_CONTEXT),
         DataSet("coco-stuff-164k", "coco_stuff164k"),
         DataSet("ade20k-847", "ADE20K_2021_17_01", "classes.txt"),
         DataSet("pascal-context-459", "VOCdevkit/VOC2010", "labels.txt"),
@@ -52,12 +72,14 @@ class Located:
         root: its folder.
         classes: their names, in the order of the labels.
         config: mmengine's, with the folder and the classes filled in.
+        sizes: as for `DataSet`.
     """
 
     name: str
     root: Path
     classes: tuple[str, ...]
     config: Config
+    sizes: PictureSizes
 
     def files(self, split: str) -> list[Path]:
         """Return the pictures and label maps of a split, "train" or "test", in pairs and in the set's order.
@@ -71,6 +93,8 @@ class Located:
         for part in (dataset.get("ann_file"), dataset.data_prefix.img_path):
             if part and not (self.root / part).exists():
                 raise InputError(f"{self.root / part}: is missing; {self.name} is not complete, fetch it again")
+        if "ann_file" in dataset:
+            _text(self.root / dataset.ann_file)  # mmseg would wait for a FIFO, and trip over what is not text
         built = MMSEG_DATASETS.build({**dataset, "pipeline": [], "serialize_data": False})
         pairs = [(Path(each["img_path"]), Path(each["seg_map_path"])) for each in built.data_list]
         if not pairs:
@@ -111,16 +135,21 @@ def locate(name: str, data: Path) -> Located:
         if own:
             dataloader.dataset.update(type="BaseSegDataset", metainfo={"classes": classes})
         for step in dataloader.dataset.pipeline:
-            if step.type == "CheckLabels":
+            if step.type == "LoadLabels":
                 step.classes = len(classes)
-    return Located(name, root, classes, config)
+    return Located(name, root, classes, config, spec.sizes)
 
 
 def _listed(path: Path) -> list[str]:
     """Return the names in a list of classes: lines like "3: sky", "3 … sky, heaven" under a header, or "sky"."""
     if not path.is_file():
         return []
-    lines = [
-        line for line in path.read_text(encoding="utf-8").splitlines() if line and not line.startswith("Idx\t")
-    ]
+    lines = [line for line in _text(path).splitlines() if line and not line.startswith("Idx\t")]
     return [re.sub(r"^\d+:\s*", "", line.split("\t")[-1]).split(",")[0].strip() for line in lines]
+
+
+def _text(path: Path) -> str:
+    try:
+        return read_file(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: is not a text in UTF-8 ({error.reason}); fetch it again") from error

@@ -16,6 +16,7 @@ from benchmarks.subject import subject_of
 from diva.errors import InputError
 from diva.results import Clock, Comparison, DataSource, Item, Metric, Result
 from diva.towers import Clip
+from diva.towers.checkpoint import read_state_dict
 from downstream.segmentation.areas import Area, Counts
 from downstream.segmentation.compose import compose
 from downstream.segmentation.datasets import Located
@@ -126,9 +127,8 @@ def add_baseline(evaluation: Evaluation, baseline: Evaluation) -> None:
 
 
 def _load(runner: Runner, checkpoint: Path) -> None:
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
     try:
-        runner.model.load_state_dict(state)
+        runner.model.load_state_dict(read_state_dict(checkpoint))
     except RuntimeError as error:
         raise InputError(f"{checkpoint}: is not of this head ({str(error).splitlines()[-1].strip()})") from error
 

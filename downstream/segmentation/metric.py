@@ -47,12 +47,17 @@ class ImageAreas(BaseMetric):
         """Count the pixels of a batch of predictions.
 
         Raises:
-            InputError: the model was built for another number of classes.
+            InputError: the model was built for another number of classes, or its predictions are not finite.
         """
         del data_batch
         classes = len(self.dataset_meta["classes"])
         for sample in data_samples:
-            predicted = len(sample["seg_logits"]["data"])
+            logits = sample["seg_logits"]["data"]
+            predicted = len(logits)
+            if not logits.isfinite().all():
+                raise InputError(
+                    f"{sample['img_path']}: predictions are not finite numbers; the tower or its head is damaged"
+                )
             if predicted != classes:
                 raise InputError(
                     f"decode_head.num_classes: the model tells {predicted} classes apart, but the data set has"

@@ -6,10 +6,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
-from PIL import Image
 
 from diva.atomic import replacing
 from downstream.segmentation.evaluation import Evaluation
+from downstream.segmentation.labels import read_picture
 
 COLUMNS = ("image", "truth", "before", "after")
 SIDE = 2.2  # of a picture, in inches
@@ -34,8 +34,7 @@ def draw_differences(evaluation: Evaluation, baseline: Evaluation, path: Path, *
         truth = sample.gt_sem_seg.data.squeeze(0).numpy()
         maps = (truth, baseline.predict(item), evaluation.predict(item))
         shown.update(*(np.unique(each).tolist() for each in maps))
-        with Image.open(sample.img_path) as image:
-            row[0].imshow(image.convert("RGB"))
+        row[0].imshow(read_picture(Path(sample.img_path)))
         for axis, labels in zip(row[1:], maps, strict=True):
             axis.imshow(_coloured(labels, palette))
         row[0].set_ylabel(ours.items[item].id, fontsize=6)

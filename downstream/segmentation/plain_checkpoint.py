@@ -34,6 +34,7 @@ class PlainCheckpoint(Hook):
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Bring the objects back; weights that others wrote pass as they are."""
         del runner
+        checkpoint.get("meta", {}).pop("config", None)  # mmengine would run it as Python
         if "message_hub" in checkpoint:
             hub = checkpoint["message_hub"]
             hub[SCALARS] = {key: HistoryBuffer(*data) for key, data in hub[SCALARS].items()}

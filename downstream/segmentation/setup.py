@@ -1,23 +1,27 @@
 """What a run is: the tower, the head on it, and how the head is trained; kept with the run."""
 
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, ValidationError
 
 from diva.atomic import replacing
+from diva.documents import read_file
 from diva.errors import InputError
 
 RECORD = "segmentation.json"
 TRAINING_FREE: Final = "training-free"
+MOST = {"iterations": 10**8, "crop": 4096, "batch": 10**6, "workers": 1024}
 
 Head = Literal["linear", "upernet", "san", "training-free"]
+# of a field of mmengine's config; a text could name code to run, a file or an address
+Value = StrictBool | StrictInt | StrictFloat | list[StrictInt | StrictFloat]
 
 
 class Setup(BaseModel):
     """Everything that the scores of a head depend on, apart from the data's content."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     tower: str
     checkpoint: Path | None
@@ -25,12 +29,16 @@ class Setup(BaseModel):
     head: Head
     dataset: str = Field(description="that the head was trained on; for a head without training, that is measured")
     classes: tuple[str, ...] = Field(description="that the head knows")
-    crop: int = Field(ge=1, description="side of a training picture and of the sliding window, in pixels")
-    iterations: int = Field(default=0, ge=0)
-    batch: int = Field(default=1, ge=1, description="pictures an iteration, on all processes together")
+    crop: int = Field(
+        ge=1, le=MOST["crop"], description="side of a training picture and of the sliding window, in pixels"
+    )
+    iterations: int = Field(default=0, ge=0, le=MOST["iterations"])
+    batch: int = Field(
+        default=1, ge=1, le=MOST["batch"], description="pictures an iteration, on all processes together"
+    )
     seed: int = 0
     finetune: bool = Field(default=False, description="whether the tower was trained with the head")
-    overrides: dict[str, Any] = Field(default={}, description="config fields that were changed, by dotted name")
+    overrides: dict[str, Value] = Field(default={}, description="numbers of the config that were changed, by name")
 
     @property
     def protocol(self) -> str:
@@ -52,13 +60,13 @@ def read_setup(folder: Path) -> Setup | None:
     """Return the record of the run in `folder`; None where there is none.
 
     Raises:
-        InputError: it is damaged.
+        InputError: it is damaged, or has a field that no run of ours has.
     """
     path = folder / RECORD
     if not path.is_file():
         return None
     try:
-        return Setup.model_validate_json(path.read_bytes())
+        return Setup.model_validate_json(read_file(path))
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "the file"

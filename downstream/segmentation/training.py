@@ -2,16 +2,21 @@
 
 import os
 import uuid
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.runner import Runner
+from rich.console import Console
+from rich.text import Text
 from torch import distributed
 
 from diva.errors import InputError
+from diva.lock import LOCK, locked
 from diva.towers import Clip
+from downstream.segmentation.checkpoints import checkpoint_of, newest_whole
 from downstream.segmentation.compose import compose
 from downstream.segmentation.datasets import Located
 from downstream.segmentation.setup import Setup, read_setup
@@ -21,10 +26,10 @@ def train_head(setup: Setup, clip: Clip, data: Located, out: Path, *, workers: i
     """Train the head of `setup` on the training split of `data`; `out` gets checkpoints, logs and the config.
 
     Started by `torchrun` or another launcher of torch's kind, it trains on all processes together. A resumed run
-    ends as one that was never stopped.
+    ends as one that was never stopped. Of damaged checkpoints, the newest whole one is used, with a warning.
 
     Raises:
-        InputError: `out` holds another run or, without `resume`, a run at all.
+        InputError: `out` holds another run or, without `resume`, a run at all, or another command is at work there.
     """
     first = os.environ.get("RANK", "0") == "0"  # the others would see what the first one writes
     if first:
@@ -32,24 +37,17 @@ def train_head(setup: Setup, clip: Clip, data: Located, out: Path, *, workers: i
         data.files("train")
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     config = compose(setup, clip, data, training=True, workers=workers, processes=processes)
-    if first:
-        setup.write(out)
-    _launch(config)
-    done = finished(out) if resume else 0
-    # named, since mmengine would look where the folder was when the run began
-    start = {"resume": True, "load_from": str(checkpoint_of(out, done))} if done else {}
-    build_runner(config, out, **start).train()
-
-
-def finished(run: Path) -> int:
-    """Return after how many iterations the newest checkpoint of `run` was written; 0 where there is none."""
-    latest = find_latest_checkpoint(str(run)) if (run / "last_checkpoint").is_file() else None
-    return int(Path(latest).stem.removeprefix("iter_")) if latest else 0
-
-
-def checkpoint_of(run: Path, iterations: int) -> Path:
-    """Return the checkpoint that `run` wrote after `iterations`."""
-    return run / f"iter_{iterations}.pth"
+    with locked(out) if first else nullcontext():
+        if first:
+            _check(setup, out, resume)  # again: another command may have begun since
+            setup.write(out)
+        _launch(config)
+        done, damaged = newest_whole(out) if resume else (0, "")
+        if damaged and first:
+            warning = f"warning: {damaged}; continuing after {done} iterations"
+            Console(stderr=True).print(Text(warning, style="yellow"), soft_wrap=True)
+        start = {"resume": True, "load_from": str(checkpoint_of(out.resolve(), done))} if done else {}
+        build_runner(config, out, **start).train()
 
 
 def build_runner(config: Config, folder: Path, **fields: Any) -> Runner:
@@ -77,7 +75,7 @@ def _launch(config: Config) -> None:
 def _check(setup: Setup, out: Path, resume: bool) -> None:
     before = read_setup(out) if resume else None
     if before is None:  # with `resume` as well: a pipeline that was killed early knows not whether there is a run
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        if out.exists() and (not out.is_dir() or any(path.name != LOCK for path in out.iterdir())):
             raise InputError(f"{out}: is not empty; name another folder with --out, or go on with --resume")
         return
     differs = [name for name in Setup.model_fields if getattr(before, name) != getattr(setup, name)]

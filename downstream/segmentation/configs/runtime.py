@@ -7,7 +7,7 @@ default_hooks = {
     "timer": {"type": "IterTimerHook"},
     "logger": {"type": "LoggerHook", "interval": 50, "log_metric_by_epoch": False},
     "param_scheduler": {"type": "ParamSchedulerHook"},
-    "checkpoint": {"type": "CheckpointHook", "by_epoch": False, "interval": 2000, "max_keep_ckpts": 2},
+    "checkpoint": {"type": "SealedCheckpoints", "interval": 2000, "keep": 2},
     "sampler_seed": {"type": "DistSamplerSeedHook"},
 }
 custom_hooks = [{"type": "PlainCheckpoint"}, {"type": "Progress"}]

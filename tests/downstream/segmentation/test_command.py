@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
-from diva.errors import InputError
+from diva.errors import InputError, RunError
+from diva.lock import locked
 from diva.miniworld.vocabulary import CLASSES
 from diva.results import Result, read_result
 from downstream.segmentation.areas import Area
@@ -57,7 +58,7 @@ def evaluate(tower: Path, world: Path, **changes: Any) -> None:
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
-    return torch.load(run / "iter_6.pth", weights_only=True)["state_dict"]
+    return torch.load(run / "iter_6" / "checkpoint.pth", weights_only=True)["state_dict"]
 
 
 def areas_in(result: Result, classes: int) -> np.ndarray:
@@ -82,8 +83,7 @@ def test_a_head_trains_is_saved_goes_on_after_a_stop_as_if_there_was_none_and_is
 ) -> None:
     whole = run(trained, head, world, tmp_path / "whole")
     stopped = Path(shutil.copytree(whole, tmp_path / "stopped"))
-    (stopped / "iter_6.pth").unlink()  # as if it had ended just after the checkpoint before
-    (stopped / "last_checkpoint").write_text(str(whole / "iter_5.pth"))  # and had been moved since
+    shutil.rmtree(stopped / "iter_6")  # as if it had ended just after the checkpoint before, and been moved since
     resumed = run(trained, head, world, stopped, resume=True)
     expected, found = weights(whole), weights(resumed)
     assert expected.keys() == found.keys()
@@ -137,7 +137,7 @@ def test_a_linear_probe_reads_more_off_a_trained_tower_than_off_an_untrained_one
 ) -> None:
     # the block before the last: a CLIP's last one gives its places away to the pooled token
     steps = ("model.backbone.out_blocks=[-2]", "optim_wrapper.optimizer.lr=0.005")
-    plain = ("train_dataloader.dataset.pipeline.3.ratio_range=[1.0, 1.0]",)  # scenes of one size
+    plain = ("train_dataloader.dataset.pipeline.2.ratio_range=[1.0, 1.0]",)  # scenes of one size
     options = {"sizes": SMALL._replace(iterations=100, batch=16), "overrides": (*steps, *plain)}
     after, before = (
         run(tower, "linear", world, tmp_path / name, **options)
@@ -148,6 +148,85 @@ def test_a_linear_probe_reads_more_off_a_trained_tower_than_off_an_untrained_one
     assert comparison.difference > MARGIN
     assert comparison.interval is not None
     assert comparison.interval[0] > 0
+
+
+def test_a_run_continues_from_the_newest_checkpoint_that_is_whole(
+    finished: Path, world: Path, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected, copy = weights(finished), Path(shutil.copytree(finished, tmp_path / "copy"))
+    newest = copy / "iter_6" / "checkpoint.pth"
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 1  # one bit of a weight
+    newest.write_bytes(content)
+    damage = "iter_6 is damaged: checkpoint.pth is not what was written"
+    with pytest.raises(InputError, match=rf"has 5 of 6 iterations \(.*{damage}\); continue with --resume first"):
+        evaluate(copy, world)
+    run(trained, "linear", world, copy, resume=True)
+    assert f"{damage}; continuing after 5 iterations" in capsys.readouterr().err
+    found = weights(copy)
+    assert all(torch.equal(value, found[key]) for key, value in expected.items())
+    assert sorted(path.name for path in copy.glob("iter_*")) == ["iter_5", "iter_6"]
+    evaluate(copy, world)
+
+
+def test_a_second_training_in_a_folder_is_refused(world: Path, trained: Path, tmp_path: Path) -> None:
+    with (
+        locked(tmp_path / "run"),
+        pytest.raises(InputError, match=r"run: another command is at work there \(process"),
+    ):
+        run(trained, "linear", world, tmp_path / "run")
+    assert not (tmp_path / "run" / "segmentation.json").exists()
+
+
+def test_a_tower_that_is_not_finite_is_neither_trained_on_nor_measured(
+    world: Path, trained: Path, tmp_path: Path
+) -> None:
+    spoilt = Path(shutil.copytree(trained, tmp_path / "spoilt"))
+    state = load_file(spoilt / "open_clip_model.safetensors")
+    state["visual.ln_post.weight"][0] = torch.nan
+    save_file(state, spoilt / "open_clip_model.safetensors")
+    with pytest.raises((InputError, RunError), match=r"not finite|the loss is nan"):
+        run(spoilt, "linear", world, tmp_path / "run")
+    with pytest.raises(InputError, match="not finite"):
+        evaluate(spoilt, world, dataset="ade20k", sizes=Sizes(crop=48, workers=0))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"overrides": {"model": {"type": "subprocess.Popen", "args": ["true"]}}},
+        {"overrides": {"model.type": "subprocess.Popen"}},
+        {"overrides": {"model.decode_head.loss_decode": [{"type": "subprocess.Popen"}]}},
+        {"overrides": {"custom_imports.imports": ["antigravity"]}},
+        {"overrides": {"model.type": 1}},
+        {"overrides": {"model.backbone.nothing": 1}},
+        {"overrides": {"model.decode_head.in_channels": 1e400}},
+        {"overrides": []},
+        {"crop": 10**9},
+        {"iterations": -1},
+        {"head": "subprocess.Popen"},
+        {"dataset": "../ade20k"},
+        {"classes": 5},
+        {"hooks": ["antigravity"]},
+    ],
+)
+def test_a_record_that_no_run_of_ours_wrote_builds_nothing(
+    changes: dict[str, Any], finished: Path, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = Path(shutil.copytree(finished, tmp_path / "copy"))
+    record = json.loads((copy / "segmentation.json").read_text())
+    (copy / "segmentation.json").write_text(json.dumps(record | changes))
+    monkeypatch.setattr("subprocess.Popen", None)  # a call would be a TypeError
+    with pytest.raises(InputError) as told:
+        evaluate(copy, world)
+    assert "\n" not in str(told.value)
+
+
+def test_a_number_that_mmseg_cannot_use_is_one_sentence_with_its_field(
+    world: Path, trained: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=r"^model\.decode_head\.num_classes: mmsegmentation cannot use this \("):
+        run(trained, "linear", world, tmp_path / "run", overrides=("model.decode_head.num_classes=-1",))
 
 
 def test_a_trained_tower_moves_with_its_head_and_goes_into_the_checkpoint(
@@ -181,7 +260,7 @@ def test_a_head_of_another_number_of_classes_is_one_sentence(finished: Path, wor
     record = json.loads((copy / "segmentation.json").read_text())
     overrides = {"model.decode_head.num_classes": 19}
     (copy / "segmentation.json").write_text(json.dumps(record | {"overrides": overrides}))
-    with pytest.raises(InputError, match=r"iter_6\.pth: is not of this head \(size mismatch"):
+    with pytest.raises(InputError, match=r"iter_6/checkpoint.pth: is not of this head \(size mismatch"):
         evaluate(copy, world)
 
 
@@ -189,8 +268,8 @@ def test_a_tower_that_changed_since_and_a_run_that_is_not_finished_are_refused(
     finished: Path, world: Path, tmp_path: Path
 ) -> None:
     copy = Path(shutil.copytree(finished, tmp_path / "copy"))
-    (copy / "last_checkpoint").write_text(str(copy / "iter_5.pth"))
-    with pytest.raises(InputError, match="has 5 of 6 iterations; go on with --resume first"):
+    shutil.rmtree(copy / "iter_6")
+    with pytest.raises(InputError, match="has 5 of 6 iterations; continue with --resume first"):
         evaluate(copy, world)
     record = json.loads((copy / "segmentation.json").read_text())
     (copy / "segmentation.json").write_text(json.dumps(record | {"sha256": "0" * 64}))
@@ -212,9 +291,20 @@ def test_a_tower_that_changed_since_and_a_run_that_is_not_finished_are_refused(
             "--crop: 50 pixels are no multiple of 8, the patch as linear reads it; give 48",
         ),
         ("linear", {"overrides": ("model.backbon=1",)}, "model.backbon: 'backbon' is no field .* mean 'backbone'"),
-        ("linear", {"overrides": ("model.backbone",)}, "model.backbone: is no KEY=VALUE"),
-        ("linear", {"overrides": ("env_cfg.cudnn_benchmark.x=1",)}, "there is nothing below the value True"),
-        ("linear", {"overrides": ("custom_hooks.9.type=A",)}, "'9' is no place in a list of 2"),
+        ("linear", {"overrides": ("model.backbone",)}, "model.backbone: is not of the form KEY=VALUE"),
+        ("linear", {"overrides": ("model.backbone.frozen.x=1",)}, "there is nothing below the value True"),
+        ("linear", {"overrides": ("model.backbone.out_blocks.9=1",)}, "'9' is no place in a list of 1"),
+        ("linear", {"overrides": ("optim_wrapper.type=os.system",)}, "'os.system' is not a number, true or false"),
+        ("linear", {"overrides": ("optim_wrapper.type=1",)}, "1 cannot take the place of 'OptimWrapper'"),
+        ("linear", {"overrides": ("model.backbone=1",)}, "1 cannot take the place of {'type'"),
+        ("linear", {"overrides": ("model.backbone.frozen=1",)}, "1 cannot take the place of True"),
+        ("linear", {"overrides": ("model.decode_head.num_classes=1.5",)}, "1.5 cannot take the place of 18"),
+        (
+            "linear",
+            {"overrides": ("train_dataloader.num_workers=1000000",)},
+            "cannot be changed; what can be begins",
+        ),
+        ("linear", {"overrides": ("optim_wrapper.optimizer.lr=NaN",)}, "'NaN' is not a number"),
         ("san", {"finetune": True}, "--finetune: SAN keeps its tower frozen"),
     ],
 )

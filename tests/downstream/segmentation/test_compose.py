@@ -1,6 +1,7 @@
 """What a SAN is trained with, against mmseg's own configuration of it."""
 
 from pathlib import Path
+from typing import Any
 
 import mmseg
 import pytest
@@ -14,11 +15,18 @@ from torch.nn.functional import interpolate
 from diva.errors import InputError
 from diva.towers import load_clip
 from downstream.segmentation.command import crop_of
-from downstream.segmentation.compose import RESOLUTIONS, compose
-from downstream.segmentation.datasets import locate
+from downstream.segmentation.compose import RESOLUTIONS, compose, usual_sizes
+from downstream.segmentation.datasets import DATASETS, locate
 from downstream.segmentation.setup import Setup
 
-PUBLISHED = Path(mmseg.__file__).parent / ".mim/configs/san/san-vit-l14_coco-stuff164k-640x640.py"
+CONFIGS = Path(mmseg.__file__).parent / ".mim/configs"
+PUBLISHED = CONFIGS / "san/san-vit-l14_coco-stuff164k-640x640.py"
+OF_SETS = {
+    "ade20k": "ade20k.py",
+    "pascal-context-59": "pascal_context_59.py",
+    "pascal-context-60": "pascal_context.py",
+    "coco-stuff-164k": "coco-stuff164k.py",
+}
 
 
 @pytest.fixture
@@ -38,7 +46,7 @@ def ours(tiny_towers: dict[str, Path], tmp_path: Path, published: Config) -> Con
         head="san",
         dataset=data.name,
         classes=data.classes,
-        crop=crop_of(clip, None, "san"),
+        crop=crop_of(clip, None, "san", usual_sizes("san", data).crop),
         iterations=published.train_cfg.max_iters,
         batch=32,
     )
@@ -94,7 +102,46 @@ def test_san_s_tower_reads_whole_patches_of_the_published_crop_and_of_every_padd
 
 def test_a_crop_of_which_san_s_tower_reads_no_whole_patches_is_refused(tiny_towers: dict[str, Path]) -> None:
     clip = load_clip(str(tiny_towers["vit-h-like"]))
-    assert crop_of(clip, 640, "san") == 640
+    assert crop_of(clip, 640, "san", 640) == 640
     with pytest.raises(InputError, match=r"--crop: 644 pixels are no multiple of 20, .* san .*; give 640"):
-        crop_of(clip, 644, "san")
-    assert crop_of(clip, 644, "linear") == 644
+        crop_of(clip, 644, "san", 640)
+    assert crop_of(clip, 644, "linear", 512) == 644
+
+
+@pytest.mark.parametrize("name", OF_SETS)
+@pytest.mark.parametrize("head", ["linear", "san"])
+def test_pictures_of_every_set_are_resized_and_cut_as_mmseg_publishes_it(
+    name: str, head: str, trained: Path, tmp_path: Path
+) -> None:
+    theirs = Config.fromfile(PUBLISHED if head == "san" else CONFIGS / "_base_/datasets" / OF_SETS[name])
+    (tmp_path / DATASETS[name].folder).mkdir(parents=True)
+    data, clip = locate(name, tmp_path), load_clip(str(trained))
+    crop = crop_of(clip, None, head, usual_sizes(head, data).crop)
+    setup = Setup(
+        tower=str(trained),
+        checkpoint=None,
+        sha256=clip.sha256,
+        head="linear" if head == "linear" else "san",
+        dataset=name,
+        classes=data.classes,
+        crop=crop,
+        iterations=10,
+    )
+    ours = compose(setup, clip, data, training=True, workers=0)
+
+    def steps(config: Config, part: str) -> dict[str, Any]:
+        return {step.type: step for step in config[f"{part}_dataloader"].dataset.pipeline}
+
+    mine, published = steps(ours, "train"), steps(theirs, "train")
+    for step, field in (("RandomCrop", "crop_size"), ("RandomCrop", "cat_max_ratio"), ("RandomFlip", "prob")):
+        assert mine[step][field] == published[step][field]
+    resize = steps(ours, "test")["Resize"]
+    assert resize.keep_ratio
+    if head == "san":
+        shortest = steps(theirs, "test")["ResizeShortestEdge"]
+        assert resize.scale == (shortest.max_size, min(shortest.scale))
+    else:
+        assert resize.scale == mine["RandomResize"].scale == steps(theirs, "test")["Resize"].scale
+        assert mine["RandomResize"].ratio_range == published["RandomResize"].ratio_range
+        reduced = published["LoadAnnotations"].get("reduce_zero_label", False)
+        assert ours.test_dataloader.dataset.reduce_zero_label == reduced

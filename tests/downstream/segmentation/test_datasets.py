@@ -14,7 +14,7 @@ from PIL import Image
 from diva.errors import InputError
 from diva.miniworld.vocabulary import CLASSES
 from downstream.segmentation.datasets import DATASETS, locate
-from downstream.segmentation.labels import CheckLabels, LoadWideAnnotations
+from downstream.segmentation.labels import LoadLabels, LoadPicture
 
 ADE, VOC = Path("ADEChallengeData2016"), Path("VOCdevkit/VOC2010")
 OFFICIAL = {
@@ -146,27 +146,79 @@ def test_every_set_is_found_in_its_layout(name: str, tmp_path: Path) -> None:
     assert located.files("test") == [pictures / "a.jpg", maps / f"a{ending}"]
 
 
-def check(labels: list[int], classes: int, *, reduced: bool = False, ignored: int = 255) -> None:
-    CheckLabels(classes, ignored).transform(
-        {"gt_seg_map": np.array([labels]), "seg_map_path": "maps/a.png", "reduce_zero_label": reduced}
-    )
+def read(
+    path: Path, shape: tuple[int, int] = (2, 2), *, classes: int, reduced: bool = False, ignored: int = 255
+) -> np.ndarray:
+    """Return the labels that mmseg gets of the map in `path`, of a picture of `shape`."""
+    results = {"seg_map_path": str(path), "img_path": "a.jpg", "ori_shape": shape, "seg_fields": []}
+    return LoadLabels(classes, ignored).transform(results | {"reduce_zero_label": reduced})["gt_seg_map"]
 
 
-def test_labels_of_the_classes_and_the_ignored_one_pass() -> None:
-    check([0, 17, 255], 18)
-    check([0, 846, 65535], 847, ignored=65535)
+def stored(path: Path, labels: list[list[int]], kind: type = np.uint8) -> Path:
+    Image.fromarray(np.array(labels, kind)).save(path)
+    return path
 
 
-@pytest.mark.parametrize(("reduced", "label"), [(False, 18), (True, 19)])
-def test_a_label_of_no_class_is_named_as_the_file_has_it(reduced: bool, label: int) -> None:
-    sentence = rf"^maps/a\.png: has label {label}, but there are 18 classes; name the set .* --dataset"
-    with pytest.raises(InputError, match=sentence):
-        check([0, 18, 255], 18, reduced=reduced)
+@pytest.mark.parametrize("reduced", [False, True])
+def test_label_maps_are_read_as_mmseg_reads_them(reduced: bool, tmp_path: Path) -> None:
+    init_default_scope("mmseg")
+    labels = np.tile(np.append(np.arange(18 + reduced), 255).astype(np.uint8), (2, 1))
+    plain, palette = Image.fromarray(labels), Image.fromarray(labels)
+    palette.putpalette(list(range(256)) * 3)
+    for image, mode in ((plain, "L"), (palette, "P")):
+        assert image.mode == mode
+        image.save(tmp_path / "a.png")
+        results = {"seg_map_path": str(tmp_path / "a.png"), "reduce_zero_label": reduced, "seg_fields": []}
+        expected = Compose([{"type": "LoadAnnotations"}])(results)["gt_seg_map"]
+        found = read(tmp_path / "a.png", labels.shape, classes=18, reduced=reduced)
+        assert found.dtype == expected.dtype == np.uint8
+        assert np.array_equal(found, expected)
 
 
 def test_sixteen_bit_label_maps_keep_their_labels(tmp_path: Path) -> None:
-    stored = np.array([[0, 300], [846, 65535]], np.uint16)
-    Image.fromarray(stored).save(tmp_path / "a.tif")
-    results = LoadWideAnnotations().transform({"seg_map_path": str(tmp_path / "a.tif"), "seg_fields": []})
-    assert results["gt_seg_map"].tolist() == stored.tolist()
-    assert results["seg_fields"] == ["gt_seg_map"]
+    labels = [[0, 300], [846, 65535]]
+    for name in ("a.tif", "a.png"):
+        path = stored(tmp_path / name, labels, np.uint16)
+        assert read(path, classes=847, ignored=65535).tolist() == labels
+
+
+@pytest.mark.parametrize(("reduced", "label"), [(False, 18), (True, 19)])
+def test_a_label_of_no_class_is_named_as_the_file_has_it(reduced: bool, label: int, tmp_path: Path) -> None:
+    path = stored(tmp_path / "a.png", [[0, label], [1, 255]])
+    sentence = rf"a\.png: has label {label}, but there are 18 classes; name the set .* --dataset"
+    with pytest.raises(InputError, match=sentence):
+        read(path, classes=18, reduced=reduced)
+
+
+def test_a_label_map_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    whole = stored(tmp_path / "a.png", [[0, 1], [2, 3]])
+    with pytest.raises(InputError, match=r"a\.png: has 2 × 2 pixels, but its picture a\.jpg has 3 × 2"):
+        read(whole, (2, 3), classes=18)
+    cut = tmp_path / "cut.png"
+    large = stored(tmp_path / "large.png", np.random.default_rng(0).integers(0, 18, (64, 64)).tolist())
+    cut.write_bytes(large.read_bytes()[: large.stat().st_size // 2])
+    with pytest.raises(InputError, match=r"cut\.png: cannot be used \("):
+        read(cut, classes=18)
+    Image.new("RGB", (2, 2)).save(tmp_path / "rgb.png")
+    with pytest.raises(InputError, match=r"rgb\.png: is a picture in colour \(mode RGB\)"):
+        read(tmp_path / "rgb.png", classes=18)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_pictures_are_read_as_mmseg_reads_them(turned: bool, world: Path, tmp_path: Path) -> None:
+    init_default_scope("mmseg")
+    with Image.open(one(world / ADE / "images" / "validation")) as image:
+        exif = image.getexif()
+        exif[0x0112] = 6 if turned else 1  # orientation: a quarter turn
+        image.crop((0, 0, 40, 24)).save(tmp_path / "a.jpg", exif=exif)
+    expected = Compose([{"type": "LoadImageFromFile"}])({"img_path": str(tmp_path / "a.jpg")})
+    found = LoadPicture().transform({"img_path": str(tmp_path / "a.jpg")})
+    assert np.array_equal(found["img"], expected["img"])
+    assert found["img_shape"] == found["ori_shape"] == expected["ori_shape"] == ((40, 24) if turned else (24, 40))
+
+
+def test_a_picture_that_is_cut_short_is_named(world: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "cut.jpg"
+    cut.write_bytes(one(world / ADE / "images" / "validation").read_bytes()[:-100])
+    with pytest.raises(InputError, match=r"cut\.jpg: cannot be used \("):
+        LoadPicture().transform({"img_path": str(cut)})

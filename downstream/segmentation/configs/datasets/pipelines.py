@@ -2,9 +2,8 @@
 
 crop_size = (512, 512)
 train_pipeline = [
-    {"type": "LoadImageFromFile"},
-    {"type": "LoadAnnotations"},
-    {"type": "CheckLabels", "classes": 150},
+    {"type": "LoadPicture"},
+    {"type": "LoadLabels", "classes": 150},
     {"type": "RandomResize", "scale": (2048, 512), "ratio_range": (0.5, 2.0), "keep_ratio": True},
     {"type": "RandomCrop", "crop_size": crop_size, "cat_max_ratio": 0.75},
     {"type": "RandomFlip", "prob": 0.5},
@@ -12,17 +11,15 @@ train_pipeline = [
     {"type": "PackSegInputs"},
 ]
 test_pipeline = [
-    {"type": "LoadImageFromFile"},
+    {"type": "LoadPicture"},
     {"type": "Resize", "scale": (2048, 512), "keep_ratio": True},
-    {"type": "LoadAnnotations"},
-    {"type": "CheckLabels", "classes": 150},
+    {"type": "LoadLabels", "classes": 150},
     {"type": "PackSegInputs"},
 ]
 wide_test_pipeline = [
-    {"type": "LoadImageFromFile"},
+    {"type": "LoadPicture"},
     {"type": "Resize", "scale": (2048, 512), "keep_ratio": True},
-    {"type": "LoadWideAnnotations"},
-    {"type": "CheckLabels", "classes": 847, "ignored": 65535},
+    {"type": "LoadLabels", "classes": 847, "ignored": 65535},
     {"type": "PackSegInputs"},
 ]
 train_loader = {
