@@ -11,7 +11,7 @@ from benchmarks.mmvp_vlm.evaluate import AVERAGE, evaluate
 from benchmarks.mmvp_vlm.protocols import find_protocol
 from benchmarks.mmvp_vlm.show import show
 from benchmarks.options import named_towers, require_positive
-from diva.errors import InputError
+from diva.atomic import check_file
 from diva.results import write_result
 from diva.towers import load_clip
 
@@ -45,8 +45,8 @@ def run(
     """
     require_positive({"--seeds": seeds, "--batch": batch})
     named = named_towers(tower, checkpoint, against, against_checkpoint)
-    if out is not None and out.is_dir():
-        raise InputError(f"--out: {out} is a folder; give the result file's path")
+    if out is not None:
+        check_file(out)
     chosen, where, pairs = find_protocol(protocol), usable_device(device), read_mmvp(data)
     clips = [load_clip(name, weights) for name, weights in named]
     progress = Console(stderr=True)

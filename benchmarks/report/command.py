@@ -8,8 +8,10 @@ from rich.text import Text
 from benchmarks.report.build import build
 from benchmarks.report.render import render
 from benchmarks.report.sources import read_sources
-from diva.atomic import replacing
-from diva.errors import InputError, RunError
+from diva.atomic import check_file, replacing
+from diva.errors import InputError, printable
+
+FILES = ("report.html", "report.md", "report.json")
 
 
 def run(results: list[Path], out: Path, published: bool) -> None:
@@ -24,23 +26,21 @@ def run(results: list[Path], out: Path, published: bool) -> None:
         RunError: `out` cannot be written to.
     """
     if out.exists() and not out.is_dir():
-        raise InputError(f"--out: {out} is a file; give the report's folder")
+        raise InputError(f"--out: {out} is not a folder; give the report's folder")
+    for name in FILES:
+        check_file(out / name)
     content = build(read_sources(results), published=published)
-    for name, text in render(content).items():
-        _write(out / name, text)
+    texts = render(content)
+    for name in FILES:
+        with replacing(out / name) as temporary:
+            temporary.write_text(
+                texts[name], encoding="utf-8", errors="backslashreplace"
+            )  # names that are not UTF-8
     console = Console(soft_wrap=True)
     for verdict in content.verdicts:
-        console.print(Text(f"{verdict.tower}: {verdict.sentence}"))
+        console.print(Text(printable(f"{verdict.tower}: {verdict.sentence}")))
     for study in content.methods:
-        console.print(Text(f"{study.path}: {study.sentence}"))
+        console.print(Text(printable(f"{study.path}: {study.sentence}")))
     for left_out in content.left_out:
-        console.print(Text(f"left out: {left_out.what}: {left_out.reason}"))
-    console.print(Text(f"The report is {out / 'report.html'}, with report.md and report.json beside it."))
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        with replacing(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise RunError(f"{path}: cannot be written ({error.strerror}); give another folder") from error
+        console.print(Text(printable(f"left out: {left_out.what}: {left_out.reason}")))
+    console.print(Text(printable(f"The report is {out / FILES[0]}, with report.md and report.json beside it.")))

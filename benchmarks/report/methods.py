@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from benchmarks.report.content import Difference, Judgement, Level, Methods, StudyGroup, StudyLine
 from benchmarks.report.methods_verdict import certainty, sentence
 from benchmarks.study import TRAINED, Figure, Line, Study
+from diva.documents import read_file
 from diva.errors import InputError
 
 STUDY = "study.json"
@@ -27,13 +28,11 @@ def read_methods(path: Path) -> Methods:
     """
     remedy = "this is no study that can be shown; write it again with diva miniworld study"
     try:
-        study = Study.model_validate_json(path.read_bytes())
+        study = Study.model_validate_json(read_file(path))
         pairs_of = [each.pairs_of for each in study.originals] + [each.pairs_of for each in study.lines]
         if not study.originals or any(each.keys() != pairs_of[0].keys() for each in pairs_of):
             raise InputError(f"{path}: untrained towers are missing or settings differ in their details; {remedy}")
         return _arranged(study, path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); give the study's path") from error
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "the file"

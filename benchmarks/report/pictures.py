@@ -2,11 +2,13 @@
 
 import base64
 import hashlib
+import os
 from pathlib import Path
 
 from pydantic import Field
 
 from benchmarks.report.part import Part
+from diva.documents import read_file
 from diva.errors import InputError
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -20,16 +22,15 @@ class Picture(Part):
     uri: str = Field(exclude=True, repr=False)
 
 
-def read_picture(path: Path) -> Picture:
-    """Read the PNG at `path`.
+def read_picture(path: Path, folder: Path) -> Picture:
+    """Read the PNG at `path`, which must lie in `folder`: a page may not carry pictures from elsewhere along.
 
     Raises:
-        InputError: it cannot be read, or is no PNG.
+        InputError: it lies elsewhere, cannot be read, or is no PNG.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); make it again") from error
+    if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
+        raise InputError(f"{path}: does not lie in {folder}; make it again")
+    content = read_file(path)
     if not content.startswith(PNG):
         raise InputError(f"{path}: is no PNG; make it again")
     encoded = base64.b64encode(content).decode()

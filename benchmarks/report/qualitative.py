@@ -65,4 +65,4 @@ def _example(pair: ShownPair, folder: Path) -> Example:
 
 def _view(view: View, folder: Path) -> ShownView:
     names = view.model_dump()
-    return ShownView(**{field: name and read_picture(folder / name) for field, name in names.items()})
+    return ShownView(**{field: name and read_picture(folder / name, folder) for field, name in names.items()})

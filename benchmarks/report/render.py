@@ -1,5 +1,6 @@
 """The report's three files as text."""
 
+import json
 import re
 from collections.abc import Callable
 
@@ -46,7 +47,8 @@ def render(content: Content) -> dict[str, str]:
     return {
         "report.html": environment.get_template("report.html").render(content=content, **drawings),
         "report.md": environment.get_template("report.md").render(content=content),
-        "report.json": content.model_dump_json(indent=1) + "\n",
+        # by json: a file's name that is not UTF-8 is one that pydantic cannot write
+        "report.json": json.dumps(content.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n",
     }
 
 

@@ -7,14 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from benchmarks.report.content import LeftOut, Methods, RecipeFile, Training
 from benchmarks.report.methods import STUDY, read_methods
 from benchmarks.report.pictures import Picture, read_picture
 from benchmarks.report.qualitative import Qualitative, read_qualitative
 from benchmarks.report.runs import PipelineRun, read_run
 from benchmarks.report.training import METRICS, read_training
+from diva.documents import read_file, read_yaml
 from diva.errors import InputError
 from diva.pipeline.manifest import MANIFEST
 from diva.results import Result, read_result
@@ -67,7 +66,7 @@ def read_sources(places: Iterable[Path]) -> Sources:
                 sources.results.append((path, read_result(path)))
                 sheet = path.with_suffix(SHEET)
                 if sheet.is_file():
-                    sources.sheets[path] = read_picture(sheet)
+                    sources.sheets[path] = read_picture(sheet, path.parent)
         except InputError as error:
             sources.left_out.append(LeftOut(what=str(path), reason=str(error).removeprefix(f"{path}: ")))
     shown = (sources.results, sources.training, sources.runs, sources.qualitative, sources.methods)
@@ -78,7 +77,8 @@ def read_sources(places: Iterable[Path]) -> Sources:
 
 def _files(place: Path) -> Iterator[Path]:
     if place.is_dir():
-        found = sorted(path for path in place.rglob("*") if path.is_file())
+        # a FIFO or a link to nothing of such a name is read too, which says what is wrong with it
+        found = sorted(path for path in place.rglob("*") if path.is_symlink() or not path.is_dir())
         yield from (path for path in found if path.name in NAMED or _claims_to_be_result(path))
     elif not place.is_file():
         raise InputError(f"{place}: no such file or folder; name result files or folders that hold them")
@@ -96,11 +96,12 @@ def _claims_to_be_result(path: Path) -> bool:
     if path.suffix != ".json":
         return False
     try:
-        content = path.read_bytes()
-        return _is_result(json.loads(content))
-    except OSError:
+        content = read_file(path)
+    except InputError:
         return True  # reading it as a result says what is wrong with it
-    except ValueError:
+    try:
+        return _is_result(json.loads(content))
+    except (ValueError, RecursionError):
         return not _holds_other_lines(content)
 
 
@@ -108,7 +109,7 @@ def _holds_other_lines(content: bytes) -> bool:
     """Tell whether the first line is a whole JSON value: a log, or data such as POPE's."""
     try:
         return not _is_result(json.loads(content.partition(b"\n")[0]))
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
 
 
@@ -117,11 +118,7 @@ def _is_result(content: Any) -> bool:
 
 
 def _read_recipe(path: Path) -> RecipeFile:
-    try:
-        content = path.read_bytes()
-        fields = yaml.safe_load(content)
-    except (OSError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: cannot be read as YAML; copy the recipe from the run's folder again") from error
+    fields, content = read_yaml(path), read_file(path)
     name = fields.get("name") if isinstance(fields, dict) else None
     return RecipeFile(
         name=str(name or path.parent.name),

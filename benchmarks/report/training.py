@@ -8,9 +8,11 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
 from benchmarks.report.content import Panel, Series, Training
+from diva.documents import read_file
 from diva.errors import InputError
 
 METRICS = "metrics.jsonl"
+MAX_BYTES = 2**30  # of a file, which grows with every step
 POINTS = 400  # a curve on a page shows no more
 DIAGNOSED = ("loss_right", "loss_shuffled", "loss_empty")  # on the fixed grid of images, by condition
 PANELS = {"loss": "Loss", "grad_norm": "Gradient norm before clipping", "lr": "Learning rate"}
@@ -60,18 +62,13 @@ def read_training(path: Path) -> Training:
 
 
 def _lines(path: Path) -> list[_Line]:
-    try:
-        texts = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read; copy it from the run's folder again") from error
-    if texts and not texts[-1].endswith("\n"):
-        texts.pop()  # the run is writing it, or was killed while it did
+    texts = read_file(path, MAX_BYTES).split(b"\n")[:-1]  # the run is writing the rest, or was killed while it did
     if not texts:
         raise InputError(f"{path}: holds no line yet; wait for the run's first steps")
     return [_line(path, number, text) for number, text in enumerate(texts, start=1)]
 
 
-def _line(path: Path, number: int, text: str) -> _Line:
+def _line(path: Path, number: int, text: bytes) -> _Line:
     try:
         return _Line.model_validate_json(text)
     except ValidationError as error:

@@ -5,6 +5,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from diva.documents import read_file
 from diva.errors import InputError
 
 INDEX: Final = "visualised.json"
@@ -86,6 +87,6 @@ def read_index(path: Path) -> Index:
         InputError: it cannot be read, or is not of this version.
     """
     try:
-        return Index.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
+        return Index.model_validate_json(read_file(path))
+    except ValidationError as error:
         raise InputError(f"{path}: is no index of schema {SCHEMA}; run `diva visualize` again") from error

@@ -93,7 +93,7 @@ def test_a_tower_against_itself_differs_in_nothing(
         ({"device": "cuda:99"}, "--device: 'cuda:99' cannot be used here"),
         ({"against_checkpoint": Path("base.pt")}, "--against-checkpoint: base.pt has no tower"),
         ({"against": "openai-vit-l14-22"}, "did you mean 'openai-vit-l14-224'"),
-        ({"out": Path()}, "--out: . is a folder"),
+        ({"out": Path()}, r"\.: is a folder, which a file may not replace"),
         ({"data": Path("absent")}, "absent/Questions.csv: cannot be read"),
     ],
 )

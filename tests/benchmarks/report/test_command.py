@@ -79,12 +79,12 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_in_place_of_the_folder_is_refused(result_file: Path) -> None:
-    with pytest.raises(InputError, match="is a file; give the report's folder"):
+    with pytest.raises(InputError, match="is not a folder; give the report's folder"):
         run([result_file], result_file, published=False)
 
 
 def test_a_place_that_cannot_be_written_to_ends_the_run(result_file: Path) -> None:
-    with pytest.raises(RunError, match=r"report\.html: cannot be written"):
+    with pytest.raises(InputError, match=r"report\.html: cannot be written"):
         run([result_file], result_file / "report", published=False)
 
 

@@ -164,7 +164,7 @@ def test_a_study_alone_makes_a_report_and_its_sentence_is_printed(
         (lambda _: "[]", "the file: Input should be an object"),
         (lambda text: text[:-20], "the file: Invalid JSON"),
         (lambda text: text.replace('"zero_shot"', '"other"'), "originals.0.zero_shot: Field required"),
-        (lambda text: text.replace("-2.25", "1e999"), "pairs_of.state: Input should be a finite number"),
+        (lambda text: text.replace("-2.25", "1e999"), "lines.0.pairs_of.state: Input should be a finite number"),
         (lambda text: text.replace('"state": -2.25', '"shape": 1', 1), "untrained towers are missing or settings"),
     ],
 )
