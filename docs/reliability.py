@@ -13,6 +13,7 @@ PAGE = Path(__file__).with_suffix(".md")
 def page() -> str:
     """Return the page."""
     cells = sum(len(attacks_on(each)) for each in FORMATS)
+    holes = sum(map(len, HOLES.values()))
     return "\n".join(
         [
             "# Reliability",
@@ -22,9 +23,11 @@ def page() -> str:
             "## Damaged files",
             "",
             f"{len(FORMATS)} kinds of files × {len(ATTACKS)} attacks: {cells} cells that make sense.",
-            "In each, the reader returns an equal value or says in one sentence, with the file's name, why not.",
+            "The reader is to return an equal value or to say in one sentence, with the file's name, why not.",
             "Nothing else may happen: another exception, no answer within 20 s, a program that runs, or, where",
             "there is a hash or nothing of the file is left, other data in silence.",
+            f"{holes} cells do not hold yet: they are listed below as open. A sample of the table runs in CI,",
+            "all of it with `make test-slow`.",
             "",
             "| attack | on |",
             "|---|---|",
@@ -37,7 +40,7 @@ def page() -> str:
                 for each in FORMATS
             ),
             "",
-            "Known holes, which are not fixed yet:",
+            "Open, which are not fixed yet:",
             "",
             *(f"- {name}: {', '.join(attacks)}" for name, attacks in HOLES.items()),
             "",
@@ -47,6 +50,10 @@ def page() -> str:
             "every result byte by byte with a run that was left alone; nothing may be left under a temporary name.",
             "",
             *_crashes(),
+            "",
+            "Whatever file of the newest checkpoint is damaged, the older one is used:",
+            "`tests/training/test_checkpoints.py`. Of two commands in one folder the second is refused:",
+            "`tests/test_lock.py`.",
             "",
         ]
     )

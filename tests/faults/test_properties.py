@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from tests.faults.attacks.cell import Format, complaint, copied
 from tests.faults.attacks.damage import Attack, flip, truncate
-from tests.faults.attacks.table import FORMATS
+from tests.faults.attacks.table import FORMATS, QUICK
 
-pytestmark = pytest.mark.slow
-EXAMPLES = {"fast": 4, "slow": 200}
+FEW, MANY = 4, 200
+DAMAGE = {"cut": lambda path, bit: truncate(path, bit // 8), "flipped": flip}
 
 
 def _holds(format_: Format, folder: Path, damage: Callable[[Path, int], None], examples: int) -> None:
@@ -30,13 +30,20 @@ def _holds(format_: Format, folder: Path, damage: Callable[[Path, int], None], e
     check()
 
 
-@pytest.mark.parametrize("damage", [lambda path, bit: truncate(path, bit // 8), flip], ids=["cut", "flipped"])
-@pytest.mark.parametrize("format_", FORMATS, ids=lambda each: each.name)
-@pytest.mark.parametrize("examples", [EXAMPLES["fast"], pytest.param(EXAMPLES["slow"], marks=pytest.mark.slow)])
-def test_damage_anywhere(
-    format_: Format, damage: Callable[[Path, int], None], examples: int, tmp_path: Path
-) -> None:
-    folder = tmp_path / "whole"
+def _written(format_: Format, folder: Path) -> Path:
     folder.mkdir()
     format_.write(folder)
-    _holds(format_, folder, damage, examples)
+    return folder
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("format_", QUICK, ids=lambda each: each.name)
+def test_damage_anywhere(format_: Format, damage: str, tmp_path: Path) -> None:
+    _holds(format_, _written(format_, tmp_path / "whole"), DAMAGE[damage], FEW)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("format_", FORMATS, ids=lambda each: each.name)
+def test_damage_in_many_places(format_: Format, damage: str, tmp_path: Path) -> None:
+    _holds(format_, _written(format_, tmp_path / "whole"), DAMAGE[damage], MANY)

@@ -38,7 +38,7 @@ def _read_set(folder: Path) -> Any:
         name: value.tolist() if isinstance(value, np.ndarray) else value
         for name, value in vars(found.truth).items()
     }
-    return list(found.ids), truth, [hashlib.sha256(image.load().tobytes()).hexdigest() for image in found.images]
+    return list(found.ids), truth, [hashlib.sha256(image.decode().tobytes()).hexdigest() for image in found.images]
 
 
 def _write_cache(folder: Path) -> None:
