@@ -61,7 +61,8 @@ def _write_record(folder: Path) -> None:
 def _read_model(name: str, folder: Path) -> Any:
     found = read_llava(folder / name)
     tokens = found.tokenizer("What colour is the ball?")["input_ids"]
-    return state_sha256(found.state), found.config.to_dict(), tokens, found.feature_layer, found.pad_to_square
+    configs = [each and each.to_dict() for each in (found.text, found.vision)]
+    return state_sha256(found.state), configs, tokens, found.image, found.feature_layer, found.pad_to_square
 
 
 def _write_original(folder: Path) -> None:
