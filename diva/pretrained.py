@@ -32,16 +32,19 @@ def load_pretrained(
     place = folder / part
     if not place.is_dir():
         raise InputError(f"{field}{place}: no such folder; fetch it again")
-    for path in sorted(place.glob("*config.json")):
-        _check_config(path, read_json(path), field)
+    for path in sorted(place.iterdir()):
+        if not (path.is_file() or path.is_dir()):  # which a tokenizer or a processor would do without, in silence
+            raise InputError(f"{field}{path}: is not a file that can be read; fetch it again")
+        if path.name.endswith("config.json"):
+            _check_config(path, read_json(path), field)
     options |= {"subfolder": part, "local_files_only": True}
     if reader.__module__.startswith("transformers."):  # diffusers and peft have no such option
         options["trust_remote_code"] = False
     try:
-        if not hasattr(reader, "load_state_dict") and not hasattr(
-            reader, "_model_mapping"
-        ):  # an AutoModel has that
-            return reader.from_pretrained(folder, **options)  # a tokenizer, a processor, a scheduler
+        if not (hasattr(reader, "load_state_dict") or hasattr(reader, "_model_mapping")):  # which an AutoModel has
+            found = reader.from_pretrained(folder, **options)  # a tokenizer, a processor, a scheduler
+            _check_vocabulary(found, place, field)
+            return found
         model, info = reader.from_pretrained(folder, output_loading_info=True, **_variant(place), **options)
     except InputError:
         raise
@@ -52,13 +55,20 @@ def load_pretrained(
     if lacking:
         raise InputError(f"{field}{place}: has no weights for {_counted(lacking)}; fetch it again")
     if exact and info["unexpected_keys"]:
-        found = _counted(sorted(info["unexpected_keys"]))
-        raise InputError(f"{field}{place}: has weights for {found} that its config.json does not know; fetch it again")
+        extra = _counted(sorted(info["unexpected_keys"]))
+        raise InputError(f"{field}{place}: has weights for {extra} that its config.json lacks; fetch it again")
     return model
 
 
 def _counted(names: list[str]) -> str:
     return f"{len(names)} tensors ({', '.join(names[:SHOWN])}{', …' if len(names) > SHOWN else ''})"
+
+
+def _check_vocabulary(found: Any, place: Path, field: str) -> None:
+    """Check that a tokenizer was read from a file: without one transformers makes an empty one."""
+    names = getattr(found, "vocab_files_names", {}).values()
+    if names and not any((place / name).is_file() for name in names):
+        raise InputError(f"{field}{place}: has no vocabulary ({' or '.join(sorted(names))}); fetch it again")
 
 
 def _check_config(path: Path, config: Any, field: str) -> None:

@@ -121,7 +121,7 @@ def train_clip(
 
 def save_clip(model: CLIP, folder: Path) -> None:
     """Write an open_clip folder; weights in float16, since most of them are words that the world never says."""
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     state = {name: value.detach().cpu().half().contiguous() for name, value in model.state_dict().items()}
     save_file(state, folder / WEIGHTS)
     config = {"model_cfg": MODEL, "preprocess_cfg": PREPROCESS}

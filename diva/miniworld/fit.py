@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from diva.atomic import replacing
 from diva.errors import RunError
 from diva.miniworld.scene import generator
+from diva.towers.checkpoint import read_content
 
 
 class Plan(BaseModel):
@@ -106,8 +107,7 @@ def _adamw(model: nn.Module, plan: Plan) -> torch.optim.AdamW:
 def _resume(checkpoint: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> int:
     if not checkpoint.is_file():
         return 0
-    device = next(model.parameters()).device
-    state = torch.load(checkpoint, map_location=device, weights_only=True)
+    state = read_content(checkpoint)
     model.load_state_dict(state["model"])
     optimiser.load_state_dict(state["optimiser"])
     return int(state["step"])

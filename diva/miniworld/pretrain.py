@@ -1,7 +1,6 @@
 """Training a base from nothing: a miniature CLIP, its teacher and its decoder, with the recipe that made them."""
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from rich.progress import Progress
 
-from diva.atomic import replacing
+from diva.atomic import discard, new_folder, replacing
 from diva.errors import InputError
 from diva.miniworld.clip_training import save_clip, train_clip
 from diva.miniworld.decoder_training import train_decoder
@@ -61,15 +60,15 @@ def pretrain(out: Path, *, seed: int, settings: Settings, device: torch.device, 
             folder
         )
 
-    _once(out / CLIP_FOLDER, work, clip)
+    _once(out / CLIP_FOLDER, clip)
 
     def decoder(folder: Path) -> None:
         start = load_clip(str(out / CLIP_FOLDER)), out / TEACHER_FOLDER
         trained = train_decoder(*start, settings.decoder, seed=seed, device=device, folder=work, progress=progress)
         trained.save(folder)
 
-    _once(out / TEACHER_FOLDER, work, teacher)
-    _once(out / DECODER_FOLDER, work, decoder)
+    _once(out / TEACHER_FOLDER, teacher)
+    _once(out / DECODER_FOLDER, decoder)
     gates = measure_gates(out, device=device)
     recipe = {
         "seed": seed,
@@ -79,7 +78,7 @@ def pretrain(out: Path, *, seed: int, settings: Settings, device: torch.device, 
         "gates": gates.model_dump(mode="json"),
     }
     _write_json(out / RECIPE, recipe)
-    shutil.rmtree(work)
+    discard(work)
     return gates
 
 
@@ -103,14 +102,12 @@ def _begin(out: Path, seed: int, settings: Settings) -> Path:
     return work
 
 
-def _once(folder: Path, work: Path, train: Callable[[Path], None]) -> None:
+def _once(folder: Path, train: Callable[[Path], None]) -> None:
     """Let `train` fill `folder`, unless an earlier run did; the folder appears complete or not at all."""
     if folder.is_dir():
         return
-    temporary = work / folder.name
-    shutil.rmtree(temporary, ignore_errors=True)  # left by a process that was killed
-    train(temporary)
-    temporary.rename(folder)
+    with new_folder(folder) as content:
+        train(content)
 
 
 def _write_json(path: Path, content: object) -> None:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from diva.atomic import replacing
 from diva.errors import InputError
+from diva.images import UnusableError, read_image
 from diva.towers import TowerInput
 
 HEIGHT = 224  # of a picture, in pixels
@@ -20,9 +21,8 @@ def open_image(file: Path) -> Image.Image:
         InputError: it cannot be decoded.
     """
     try:
-        with Image.open(file) as image:
-            return image.convert("RGB")
-    except OSError as error:
+        return read_image(file).convert("RGB")
+    except UnusableError as error:
         raise InputError(f"{file}: cannot be decoded ({error}); fetch the image again") from error
 
 
