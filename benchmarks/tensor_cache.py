@@ -12,6 +12,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from diva.atomic import replacing
+from diva.documents import open_file
 
 NAME = "tensor"
 
@@ -66,6 +67,7 @@ class _DamagedError(Exception):
 
 
 def _read(path: Path, origin: dict[str, str]) -> Tensor:
+    open_file(path).close()  # a FIFO would be waited for
     with safe_open(path, framework="pt") as file:
         tensor: Tensor = file.get_tensor(NAME)
         if file.metadata() != origin | {"sha256": _sha256(tensor)}:

@@ -9,6 +9,7 @@ from benchmarks.miniworld.measure import Measured
 from benchmarks.miniworld.plan import Plan
 from benchmarks.study import TRAINED
 from diva.atomic import replacing
+from diva.documents import read_file
 from diva.errors import InputError
 
 ORIGINAL = "no training"
@@ -105,7 +106,7 @@ def read_rows(folder: Path, plan: Plan) -> list[Row]:
     found: list[Row] = []
     for path in sorted(folder.glob("*.json")):
         try:
-            rows = _Rows.model_validate_json(path.read_bytes()).rows
+            rows = _Rows.model_validate_json(read_file(path)).rows
         except ValidationError as error:
             raise InputError(f"{path}: is no row of the study; remove it and run again") from error
         if any(row.terms != plan.terms(row.setting) for row in rows):

@@ -24,7 +24,7 @@ def swap(
     checkpoint: Checkpoint = None,
     language_model: LanguageModel = None,
     fresh_projector: Annotated[
-        bool, typer.Option("--fresh-projector", help="start the projector anew, as a tower of another shape needs it")
+        bool, typer.Option("--fresh-projector", help="start the projector anew: a tower of another shape needs it")
     ] = False,
     seed: Annotated[int, typer.Option(help="of a fresh projector")] = 0,
 ) -> None:

@@ -9,6 +9,7 @@ from datasets import Dataset, Image, load_from_disk
 
 from diva.data.raw import FileSlice
 from diva.data.source import Source
+from diva.documents import open_file
 from diva.errors import InputError
 from diva.images import UnusableError
 
@@ -64,6 +65,8 @@ class SavedDatasetSource(Source):
         Raises:
             InputError: it cannot be opened, holds several splits, or has no image column.
         """
+        for table in folder.glob("*.arrow"):
+            open_file(table).close()  # a FIFO would be waited for
         try:
             dataset = load_from_disk(str(folder))
         except Exception as error:  # damaged files make datasets raise anything

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from diva.atomic import new_folder, replacing
 from diva.condition import Condition
 from diva.denoisers import Denoiser
+from diva.documents import open_file, read_json
 from diva.errors import InputError
 from diva.recipes import Recipe
 from diva.recipes.denoisers import AnyDenoiser
@@ -50,10 +51,11 @@ def read_projection(path: Path, condition: Condition, tower: Tower) -> None:
         InputError: the file cannot be read, belongs to another tower, or does not fit.
     """
     try:
+        open_file(path).close()  # a FIFO would be waited for
         with safe_open(path, "pt") as file:
             origin = json.loads((file.metadata() or {}).get(ORIGIN, "{}"))
         state = load_file(path)
-    except (OSError, SafetensorError) as error:
+    except (InputError, OSError, SafetensorError) as error:
         raise InputError(
             f"condition.weights: {path} cannot be read ({error}); give the projection.safetensors of a run"
         ) from error
@@ -92,7 +94,7 @@ def check_denoiser(section: AnyDenoiser, tower: Tower) -> None:
             f"denoiser.{section.makes}: makes a new denoiser, but {folder} holds one that a run has trained; set"
             f" denoiser.{section.makes}=null"
         )
-    _refuse_another_tower(json.loads((folder / ORIGIN).read_text()), tower, f"denoiser.path: {folder}")
+    _refuse_another_tower(read_json(folder / ORIGIN), tower, f"denoiser.path: {folder}")
 
 
 def _origin(recipe: Recipe, digest: str) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """transformers' image processors of CLIP and SigLIP, as open_clip's preprocessing of the same pixels."""
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,7 +34,7 @@ def read_image_processor(folder: Path, *, siglip: bool, side: int) -> dict[str, 
     Raises:
         InputError: it does something that open_clip's preprocessing cannot; the sentence names the field.
     """
-    path = next((folder / name for name in FILES if (folder / name).is_file()), None)
+    path = next((folder / name for name in FILES if os.path.lexists(folder / name)), None)
     found = read_json(path) if path else {}
     if isinstance(found, dict):
         found = found.get("image_processor", found)

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
-from diva.documents import read_file
+from diva.documents import read_file, read_json
 from diva.errors import InputError, RunError
 from downstream.llava.evaluation.judge import SYSTEM, TEMPERATURE, TOKENS, Judge
 from downstream.llava.evaluation.scored import Answered
@@ -62,10 +62,10 @@ def read_rules(folder: Path) -> Rules:
     if not path.is_file():
         return Rules("own rule", dict.fromkeys(categories, Rule(OWN_ROLE, OWN_PROMPT)))
     try:
-        content = json.loads(path.read_bytes())
+        content = read_json(path)
         rules = {name: content[f"llava_bench_{name}"] for name in categories}
         return Rules(RULE_FILE, {name: Rule(rule["role"], rule["prompt"]) for name, rule in rules.items()})
-    except (ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise InputError(f"{path}: lacks the rule of a category ({error}); fetch LLaVA's file again") from error
 
 

@@ -5,6 +5,7 @@ and 280, are exchanged, which lmms-eval mends. The file's own labels are used, a
 """
 
 import csv
+import io
 import logging
 import math
 import re
@@ -15,6 +16,7 @@ from typing import NamedTuple
 from datasets import Dataset
 from PIL import Image
 
+from diva.documents import read_file
 from diva.errors import InputError
 from downstream.llava.tasks.letters import read_letter
 from downstream.llava.tasks.mmbench import INSTRUCTIONS
@@ -61,9 +63,8 @@ def read(folder: Path) -> list[Document]:
     """
     path = folder / QUESTIONS
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        rows = list(csv.DictReader(io.StringIO(read_file(path).decode("utf-8-sig"), newline="")))
+    except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: cannot be read ({error}); give MMVP's folder, see docs/llava.md") from error
     missing = [name for name in COLUMNS if not rows or name not in rows[0]]
     if missing or len(rows) % 2:
