@@ -7,25 +7,26 @@ from diva.errors import InputError
 
 
 def named_towers(
-    tower: str, checkpoint: Path | None, against: str | None, against_checkpoint: Path | None
-) -> list[tuple[str, Path | None]]:
+    tower: str, checkpoint: Path | None, text_from: str | None, against: str | None, against_checkpoint: Path | None
+) -> list[tuple[str, Path | None, str | None]]:
     """Return the tower that is measured and, where there is one, the one that it is compared with.
 
     Args:
         tower, against: names that `diva.towers.load_clip` takes.
         checkpoint, against_checkpoint: their weights files.
+        text_from: the whole model that `tower`, an image tower alone, was trained from.
 
     Returns:
-        Each name with its weights file, as `diva.towers.load_clip` takes them.
+        Each name with its weights file and where its text tower comes from, as `diva.towers.load_clip` takes them.
 
     Raises:
         InputError: there is a weights file of the second tower, but no second tower.
     """
     if against is not None:
-        return [(tower, checkpoint), (against, against_checkpoint)]
+        return [(tower, checkpoint, text_from), (against, against_checkpoint, None)]
     if against_checkpoint is not None:
         raise InputError(f"--against-checkpoint: {against_checkpoint} has no tower; name it with --against")
-    return [(tower, checkpoint)]
+    return [(tower, checkpoint, text_from)]
 
 
 def require_positive(counts: Mapping[str, int]) -> None:

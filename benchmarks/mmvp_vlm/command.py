@@ -27,6 +27,7 @@ def run(
     seeds: int,
     batch: int,
     device: str,
+    text_from: str | None = None,
 ) -> None:
     """Measure `tower`, and `against` where given, print the table, and write the result file to `out`.
 
@@ -38,17 +39,18 @@ def run(
         seeds: how many draws a random protocol makes; a deterministic one makes none.
         batch: images that are encoded at once.
         device: a torch device.
+        text_from: the whole model that `tower`, an image tower alone, was trained from.
 
     Raises:
         InputError: a name, a file or a number cannot be used; nothing has been measured then, unless an image
             turns out to be undecodable.
     """
     require_positive({"--seeds": seeds, "--batch": batch})
-    named = named_towers(tower, checkpoint, against, against_checkpoint)
+    named = named_towers(tower, checkpoint, text_from, against, against_checkpoint)
     if out is not None:
         check_file(out)
     chosen, where, pairs = find_protocol(protocol), usable_device(device), read_mmvp(data)
-    clips = [load_clip(name, weights) for name, weights in named]
+    clips = [load_clip(name, weights, text_from=text) for name, weights, text in named]
     progress = Console(stderr=True)
     results = [
         evaluate(clip, pairs, chosen, seeds=range(seeds), batch=batch, device=where, console=progress)

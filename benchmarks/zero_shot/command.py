@@ -20,7 +20,7 @@ from benchmarks.zero_shot.show import show
 from benchmarks.zero_shot.summary import summarise
 from diva.errors import InputError, RunError, printable
 from diva.results import Clock, Result, read_result, write_result
-from diva.towers import load_clip
+from diva.towers import Clip, load_clip
 
 
 class _Files(NamedTuple):
@@ -44,6 +44,7 @@ def run(
     batch: int,
     device: str,
     margin: float,
+    text_from: str | None = None,
 ) -> None:
     """Measure `tower`, and `against` where given, on every set, print the table, and write the result files.
 
@@ -61,20 +62,24 @@ def run(
         batch: images that are encoded at once.
         device: a torch device.
         margin: the loss of the average in percentage points that still counts as preserved.
+        text_from: the whole model that `tower`, an image tower alone, was trained from.
 
     Raises:
         InputError: an option cannot be used or no set is there; nothing has been measured then.
         RunError: a set could not be measured; the others have been.
     """
     require_positive({"--batch": batch})
-    named = named_towers(tower, checkpoint, against, against_checkpoint)
+    named = named_towers(tower, checkpoint, text_from, against, against_checkpoint)
     check_margin(margin)
     files, where, located = _files(out), usable_device(device), locate_sets(data, sets)
     progress = Console(stderr=True)
     if cache is None and files is not None:
         cache = files.summary.with_name("cache")
     store = TensorCache(cache, progress)
-    encoders = [_encoder(name, weights, where, store, batch) for name, weights in named]
+    encoders = [
+        _encoder(load_clip(name, weights, text_from=text), name, where, store, batch)
+        for name, weights, text in named
+    ]
     clock = Clock([], str(where))
     results: dict[str, Result] = {}
     failed: list[str] = []
@@ -95,8 +100,7 @@ def run(
         raise RunError(f"zero-shot: {len(failed)} sets could not be measured ({', '.join(failed)}); see above why")
 
 
-def _encoder(name: str, weights: Path | None, device: torch.device, cache: TensorCache, batch: int) -> Encoder:
-    clip = load_clip(name, weights)
+def _encoder(clip: Clip, name: str, device: torch.device, cache: TensorCache, batch: int) -> Encoder:
     clip.model.to(device)
     encoder = Encoder(clip, cache, batch)
     encoder.text_hash([name])  # without a text tower no set can be measured: said once, before any is tried

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from diva.cli.options import Against, AgainstCheckpoint, Batch, Checkpoint, Device, Tower
+from diva.cli.options import Against, AgainstCheckpoint, Batch, Checkpoint, Device, TextFrom, Tower
 
 app = typer.Typer(no_args_is_help=True, help="Measure a tower, alone or against a baseline.")
 
@@ -16,6 +16,7 @@ def mmvp(
     data: Annotated[Path, typer.Option(help="the MMVP-VLM folder, with Questions.csv")],
     against: Against = None,
     checkpoint: Checkpoint = None,
+    text_from: TextFrom = None,
     against_checkpoint: AgainstCheckpoint = None,
     out: Annotated[Path | None, typer.Option(help="result file to write")] = None,
     protocol: Annotated[
@@ -28,7 +29,7 @@ def mmvp(
     """MMVP-VLM: nine visual patterns, scored by pairs."""
     from benchmarks.mmvp_vlm.command import run
 
-    run(tower, against, checkpoint, against_checkpoint, data, out, protocol, seeds, batch, device)
+    run(tower, against, checkpoint, against_checkpoint, data, out, protocol, seeds, batch, device, text_from)
 
 
 @app.command("throughput")
@@ -74,6 +75,7 @@ def zero_shot(
     data: Annotated[Path, typer.Option(help="folder that holds a folder for each set")],
     against: Against = None,
     checkpoint: Checkpoint = None,
+    text_from: TextFrom = None,
     against_checkpoint: AgainstCheckpoint = None,
     sets: Annotated[str | None, typer.Option(help="comma-separated names; the 29 unless given")] = None,
     out: Annotated[Path | None, typer.Option(help="folder for the result files, or the summary's file")] = None,
@@ -87,4 +89,4 @@ def zero_shot(
     """Zero-shot classification and retrieval: is the tower's ability preserved?"""
     from benchmarks.zero_shot.command import run
 
-    run(tower, against, checkpoint, against_checkpoint, data, sets, out, cache, batch, device, margin)
+    run(tower, against, checkpoint, against_checkpoint, data, sets, out, cache, batch, device, margin, text_from)

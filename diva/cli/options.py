@@ -10,6 +10,10 @@ Tower = Annotated[
 ]
 Against = Annotated[str | None, typer.Option(help="baseline tower, measured on the same data")]
 Checkpoint = Annotated[Path | None, typer.Option(help="weights file of --tower")]
+TextFrom = Annotated[
+    str | None,
+    typer.Option(help="whole model that --tower, an image tower alone, was trained from; it gives the text"),
+]
 AgainstCheckpoint = Annotated[Path | None, typer.Option(help="weights file of --against")]
 Batch = Annotated[int, typer.Option(help="images encoded at once")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, …; auto is a GPU where there is one")]

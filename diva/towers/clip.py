@@ -114,7 +114,8 @@ class Clip:
     def _require_text(self) -> None:
         if not self.has_text:
             raise InputError(
-                f"{self.source}: has an image tower alone, and a text tower is needed here; give the whole model"
+                f"{self.source}: has an image tower alone, and a text tower is needed here; give the whole model or"
+                " name the one that it was trained from (diva bench: --text-from)"
             )
 
 
@@ -171,7 +172,7 @@ def load_clip(
     if not source.has_text:
         raise InputError(
             f"{checkpoint}: has an image tower alone, and '{name}' a text tower too; name the file as the tower"
-            " itself"
+            " itself (diva bench: and the whole model with --text-from)"
         )
     model = build_model(config, entry.preprocess if entry else source.preprocess)
     load_strictly(model, source.state, source.weights)
