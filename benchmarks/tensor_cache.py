@@ -39,7 +39,7 @@ class TensorCache:
             compute: returns it, on the CPU.
 
         Raises:
-            RunError: the folder cannot be written to.
+            InputError: the folder cannot be written to.
         """
         if self.folder is None:
             return compute()

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from benchmarks.encoder import Encoder
 from benchmarks.stored_image import StoredImage
 from benchmarks.tensor_cache import TensorCache
-from diva.errors import InputError
+from diva.errors import InputError, RunError
 from diva.towers import Clip, load_clip
 from tests.fixtures.images import crops, encode, write_image_folder
 
@@ -44,6 +44,19 @@ def test_images_are_encoded_in_order_as_open_clip_encodes_them(
     found = encoder(clip, batch=batch).images(images, "fingerprint", "photographs")
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(found, clip.tower(pixels).pooled.detach(), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("part", "key"), [("images", "visual.proj"), ("texts", "text_projection")])
+def test_embeddings_that_are_not_finite_numbers_are_refused_every_time(
+    tower_folder: Path, images: list[StoredImage], tmp_path: Path, part: str, key: str
+) -> None:
+    broken = load_clip(str(tower_folder))
+    with torch.no_grad():
+        broken.model.get_parameter(key)[0, 0] = torch.nan
+    for _ in range(2):  # made, and as the cache may hold them
+        of = encoder(broken, tmp_path / "cache")
+        with pytest.raises(RunError, match="the tower's embeddings are not finite numbers"):
+            of.images(images, "f" * 64, "photographs") if part == "images" else of.texts(TEXTS, "captions")
 
 
 def test_texts_are_encoded_in_order(clip: Clip) -> None:

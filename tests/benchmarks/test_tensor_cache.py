@@ -10,7 +10,7 @@ from rich.console import Console
 from safetensors.torch import load_file, save_file
 
 from benchmarks.tensor_cache import TensorCache
-from diva.errors import RunError
+from diva.errors import InputError
 
 TOWER, DATA = "a" * 64, "b" * 64
 EXPECTED = torch.arange(6.0).reshape(2, 3)
@@ -104,5 +104,5 @@ def test_a_computation_that_fails_leaves_nothing(tmp_path: Path) -> None:
 
 def test_a_place_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(RunError, match=r"file/images-.*: cannot be written"):
+    with pytest.raises(InputError, match=r"file/images-.*: cannot be written"):
         get(cache(tmp_path / "file"), lambda: EXPECTED)

@@ -8,7 +8,7 @@ import torch
 
 from diva.errors import InputError
 from diva.towers import ZOO, load_clip
-from diva.towers.family import ACTIVATIONS, activation_in, activation_warning, choose, family_of
+from diva.towers.family import ACTIVATIONS, activation_in, activation_warning, choose, families_of, family_of
 from tests.fixtures.towers import state_of
 
 L14 = ("ViT-L-14", "ViT-L-14-quickgelu")
@@ -79,6 +79,30 @@ def test_what_no_evidence_decides_is_taken_as_openai_s_and_said() -> None:
     assert choice.architecture == "ViT-L-14-quickgelu"
     assert "do not tell quickgelu from gelu" in choice.doubts[0]
     assert "differing preprocessing" in choose(H14, []).doubts[1]
+
+
+@pytest.mark.parametrize(
+    ("path", "families"),
+    [
+        ("openai-vit-b32-finetuned-laion/epoch_5.pt", {"openai", "laion"}),
+        ("clip-openai-b32/datacomp_subset.pt", {"openai", "datacomp"}),
+        ("metaclip/h14_fullcc2.5b.pt", {"metaclip"}),  # the second name is the first one's own
+    ],
+)
+def test_every_family_that_a_path_names_is_found(path: str, families: set[str]) -> None:
+    assert set(families_of(Path(path))) == families
+    assert (family_of(Path(path)) is None) == (len(families) > 1)
+
+
+def test_of_a_name_with_two_families_nothing_is_guessed(
+    tiny_towers: dict[str, Path], tiny_names: dict[str, str], tmp_path: Path
+) -> None:
+    path = tmp_path / "openai-finetuned-laion" / "epoch_5.pt"
+    path.parent.mkdir()
+    torch.save(state_of(tiny_towers["openai-like"]), path)
+    with pytest.raises(InputError, match=r"its name names .*(openai and laion|laion and openai).*, or rename it"):
+        load_clip(str(path))
+    assert load_clip(tiny_names["openai-like"], path).architecture == tiny_names["openai-like"]  # the remedy
 
 
 @pytest.mark.parametrize("name", ZOO)

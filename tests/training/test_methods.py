@@ -17,6 +17,7 @@ from torch import Tensor
 
 from diva.errors import InputError
 from diva.recipes import Recipe, load_recipe, write_recipe
+from diva.seal import seal
 from diva.towers import load_clip
 from diva.training import train
 from diva.training.adapt import plain_state
@@ -86,6 +87,7 @@ def test_a_method_trains_and_goes_on_exactly_from_any_of_its_checkpoints(
             shutil.copy(whole / path, killed)
         copied = shutil.copytree(kept, killed / "checkpoints" / kept.name)
         (copied / "random_states_0.pkl").unlink()  # of accelerate; nothing draws from these generators
+        seal(copied)
         train(recipe, killed, resume=True)
         assert lines(killed) == lines(whole)
         again = tensors(killed)
@@ -258,6 +260,7 @@ def test_a_resumed_run_keeps_the_micro_batch_that_its_losses_or_dropout_belong_t
     drop = f"tower.adapt.dropout={dropout}"
     (tmp_path / "checkpoints" / "step-00000001").mkdir(parents=True)
     (tmp_path / "checkpoints" / "step-00000001" / "position.json").touch()
+    seal(tmp_path / "checkpoints" / "step-00000001")
     write_recipe(load(f"{name}/quickstart", drop), tmp_path / "recipe.yaml")
     now = load(f"{name}/quickstart", drop, "training.micro_batch=4")
     with pytest.raises(InputError, match=r"training\.micro_batch: differs from") if kept else nullcontext():

@@ -103,8 +103,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     error = CliRunner().invoke(app, words).exception
     assert isinstance(error, InputError)
     assert str(error) == (
-        f"{tmp_path / 'nothing' / 'config.json'}: cannot be read (No such file or directory);"
-        " give the folder of a model"
+        f"{tmp_path / 'nothing' / 'config.json'}: cannot be read (No such file or directory); check the path"
     )
 
 
@@ -117,6 +116,6 @@ def test_the_sharding_file_is_one_that_accelerate_reads() -> None:
 
 def test_the_miniature_wants_conversations(tmp_path: Path) -> None:
     (tmp_path / "empty.json").write_text("[]")
-    with pytest.raises(InputError, match="holds no list of conversations"):
+    with pytest.raises(InputError, match="is not a list of conversations"):
         write_miniature([tmp_path / "empty.json"], tmp_path / "out")
     assert not (tmp_path / "out").exists()
