@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
@@ -86,6 +86,7 @@ def test_what_a_rounding_leaves_is_no_difference() -> None:
     assert (found.p_value, found.wins) == (0.5, 2)
 
 
+@settings(max_examples=20)  # statsmodels collects garbage at every call
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=9))
 def test_holms_p_values_are_statsmodels(p_values: list[float]) -> None:
     assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1].tolist())
