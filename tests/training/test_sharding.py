@@ -33,7 +33,6 @@ def start(recipe: Recipe, folder: Path, *options: str, processes: int = 2) -> su
         [*command, "-m", "tests.fixtures.sharded", "train", path, "--out", folder, *options],
         env=os.environ | SHARDED | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"},
         cwd=Path(__file__).parents[2],
-        stderr=subprocess.DEVNULL,
     )
 
 
