@@ -14,7 +14,7 @@ from typer.exceptions import TyperException
 from diva.cli import app
 from diva.miniworld.gates import Gates
 from diva.pipeline.plan import plan
-from diva.recipes import load_recipe, packaged_recipes
+from diva.recipes import PackagedRecipes, load_recipe
 from diva.recipes.resume import FREE_ON_RESUME
 from diva.towers import ZOO
 from diva.training.diagnostics import Measurement
@@ -127,7 +127,7 @@ def test_every_recipe_and_path_in_backticks_exists() -> None:
     named = {
         span for page in PAGES for span in code_spans(page) if re.fullmatch(r"(diva|tests|docs)/[\w./-]+", span)
     }
-    assert {span for span in named - packaged_recipes().keys() if not (ROOT / span).exists()} == set()
+    assert {span for span in named - PackagedRecipes().keys() if not (ROOT / span).exists()} == set()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -154,7 +154,7 @@ def test_every_recipe_that_a_page_shows_is_valid(text: str, tmp_path: Path) -> N
     assert recipe.pipeline is None or plan(recipe, tmp_path)
 
 
-@pytest.mark.parametrize("name", packaged_recipes())
+@pytest.mark.parametrize("name", PackagedRecipes())
 def test_the_tables_of_checkpoints_have_the_files_of_every_recipe(name: str) -> None:
     recipe, (method, called) = load_recipe(name), name.split("/")
     (tower,) = [row for row in table_rows(DATA) if f"{called}-".startswith(f"{row[1].strip('`')}-")]

@@ -1,5 +1,7 @@
 import ast
+import json
 import math
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -8,13 +10,14 @@ import yaml
 
 import diva.recipes
 from diva.errors import InputError
-from diva.recipes import load_recipe, packaged_recipes, write_recipe
+from diva.recipes import PackagedRecipes, load_recipe, write_recipe
 from diva.towers import ZOO
 
 BASE = "diva/openai-vit-l14-224"
+WRITTEN_OUT = Path(__file__).parent / "fixtures" / "recipes_of_0_1.json"
 
 
-@pytest.mark.parametrize("name", packaged_recipes())
+@pytest.mark.parametrize("name", PackagedRecipes())
 def test_every_packaged_recipe_is_valid_and_carries_its_own_name(name: str) -> None:
     assert load_recipe(name).name == name
 
@@ -96,11 +99,6 @@ def test_un2clip_s_second_run_starts_from_what_its_first_leaves(name: str) -> No
     assert [stage.train for stage in (*decoder.stages, *tower.stages)] == [("denoiser",), ("tower",)]
 
 
-@pytest.mark.parametrize("name", [name for name in packaged_recipes() if "/dfn" in name and "diva/" not in name])
-def test_a_recipe_that_nobody_has_published_says_so(name: str) -> None:
-    assert "nobody has published" in packaged_recipes()[name].read_text()
-
-
 def test_no_code_outside_the_recipes_knows_a_method_by_name() -> None:
     package = Path(diva.recipes.__file__).parents[1]
     methods = {"dcr", "genhancer", "un2clip"}
@@ -113,8 +111,8 @@ def test_no_code_outside_the_recipes_knows_a_method_by_name() -> None:
 def test_a_projection_warm_up_is_two_lines() -> None:
     warm = load_recipe(f"{BASE}-warm-projection")
     assert [stage.train for stage in warm.stages] == [("projection",), ("tower", "projection")]
-    path = packaged_recipes()[f"{BASE}-warm-projection"]
-    assert len(yaml.safe_load(path.read_text())["stages"]) == 2
+    variant = Path(diva.recipes.__file__).parent / "variants" / "diva" / "warm-projection.yaml"
+    assert yaml.safe_load(variant.read_text()).keys() == {"description", "stages"}
 
 
 def test_the_ablation_of_the_teacher_changes_nothing_else() -> None:
@@ -138,11 +136,54 @@ def test_a_recipe_may_start_from_several_of_which_the_later_change_the_earlier(t
     assert recipe.stages == base.stages
 
 
-def test_files_and_folders_with_an_underscore_in_front_are_parts_and_no_recipes(tmp_path: Path) -> None:
-    for name in ("a.yaml", "_b.yaml", "_c/d.yaml", "e/_f.yaml", "e/g_h.yaml"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    assert list(packaged_recipes(tmp_path)) == ["a", "e/g_h"]
+def flattened(value: object, prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Yield every field by its dotted name, as tests/fixtures/recipes_of_0_1.json names them."""
+    if isinstance(value, dict) and value:
+        for key, each in value.items():
+            yield from flattened(each, f"{prefix}{key}.")
+    else:
+        yield prefix.removesuffix("."), value
+
+
+def test_the_composed_recipes_are_those_that_were_written_out_in_0_1_field_by_field() -> None:
+    """The file has of each recipe what differs from an earlier one, which it is `like`."""
+    expected: dict[str | None, dict[str, object]] = {None: {}}
+    for name, each in json.loads(WRITTEN_OUT.read_text()).items():
+        expected[name] = {key: value for key, value in expected[each["like"]].items() if key not in each["without"]}
+        expected[name] |= each["with"]
+        assert dict(flattened(load_recipe(name).model_dump(mode="json"))) == expected[name], name
+    assert len(expected) == 1 + 61
+
+
+def test_a_tower_without_a_file_is_composed_with_any_method_and_variant() -> None:
+    ours = load_recipe("dcr/as-released", ["seed=3"], tower="towers/mine")
+    packaged = load_recipe("dcr/openai-vit-l14-224-as-released", ["seed=3"])
+    assert (ours.name, ours.tower.name, ours.tower.checkpoint) == ("dcr/mine-as-released", "towers/mine", None)
+    assert ours.description == "DCR as released, mine, Stable Diffusion 2.1-base"
+    differ = {"name", "description", "tower", "pipeline"}
+    assert ours.model_dump(exclude=differ) == packaged.model_dump(exclude=differ)
+    assert ours.tower.adapt == packaged.tower.adapt
+
+
+@pytest.mark.parametrize("name", ["diva", "diva/as-released", "un2clip/decoder"])
+def test_a_tower_that_has_a_file_is_composed_as_by_its_full_name(name: str) -> None:
+    method, _, variant = name.partition("/")
+    full = f"{method}/siglip-so400m14-224" + (f"-{variant}" if variant else "")
+    assert load_recipe(name, tower="siglip-so400m14-224") == load_recipe(full)
+
+
+@pytest.mark.parametrize(
+    ("name", "tower", "says"),
+    [
+        ("diva", None, "diva: is a method; name its tower as well: diva/dfn-vit-h14-224, or --tower"),
+        ("divo", "mine", "divo: is not a method or a variant of one, .*; did you mean 'diva'"),
+        ("diva/as-relased", "mine", "did you mean 'diva/as-released'"),
+        ("diva/openai-vit-l14-224", "mine", "is not a method or a variant of one"),
+    ],
+)
+def test_a_composition_that_there_is_not_is_refused(name: str, tower: str | None, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        load_recipe(name, tower=tower)
 
 
 def test_overrides_change_fields_by_dotted_name_and_by_list_index() -> None:

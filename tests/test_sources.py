@@ -89,7 +89,7 @@ def test_a_tower_s_size_and_weights_are_open_clip_s(name: str) -> None:
 
 
 def test_the_vae_sees_openai_s_statistics_undone_by_imagenet_s() -> None:
-    denoiser = yaml.safe_load((RECIPES / "_diva-as-released.yaml").read_text())["denoiser"]
+    denoiser = yaml.safe_load((RECIPES / "variants" / "diva" / "as-released.yaml").read_text())["denoiser"]
     channels = zip(
         *(open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD),
         *(timm.data.IMAGENET_DEFAULT_MEAN, timm.data.IMAGENET_DEFAULT_STD),

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from diva.cli.options import Overrides, Torchscript
+from diva.cli.options import ForTower, Overrides, Torchscript
 
 app = typer.Typer()
 data = typer.Typer(no_args_is_help=True, help="Look at training data, or prepare them.")
@@ -18,13 +18,14 @@ app.add_typer(towers, name="towers")
 def train(
     recipe: Annotated[str, typer.Argument(help="packaged recipe such as diva/openai-vit-l14-224, or a YAML file")],
     overrides: Overrides = None,
+    tower: ForTower = None,
     out: Annotated[Path | None, typer.Option(help="folder of the run; runs/NAME unless given")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="go on from the newest complete checkpoint")] = False,
 ) -> None:
     """Train a tower with diffusion feedback."""
     from diva.recipes import load_recipe
 
-    resolved = load_recipe(recipe, overrides or ())
+    resolved = load_recipe(recipe, overrides or (), tower)
     from diva.training import train as run
 
     run(resolved, out or Path("runs") / resolved.name, resume=resume)
@@ -84,6 +85,7 @@ def data_cache_latents(
     recipe: Annotated[str, typer.Argument(help="recipe whose teacher, tower and images the cache is for")],
     out: Annotated[Path, typer.Option(help="folder of the cache; where it holds a part, the rest is added")],
     overrides: Overrides = None,
+    tower: ForTower = None,
     crops: Annotated[
         int, typer.Option(help="random crops stored of each image; the passes of a run read them in turn")
     ] = 1,
@@ -97,7 +99,7 @@ def data_cache_latents(
 
     from diva.recipes import load_recipe
 
-    resolved = load_recipe(recipe, overrides or ())
+    resolved = load_recipe(recipe, overrides or (), tower)
     from diva.training.caching import cache_latents
 
     cache_latents(resolved, out, crops=crops, pixels=pixels, batch=batch, console=Console(stderr=True))

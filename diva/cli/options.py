@@ -18,6 +18,10 @@ AgainstCheckpoint = Annotated[Path | None, typer.Option(help="weights file of --
 Batch = Annotated[int, typer.Option(help="images encoded at once")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, …; auto is a GPU where there is one")]
 Torchscript = Annotated[bool, typer.Option("--allow-torchscript", help="also read archives that carry code")]
+ForTower = Annotated[
+    str | None,
+    typer.Option("--tower", help="tower that RECIPE, a METHOD or METHOD/VARIANT then, is composed for: name or path"),
+]
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="recipe fields by dotted name")
 ]

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from diva.cli.options import Overrides
+from diva.cli.options import ForTower, Overrides
 
 app = typer.Typer()
 
@@ -13,13 +13,18 @@ app = typer.Typer()
 def recipes(
     recipe: Annotated[str | None, typer.Argument(help="packaged recipe, or a YAML file")] = None,
     overrides: Overrides = None,
+    tower: ForTower = None,
 ) -> None:
-    """List the packaged recipes, or print one with every field, as a run would use it."""
-    from diva.documents import read_yaml
-    from diva.recipes import load_recipe, packaged_recipes, to_yaml
+    """List what a recipe can be composed of, or print one with every field, as a run would use it."""
+    from diva.recipes import PackagedRecipes, load_recipe, to_yaml
 
     if recipe is not None:
-        typer.echo(to_yaml(load_recipe(recipe, overrides or ())), nl=False)
+        typer.echo(to_yaml(load_recipe(recipe, overrides or (), tower)), nl=False)
         return
-    for name, path in packaged_recipes().items():
-        typer.echo(f"{name}: {read_yaml(path)['description']}")
+    packaged = PackagedRecipes()
+    typer.echo("A recipe is METHOD/TOWER or METHOD/TOWER-VARIANT; METHOD[/VARIANT] --tower NAME for any other tower.")
+    for method in packaged.methods:
+        typer.echo(f"{method}: {packaged[f'{method}/{packaged.towers[0]}']['description']}")
+        for variant in packaged.variants[method]:
+            typer.echo(f"  -{variant}: {packaged[f'{method}/{packaged.towers[0]}-{variant}']['description']}")
+    typer.echo(f"towers: {', '.join(packaged.towers)}")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from diva.cli.options import Overrides
+from diva.cli.options import ForTower, Overrides
 from diva.errors import InputError, did_you_mean
 
 app = typer.Typer()
@@ -17,6 +17,7 @@ app = typer.Typer()
 def run(
     recipe: Annotated[str, typer.Argument(help="packaged recipe such as diva/openai-vit-l14-224, or a YAML file")],
     overrides: Overrides = None,
+    tower: ForTower = None,
     out: Annotated[Path | None, typer.Option(help="folder of the run; runs/NAME unless given")] = None,
     only: Annotated[str | None, typer.Option(help="run these stages alone (comma-separated)")] = None,
     start: Annotated[str | None, typer.Option("--from", help="run this stage and those behind it")] = None,
@@ -27,7 +28,17 @@ def run(
     from diva.pipeline.run import run
 
     stages = [name.strip() for name in only.split(",")] if only else []
-    run(recipe, overrides or (), out, only=stages, first=start, dry_run=dry_run, jobs=jobs, check=check_words)
+    run(
+        recipe,
+        overrides or (),
+        out,
+        tower=tower,
+        only=stages,
+        first=start,
+        dry_run=dry_run,
+        jobs=jobs,
+        check=check_words,
+    )
 
 
 def check_words(words: Sequence[str]) -> None:

@@ -32,6 +32,7 @@ def run(
     overrides: Sequence[str],
     out: Path | None,
     *,
+    tower: str | None = None,
     only: Sequence[str] = (),
     first: str | None = None,
     dry_run: bool = False,
@@ -45,6 +46,7 @@ def run(
 
     Args:
         out: `runs/NAME` unless given.
+        tower: the tower that `name`, a method, is composed for.
         only: run these stages alone.
         first: run this stage and those behind it in the recipe.
         dry_run: only print what would be run.
@@ -58,7 +60,7 @@ def run(
     """
     if jobs < 1:
         raise InputError(f"--jobs: {jobs} is too few; give 1 or more")
-    recipe = load_recipe(name, overrides)
+    recipe = load_recipe(name, overrides, tower)
     folder = out or Path("runs") / recipe.name
     steps = plan(recipe, folder)
     chosen = select(steps, only, first)

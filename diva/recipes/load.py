@@ -1,7 +1,6 @@
-"""Finding a recipe, following what it extends, applying overrides, and saying what is wrong with it."""
+"""Loading a recipe: its fields, overrides, the schema, and what is wrong with it."""
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -9,28 +8,22 @@ import yaml
 from pydantic import ValidationError
 
 from diva.atomic import replacing
-from diva.documents import parse_yaml, read_yaml
+from diva.documents import parse_yaml
 from diva.errors import InputError, did_you_mean
+from diva.recipes.compose import PackagedRecipes
+from diva.recipes.files import Named, read_fields
 from diva.recipes.interpolate import interpolate
 from diva.recipes.schema import Recipe
 from diva.recipes.section import Section
 
-FOLDER = Path(__file__).parent
-DEEPEST = 16  # recipes that extend each other in a row
 Schema = TypeVar("Schema", bound=Section)
 
 
-def packaged_recipes(folder: Path = FOLDER) -> dict[str, Path]:
-    """Return the recipes that ship in `folder`, by name such as `diva/openai-vit-l14-224`.
-
-    A file or a folder whose name starts with an underscore holds parts that recipes extend, and none itself.
-    """
-    paths = {path.relative_to(folder).with_suffix("").as_posix(): path for path in sorted(folder.rglob("*.yaml"))}
-    return {name: path for name, path in paths.items() if "/_" not in f"/{name}"}
-
-
-def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(name: str, overrides: Sequence[str] = (), tower: str | None = None) -> Recipe:
     """Load a recipe by its packaged name or its path, and apply `key=value` overrides in order.
+
+    With `tower`, a packaged tower's name or any name or path that `diva.towers.load_clip` takes, `name` is
+    `METHOD` or `METHOD/VARIANT`, and the recipe is composed for that tower.
 
     A recipe that holds `extends: NAME` starts from that one, and with a list of names from each in turn: mappings
     merge, lists are replaced, and so is a part whose `kind` or `type` changes. A path counts from the current
@@ -41,16 +34,24 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
         InputError: no such recipe, not YAML, a recipe that extends itself, an unknown field, a wrong type or a
             missing value.
     """
-    return load_section(name, overrides, Recipe, packaged_recipes())
+    packaged = PackagedRecipes()
+    if tower is not None:
+        return _resolved(packaged.of(name, tower), name, overrides, Recipe)
+    if name in packaged.methods:
+        raise InputError(f"{name}: is a method; name its tower as well: {name}/{packaged.towers[0]}, or --tower")
+    return load_section(name, overrides, Recipe, packaged)
 
 
-def load_section(name: str, overrides: Sequence[str], schema: type[Schema], packaged: Mapping[str, Path]) -> Schema:
+def load_section(name: str, overrides: Sequence[str], schema: type[Schema], packaged: Named) -> Schema:
     """Load a file of the fields of `schema` as `load_recipe` does; `packaged` are those that go by a name.
 
     Raises:
         InputError: as for `load_recipe`.
     """
-    fields = _read(name, packaged, {})
+    return _resolved(read_fields(name, packaged), name, overrides, schema)
+
+
+def _resolved(fields: Any, name: str, overrides: Sequence[str], schema: type[Schema]) -> Schema:
     for override in overrides:
         fields = _changed(fields, override)
     try:
@@ -75,51 +76,6 @@ def write_recipe(recipe: Section, path: Path) -> None:
     """
     with replacing(path) as temporary:
         temporary.write_text(to_yaml(recipe), encoding="utf-8")
-
-
-def _read(
-    name: str, packaged: Mapping[str, Path], known: dict[Path, dict[str, Any]], extending: tuple[Path, ...] = ()
-) -> dict[str, Any]:
-    """Return the fields of a recipe and of all that it extends; `known` are files that have been read.
-
-    `extending` are the files that led to it.
-    """
-    part = FOLDER / f"{name}.yaml"
-    path = packaged.get(name) or (part if name.startswith("_") and part.is_file() else Path(name))
-    where = f"{extending[-1]}: extends: {name}" if extending else name
-    if path in known:
-        return known[path]
-    if path in extending:
-        raise InputError(f"{where} leads back to this recipe, which cannot start from itself; name another")
-    if len(extending) > DEEPEST:
-        raise InputError(f"{where}: more than {DEEPEST} recipes extend each other; put some of them together")
-    if not os.path.isfile(path):  # Path's own raises where the name is too long
-        if name.endswith((".yaml", ".yml")):
-            raise InputError(
-                f"{where}: no such recipe file; give its path from here, or a packaged recipe's name without .yaml"
-            )
-        raise InputError(f"{where}: no such recipe file or packaged recipe; {did_you_mean(name, packaged)}")
-    document = read_yaml(path)
-    if not isinstance(document, dict):
-        raise InputError(f"{path}: a recipe is a mapping of fields; see diva/recipes for examples")
-    extends = document.pop("extends", [])
-    parents = [extends] if isinstance(extends, str) else extends
-    if not (isinstance(parents, list) and all(isinstance(parent, str) for parent in parents)):
-        raise InputError(f"{path}: extends: give the recipe that this one changes, or a list of such names")
-    merged: Any = {}
-    for each in (*(_read(parent, packaged, known, (*extending, path)) for parent in parents), document):
-        merged = _merge(merged, each)
-    known[path] = merged
-    return known[path]
-
-
-def _merge(base: Any, change: Any) -> Any:
-    """Merge mappings field by field, but start afresh where the change names another kind or type of part."""
-    if not (isinstance(base, dict) and isinstance(change, dict)):
-        return change
-    if any(name in change and change[name] != base.get(name) for name in ("kind", "type")):
-        return change
-    return base | {key: _merge(base[key], value) if key in base else value for key, value in change.items()}
 
 
 def _changed(fields: Any, override: str) -> Any:

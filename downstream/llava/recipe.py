@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from diva.recipes.load import load_section, packaged_recipes
+from diva.recipes.load import load_section
 from diva.recipes.section import Section
 
 FOLDER = Path(__file__).parent / "recipes"
@@ -80,7 +80,7 @@ class LlavaRecipe(Section):
 
 def packaged_llava_recipes() -> dict[str, Path]:
     """Return the recipes that ship with the pipeline, by name such as `llava-1.5-7b-stage1`."""
-    return packaged_recipes(FOLDER)
+    return {path.stem: path for path in sorted(FOLDER.glob("*.yaml"))}
 
 
 def load_llava_recipe(name: str, overrides: Sequence[str] = ()) -> LlavaRecipe:

@@ -1,0 +1,72 @@
+"""Reading a recipe's file together with all that it extends."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from diva.documents import read_yaml
+from diva.errors import InputError, did_you_mean
+
+FOLDER = Path(__file__).parent
+DEEPEST = 16  # recipes that extend each other in a row
+Named = Mapping[str, Path] | Mapping[str, dict[str, Any]]  # the recipes that go by a name: a file, or its fields
+
+
+def read_fields(name: str, named: Named) -> dict[str, Any]:
+    """Return the fields of the recipe `name`, one of `named` or a file, over those of all that it extends.
+
+    Raises:
+        InputError: no such recipe, not YAML, or a recipe that extends itself.
+    """
+    return _read(name, named, {}, ())
+
+
+def merged(*parts: Any) -> Any:
+    """Merge mappings field by field, the later over the earlier; lists are replaced, and so is a part of another kind."""
+    whole: Any = {}
+    for part in parts:
+        whole = _merge(whole, part)
+    return whole
+
+
+def _read(
+    name: str, named: Named, known: dict[Path, dict[str, Any]], extending: tuple[Path, ...]
+) -> dict[str, Any]:
+    """Do so; `known` are files that have been read, and `extending` those that led to this one."""
+    found = named.get(name)
+    if isinstance(found, dict):
+        return found
+    part = FOLDER / f"{name}.yaml"
+    path = found or (part if name.startswith("_") and part.is_file() else Path(name))
+    where = f"{extending[-1]}: extends: {name}" if extending else name
+    if path in known:
+        return known[path]
+    if path in extending:
+        raise InputError(f"{where} leads back to this recipe, which cannot start from itself; name another")
+    if len(extending) > DEEPEST:
+        raise InputError(f"{where}: more than {DEEPEST} recipes extend each other; put some of them together")
+    if not os.path.isfile(path):  # Path's own raises where the name is too long
+        if name.endswith((".yaml", ".yml")):
+            raise InputError(
+                f"{where}: no such recipe file; give its path from here, or a packaged recipe's name without .yaml"
+            )
+        raise InputError(f"{where}: no such recipe file or packaged recipe; {did_you_mean(name, named)}")
+    document = read_yaml(path)
+    if not isinstance(document, dict):
+        raise InputError(f"{path}: a recipe is a mapping of fields; see diva/recipes for examples")
+    extends = document.pop("extends", [])
+    parents = [extends] if isinstance(extends, str) else extends
+    if not (isinstance(parents, list) and all(isinstance(parent, str) for parent in parents)):
+        raise InputError(f"{path}: extends: give the recipe that this one changes, or a list of such names")
+    known[path] = merged(*(_read(parent, named, known, (*extending, path)) for parent in parents), document)
+    return known[path]
+
+
+def _merge(base: Any, change: Any) -> Any:
+    """Merge mappings field by field, but start afresh where the change names another kind or type of part."""
+    if not (isinstance(base, dict) and isinstance(change, dict)):
+        return change
+    if any(name in change and change[name] != base.get(name) for name in ("kind", "type")):
+        return change
+    return base | {key: _merge(base[key], value) if key in base else value for key, value in change.items()}
