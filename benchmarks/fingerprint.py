@@ -3,9 +3,12 @@
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from diva.atomic import replacing
+from diva.documents import read_file
+from diva.errors import InputError
 from diva.towers.checkpoint import file_sha256
 
 
@@ -22,8 +25,9 @@ def fingerprint(root: Path, files: Sequence[Path], cache: Path | None) -> str:
     if cache is None:
         return _of_content(root, files)
     remembered = cache / f"fingerprint-{_of_state(root, files)}"
-    if remembered.is_file() and re.fullmatch("[0-9a-f]{64}", found := remembered.read_text(errors="replace")):
-        return found
+    with suppress(InputError):  # it is not there, or damaged
+        if re.fullmatch("[0-9a-f]{64}", found := read_file(remembered, 64).decode(errors="replace")):
+            return found
     content = _of_content(root, files)
     with replacing(remembered) as temporary:
         temporary.write_text(content)

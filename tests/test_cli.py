@@ -39,6 +39,7 @@ def diva(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> 
     def run(*words: object) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["diva", *map(str, words)])
         monkeypatch.setenv("COLUMNS", "200")
+        monkeypatch.setenv("PYTHONSAFEPATH", "1")  # as `main` sets it for good: undone here with the test
         capfd.readouterr()
         try:
             cli.main()

@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import torch
+from pydantic import BaseModel, ValidationError
 from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor
@@ -34,6 +35,7 @@ from benchmarks.miniworld.rows import (
 from benchmarks.study import TRAINED
 from diva.atomic import discard, new_folder
 from diva.denoisers.miniature_teacher import MiniatureTeacher
+from diva.documents import read_file
 from diva.errors import InputError, RunError
 from diva.export.average import average
 from diva.export.open_clip_format import write_open_clip
@@ -51,6 +53,13 @@ from diva.towers import load_clip
 Train = Callable[[Recipe, Path], None]
 SHARDS = 4
 SEED_OF_WORLDS = 302
+
+
+class _Base(BaseModel):
+    """What `diva miniworld pretrain` notes of a base: how it was trained, and its weights files' SHA-256."""
+
+    settings: Settings
+    weights: dict[str, str]
 
 
 class Job(NamedTuple):
@@ -136,8 +145,7 @@ def _prepare(plan: Plan, jobs: list[Job], bases: Path, work: Path) -> None:
 
 
 def _make_teacher(base: Path, steps: int, seed: int, folder: Path) -> None:
-    settings = Settings.model_validate(json.loads((base / RECIPE).read_text())["settings"])
-    plan = settings.unet.model_copy(update={"steps": steps})
+    plan = _read_base(base).settings.unet.model_copy(update={"steps": steps})
     trained = MiniatureTeacher.load(base / TEACHER_FOLDER)
     with TemporaryDirectory() as checkpoints, new_folder(folder) as content:
         weaker_teacher(trained, plan, seed=seed, folder=Path(checkpoints)).save(content)
@@ -226,7 +234,16 @@ def _distil(clip_folder: Path, scenes: Scenes, length: Length, seed: int, folder
 
 def _base_sha256(base: Path) -> str:
     """Tell bases apart by their weights."""
-    return hashlib.sha256(json.dumps(json.loads((base / RECIPE).read_text())["weights"]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(_read_base(base).weights).encode()).hexdigest()
+
+
+def _read_base(base: Path) -> _Base:
+    try:
+        return _Base.model_validate_json(read_file(base / RECIPE))
+    except ValidationError as error:
+        raise InputError(
+            f"{base / RECIPE}: is not what diva miniworld pretrain writes; make the base again"
+        ) from error
 
 
 def _weights(folder: Path) -> dict[str, Tensor]:

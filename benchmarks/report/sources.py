@@ -119,9 +119,10 @@ def _is_result(content: Any) -> bool:
 
 def _read_recipe(path: Path) -> RecipeFile:
     fields, content = read_yaml(path), read_file(path)
-    name = fields.get("name") if isinstance(fields, dict) else None
+    if not isinstance(fields, dict):
+        raise InputError(f"{path}: is not a recipe; give the one that the run wrote")
     return RecipeFile(
-        name=str(name or path.parent.name),
+        name=str(fields.get("name") or path.parent.name),
         path=str(path),
         sha256=hashlib.sha256(content).hexdigest(),
         text=content.decode(errors="replace"),

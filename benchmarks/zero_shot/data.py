@@ -16,7 +16,7 @@ from benchmarks.zero_shot.prompts import Prompts, read_prompts
 from benchmarks.zero_shot.sets import Headline, Kind, ZeroShotSet
 from benchmarks.zero_shot.shards import COUNT, Sample, read_shards, shard_paths
 from diva.documents import read_file
-from diva.errors import InputError, did_you_mean
+from diva.errors import InputError, did_you_mean, printable
 from diva.results import DataSource
 
 TYPE = "dataset_type.txt"
@@ -137,11 +137,11 @@ def _from_class_folders(spec: ZeroShotSet, folder: Path, cache: Path | None) -> 
 
 
 def _read_kind(path: Path) -> Kind:
-    said = read_file(path).decode(errors="replace").strip().lower() if path.exists() else "classification"
+    said = read_file(path, 64).decode(errors="replace").strip().lower() if path.exists() else "classification"
     for kind in LABELS:
         if said == kind:
             return kind
-    raise InputError(f"{path}: '{said}' is unknown; {did_you_mean(said, LABELS)}")
+    raise InputError(f"{path}: '{printable(said)}' is unknown; {did_you_mean(said, LABELS)}")
 
 
 def _truth(

@@ -61,6 +61,7 @@ class LatentDenoiser(nn.Module):
             raise InputError(
                 f"denoiser.path: {self.path} has no {', '.join(missing)}; give a diffusers {self.kind} folder"
             )
+        self._index = _read_index(self.path)
         self.vae = read_part(self.path, "vae", AutoencoderKL, torch_dtype=dtype)
         self.network = self._make_network(section, torch.float32 if trained else dtype)
         self.sampled = section.latents == "sample"
@@ -139,8 +140,8 @@ class LatentDenoiser(nn.Module):
         self._save_network(folder / self.network_part)
         for part in ("vae", *self.other_parts):
             shutil.copytree(self.path / part, folder / part)
-        if (self.path / INDEX).is_file():
-            index = read_json(self.path / INDEX) | self._index_changes()
+        if self._index is not None:
+            index = self._index | self._index_changes()
             for name, entry in index.items():
                 if isinstance(entry, list) and not (folder / name).is_dir():
                     index[name] = [None, None]
@@ -208,6 +209,16 @@ def read_part(folder: Path, part: str, reader: Any, **options: Any) -> Any:
         InputError: it cannot be read, or tensors are missing.
     """
     return load_pretrained(reader, folder, part, field="denoiser.path: ", **options)
+
+
+def _read_index(folder: Path) -> dict[str, Any] | None:
+    """Return the index of a pipeline's folder, where it has one; `save` needs it, too late to refuse it."""
+    if not (folder / INDEX).is_file():
+        return None
+    index = read_json(folder / INDEX)
+    if not isinstance(index, dict):
+        raise InputError(f"denoiser.path: {folder / INDEX}: is not the index of a pipeline; fetch it again")
+    return index
 
 
 def _per_channel(values: tuple[float, float, float]) -> Tensor:

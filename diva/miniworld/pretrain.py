@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from rich.progress import Progress
 
 from diva.atomic import discard, new_folder, replacing
+from diva.documents import read_json
 from diva.errors import InputError
 from diva.miniworld.clip_training import save_clip, train_clip
 from diva.miniworld.decoder_training import train_decoder
@@ -94,7 +95,7 @@ def _begin(out: Path, seed: int, settings: Settings) -> Path:
             raise InputError(f"{out}: is not empty; name a new folder for the base")
         work.mkdir(parents=True, exist_ok=True)
         _write_json(begun, wanted)
-    elif json.loads(begun.read_text()) != wanted:
+    elif read_json(begun) != wanted:
         raise InputError(
             f"{out}: holds an unfinished base of another seed or other settings; go on with those of {begun}, or"
             " name a new folder"

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from diva.atomic import replacing
+from diva.documents import read_file
 from diva.errors import InputError, install
 from diva.miniworld.gates import CLIP_FOLDER, TEACHER_FOLDER
 from diva.miniworld.pretrain import DECODER_FOLDER
@@ -57,7 +58,7 @@ def run(out: Path, *, seed: int, check: Callable[[Sequence[str]], None]) -> None
         out.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
             temporary.write_text(text)
-    elif path.read_text() != text:
+    elif read_file(path) != text.encode():
         raise InputError(f"{path}: is that of another quickstart; name another folder with --out, or remove it")
     for extra in EXTRAS.keys() - set(installed):
         console.print(Text(f"Left out: {extra}; it needs {install(extra)}.", "yellow"), soft_wrap=True)

@@ -5,8 +5,8 @@ Both belong to one tower, so both carry a digest of its weights, and the recipe 
 
 import hashlib
 import json
-from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save_file
 from diva.atomic import new_folder, replacing
 from diva.condition import Condition
 from diva.denoisers import Denoiser
-from diva.documents import open_file, read_json
-from diva.errors import InputError
+from diva.documents import open_file, parse_json, read_json
+from diva.errors import InputError, printable
 from diva.recipes import Recipe
 from diva.recipes.denoisers import AnyDenoiser
 from diva.towers.misfit import misfit
@@ -53,7 +53,7 @@ def read_projection(path: Path, condition: Condition, tower: Tower) -> None:
     try:
         open_file(path).close()  # a FIFO would be waited for
         with safe_open(path, "pt") as file:
-            origin = json.loads((file.metadata() or {}).get(ORIGIN, "{}"))
+            origin = parse_json((file.metadata() or {}).get(ORIGIN, "{}"), f"its {ORIGIN}")
         state = load_file(path)
     except (InputError, OSError, SafetensorError) as error:
         raise InputError(
@@ -101,9 +101,13 @@ def _origin(recipe: Recipe, digest: str) -> dict[str, str]:
     return {TOWER: digest, RECIPE: json.dumps(recipe.model_dump(mode="json"))}
 
 
-def _refuse_another_tower(origin: Mapping[str, str], tower: Tower, field: str) -> None:
-    if origin.get(TOWER) != tower_digest(tower):
-        name = json.loads(origin[RECIPE])["name"] if RECIPE in origin else "an unknown recipe"
+def _refuse_another_tower(origin: Any, tower: Tower, field: str) -> None:
+    """Compare with what `_origin` wrote; whatever else a file says is of another tower."""
+    if not isinstance(origin, dict) or origin.get(TOWER) != tower_digest(tower):
+        try:
+            name = printable(parse_json(origin[RECIPE], RECIPE)["name"])
+        except (KeyError, TypeError, ValueError):
+            name = "an unknown recipe"
         raise InputError(
             f"{field} was trained with another tower (by {name}); train one with this tower, or name that tower"
         )

@@ -10,6 +10,7 @@ from torch import Tensor
 from diva.condition import Condition, build_condition
 from diva.denoisers import load_denoiser
 from diva.denoisers.sampling import require_sampling, sample_images
+from diva.documents import open_file
 from diva.errors import InputError
 from diva.recipes import Recipe, load_recipe
 from diva.towers import Tower
@@ -79,8 +80,9 @@ def _fill(condition: Condition, path: Path) -> None:
     if not condition.state_dict():
         return  # nothing of it is trained
     try:
+        open_file(path).close()  # a FIFO would be waited for
         condition.load_state_dict(load_file(path))
-    except (OSError, SafetensorError, RuntimeError) as error:
+    except (InputError, OSError, SafetensorError, RuntimeError) as error:
         raise InputError(
             f"--run: {path} is not of this recipe's condition or is missing; finish the run"
         ) from error

@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from diva.atomic import replacing
+from diva.documents import read_file
 from diva.errors import InputError
 
 FILE = "diva_swap.json"
@@ -74,7 +75,7 @@ def read_record(folder: Path) -> SwapRecord | None:
     if not path.is_file():
         return None
     try:
-        return SwapRecord.model_validate_json(path.read_bytes())
+        return SwapRecord.model_validate_json(read_file(path))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"

@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmseg.registry import DATASETS as MMSEG_DATASETS
 
 from diva.documents import read_file
-from diva.errors import InputError, did_you_mean
+from diva.errors import InputError, did_you_mean, printable
 
 CONFIGS = Path(__file__).parent / "configs"
 BACKGROUND = "background"
@@ -112,7 +112,7 @@ def locate(name: str, data: Path) -> Located:
     The classes are the official ones under mmseg's names, unless the folder lists others.
 
     Raises:
-        InputError: there is no such set, its folder is not there, or its classes are not known.
+        InputError: there is no such set, its folder is not there, or its classes are not known or not names.
     """
     if name not in DATASETS:
         raise InputError(f"--dataset: '{name}' is unknown; {did_you_mean(name, DATASETS)}")
@@ -144,8 +144,14 @@ def _listed(path: Path) -> list[str]:
     """Return the names in a list of classes: lines like "3: sky", "3 … sky, heaven" under a header, or "sky"."""
     if not path.is_file():
         return []
-    lines = [line for line in _text(path).splitlines() if line and not line.startswith("Idx\t")]
-    return [re.sub(r"^\d+:\s*", "", line.split("\t")[-1]).split(",")[0].strip() for line in lines]
+    lines = [line for line in _text(path).split("\n") if line.strip() and not line.startswith("Idx\t")]
+    names = [re.sub(r"^\d+:\s*", "", line.split("\t")[-1]).split(",")[0].strip() for line in lines]
+    if not names:
+        raise InputError(f"{path}: lists no classes; fetch it again")
+    for name in names:
+        if not name or not name.isprintable():
+            raise InputError(f"{path}: '{printable(name)}' is not the name of a class; fetch it again")
+    return names
 
 
 def _text(path: Path) -> str:

@@ -26,13 +26,13 @@ SHARDED = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
 
 def start(recipe: Recipe, folder: Path, *options: str, processes: int = 2) -> subprocess.Popen[bytes]:
     """Start `diva train` in sharded processes."""
-    path = folder.with_suffix(".yaml")
+    path, root = folder.with_suffix(".yaml"), Path(__file__).parents[2]
     write_recipe(recipe, path)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     return subprocess.Popen(
         [*command, "-m", "tests.fixtures.sharded", "train", path, "--out", folder, *options],
-        env=os.environ | SHARDED | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"},
-        cwd=Path(__file__).parents[2],
+        # the working directory is not searched where another test has run `diva` in this process
+        env=os.environ | SHARDED | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true", "PYTHONPATH": str(root)},
     )
 
 

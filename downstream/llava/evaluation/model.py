@@ -1,6 +1,5 @@
 """Which LLaVA a folder holds, and which tower it looks through."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.fingerprint import fingerprint
+from diva.documents import read_json
 from diva.errors import InputError
 from diva.results import Subject
 from downstream.llava.formats import read_llava
@@ -57,7 +57,8 @@ def read_model(folder: Path) -> Model:
             sha256=record.tower_sha256,
         )
         return Model(folder, subject, record.state, record)
-    architecture = str(config.get("vision_config", {}).get("model_type", "llava"))
+    vision = config.get("vision_config")
+    architecture = str(vision.get("model_type", "llava")) if isinstance(vision, dict) else "llava"
     subject = Subject(
         label=folder.name,
         source=str(folder),
@@ -86,11 +87,5 @@ def check_fair(models: Sequence[Model]) -> None:
 
 
 def _config(folder: Path) -> dict[str, Any]:
-    path = folder / "config.json"
-    try:
-        config = json.loads(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); give a LLaVA folder") from error
-    except ValueError as error:
-        raise InputError(f"{path}: is no JSON ({error}); write the folder again with diva llava swap") from error
+    config = read_json(folder / "config.json")
     return config if isinstance(config, dict) else {}

@@ -1,14 +1,14 @@
 """LLaVA-Bench's reviews: what the judge is told, how its scores are read, and a cache of what it said."""
 
 import hashlib
-import io
 import json
 import math
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
-from diva.documents import read_file, read_json
-from diva.errors import InputError, RunError
+from diva.atomic import replacing
+from diva.documents import read_json, read_json_lines
+from diva.errors import InputError
 from downstream.llava.evaluation.judge import SYSTEM, TEMPERATURE, TOKENS, Judge
 from downstream.llava.evaluation.scored import Answered
 
@@ -101,20 +101,19 @@ class Reviews:
         """Read the file, if it is there.
 
         Raises:
-            InputError: a line other than a last one that was cut off cannot be read.
+            InputError: it holds no review, or a line is not one; a run that is stopped cuts no line off.
         """
         self._path = path
-        self._known: dict[str, str] = {}
-        lines = io.StringIO(read_file(path, None).decode(), newline="\n").readlines() if path.is_file() else []
-        whole = [line for line in lines if line.endswith("\n")]
-        for number, line in enumerate(whole, 1):
-            try:
-                entry = json.loads(line)
-                self._known[entry["key"]] = entry["content"]
-            except (ValueError, KeyError, TypeError) as error:
-                raise InputError(f"{path}: line {number}: is no review; remove the line or the file") from error
-        if len(whole) < len(lines):  # a run was stopped while it wrote
-            path.write_text("".join(whole), encoding="utf-8")
+        self._known: dict[str, dict[str, Any]] = {}
+        if not path.is_file():
+            return
+        for number, entry in read_json_lines(path):
+            texts = [entry.get(name) for name in ("key", "content")] if isinstance(entry, dict) else [None]
+            if not all(isinstance(text, str) for text in texts):
+                raise InputError(f"{path}, line {number}: is not a review; remove the line or the file")
+            self._known[entry["key"]] = entry
+        if not self._known:
+            raise InputError(f"{path}: holds no review; remove the file")
 
     def of(self, answered: Answered, judge: Judge, rules: Rules) -> Review:
         """Return the review of an answer: the one that is known, else the judge's.
@@ -128,25 +127,15 @@ class Reviews:
         if key not in self._known:
             said = judge.review(content)
             reference, ours = parse_scores(said)
-            self._append(
-                {
-                    "question_id": answered.document["question_id"],
-                    "category": f"llava_bench_{category}",
-                    "judge": judge.model,
-                    "content": said,
-                    "tuple": [reference, ours],
-                    "key": key,
-                }
-            )
-            self._known[key] = said
-        return Review(self._known[key], *parse_scores(self._known[key]))
-
-    def _append(self, entry: dict[str, object]) -> None:
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(entry) + "\n")
-        except OSError as error:
-            raise RunError(
-                f"{self._path}: cannot be written ({error.strerror}); free or change the place"
-            ) from error
+            self._known[key] = {
+                "question_id": answered.document["question_id"],
+                "category": f"llava_bench_{category}",
+                "judge": judge.model,
+                "content": said,
+                "tuple": [reference, ours],
+                "key": key,
+            }
+            with replacing(self._path) as temporary:
+                temporary.write_text("".join(f"{json.dumps(entry)}\n" for entry in self._known.values()))
+        said = self._known[key]["content"]
+        return Review(said, *parse_scores(said))

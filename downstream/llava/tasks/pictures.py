@@ -12,6 +12,8 @@ from diva.documents import read_file
 from diva.errors import InputError
 from diva.images import UnusableError, decode_image, read_image
 
+MAX_BYTES = 2**29  # of a table, which holds its pictures
+
 
 @cache
 def picture_file(path: str) -> Image.Image:
@@ -55,10 +57,10 @@ def read_table(tsv: str) -> pandas.DataFrame:
     """Return an MMBench TSV with every cell as the text that stands there.
 
     Raises:
-        InputError: it cannot be read as a table.
+        InputError: it cannot be read as a table, or is larger than 512 MiB.
     """
     try:
-        return pandas.read_table(io.BytesIO(read_file(Path(tsv), None)), dtype=str, keep_default_na=False)
+        return pandas.read_table(io.BytesIO(read_file(Path(tsv), MAX_BYTES)), dtype=str, keep_default_na=False)
     except ValueError as error:
         if isinstance(error, InputError):
             raise

@@ -138,14 +138,34 @@ def test_reviews_are_asked_for_once_and_again_when_anything_differs(judge: Loopb
     assert SECRET not in path.read_text()
 
 
-def test_a_run_that_was_stopped_while_it_wrote_goes_on(judge: LoopbackJudge, tmp_path: Path) -> None:
+def test_a_damaged_review_is_refused_by_its_line_and_never_asked_for_again(
+    judge: LoopbackJudge, tmp_path: Path
+) -> None:
     path, rules = tmp_path / "reviews.jsonl", read_rules(tmp_path)
     Reviews(path).of(ANSWERED, ask(judge), rules)
     whole = path.read_text()
-    path.write_text(whole + whole[: len(whole) // 2])
+    for damaged, says in (
+        ("not json\n" + whole, "line 1: is not JSON"),
+        (whole + whole[: len(whole) // 2], "line 2: is not JSON"),
+        (whole + '{"key": "a", "content": 1}\n', "line 2: is not a review; remove the line or the file"),
+        ("\n", "holds no review; remove the file"),
+    ):
+        path.write_text(damaged)
+        with pytest.raises(InputError, match=says):
+            Reviews(path)
+
+
+def test_a_run_that_is_stopped_while_it_writes_leaves_the_reviews_before(
+    judge: LoopbackJudge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, rules = tmp_path / "reviews.jsonl", read_rules(tmp_path)
+    reviews = Reviews(path)
+    reviews.of(ANSWERED, ask(judge), rules)
+    whole = path.read_text()
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            reviews.of(ANSWERED._replace(answer="A crayon."), ask(judge), rules)
+    assert path.read_text() == whole
     Reviews(path).of(ANSWERED._replace(answer="A crayon."), ask(judge), rules)
     assert len(path.read_text().splitlines()) == 2
-    Reviews(path)
-    path.write_text("not json\n" + whole)
-    with pytest.raises(InputError, match="line 1: is no review; remove the line or the file"):
-        Reviews(path)
