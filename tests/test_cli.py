@@ -86,13 +86,22 @@ def test_zoo_prints_every_published_tower(diva: Command) -> None:
         assert f"{entry.mmvp_after}" in done.out
 
 
-def test_recipes_lists_every_file_that_is_a_recipe_with_what_it_is(diva: Command) -> None:
-    done = diva("recipes")
-    listed = dict(line.split(": ", 1) for line in done.out.splitlines())
-    methods = ("dcr", "diva", "genhancer", "un2clip")
-    files = [path for method in methods for path in Path(cli.__file__).parents[1].glob(f"recipes/{method}/*.yaml")]
-    assert listed.keys() == {f"{path.parent.name}/{path.stem}" for path in files}
-    assert listed["dcr/quickstart"] == "DCR on the miniature world"
+def test_recipes_lists_every_method_variant_and_tower_that_has_a_file(diva: Command) -> None:
+    folder = Path(cli.__file__).parents[1] / "recipes"
+    *lines, towers = diva("recipes").out.splitlines()
+    listed = dict(line.split(": ", 1) for line in lines)
+    methods = {f"{path.stem}/TOWER" for path in folder.glob("methods/*.yaml")}
+    variants = {f"{path.parent.name}/TOWER-{path.stem}" for path in folder.glob("variants/*/*.yaml")}
+    assert listed.keys() == methods | variants
+    assert listed["dcr/TOWER-as-released"] == "DCR as released, TOWER, Stable Diffusion 2.1-base"
+    names = towers.removeprefix("TOWER: ").split(";")[0].split(", ")
+    assert set(names) == {path.stem for path in folder.glob("towers/*.yaml")}
+
+
+def test_a_method_is_composed_for_any_tower_by_an_option(diva: Command, tmp_path: Path) -> None:
+    (tmp_path / "printed.yaml").write_text(diva("recipes", "dcr", "--tower", "towers/mine", "seed=2").out)
+    assert load_recipe(str(tmp_path / "printed.yaml")) == load_recipe("dcr", ["seed=2"], "towers/mine")
+    assert diva("recipes", "dcr/relased", "--tower", "x").status == 2
 
 
 def test_a_recipe_is_printed_as_a_file_that_means_the_same(diva: Command, tmp_path: Path) -> None:

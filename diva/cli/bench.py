@@ -40,9 +40,7 @@ def throughput(
     batch: Annotated[str, typer.Option(help="comma list: images an update and process")] = "16",
     options: Annotated[
         str,
-        typer.Option(
-            help="comma list of plain, cached, compiled, float8, checkpoint-unet, checkpoint-both; + joins"
-        ),
+        typer.Option(help="comma list of plain, cached, compiled, checkpoint-unet, checkpoint-both; + joins"),
     ] = "plain",
     baseline: Annotated[bool, typer.Option("--baseline", help="also the published schedule, plainly")] = False,
     random_weights: Annotated[

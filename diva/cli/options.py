@@ -20,7 +20,7 @@ Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, …; auto is a GPU
 Torchscript = Annotated[bool, typer.Option("--allow-torchscript", help="also read archives that carry code")]
 ForTower = Annotated[
     str | None,
-    typer.Option("--tower", help="tower that RECIPE, a METHOD or METHOD/VARIANT then, is composed for: name or path"),
+    typer.Option("--tower", help="name or path of the tower that METHOD or METHOD/VARIANT is composed for"),
 ]
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="recipe fields by dotted name")

@@ -22,9 +22,6 @@ def recipes(
         typer.echo(to_yaml(load_recipe(recipe, overrides or (), tower)), nl=False)
         return
     packaged = PackagedRecipes()
-    typer.echo("A recipe is METHOD/TOWER or METHOD/TOWER-VARIANT; METHOD[/VARIANT] --tower NAME for any other tower.")
-    for method in packaged.methods:
-        typer.echo(f"{method}: {packaged[f'{method}/{packaged.towers[0]}']['description']}")
-        for variant in packaged.variants[method]:
-            typer.echo(f"  -{variant}: {packaged[f'{method}/{packaged.towers[0]}-{variant}']['description']}")
-    typer.echo(f"towers: {', '.join(packaged.towers)}")
+    for name, description in packaged.described().items():
+        typer.echo(f"{name}: {description}")
+    typer.echo(f"TOWER: {', '.join(packaged.towers)}; or METHOD, or METHOD/VARIANT, --tower any other name or path")

@@ -1,8 +1,8 @@
 """A packaged recipe is composed of a method, a tower and, where it names one, a variant of the method.
 
-`METHOD/TOWER-VARIANT` is what `methods/METHOD.yaml` says, changed by `towers/TOWER.yaml`, by what the method says of
-this tower under `towers`, and then by `variants/METHOD/VARIANT.yaml` and by what that says of the tower. The `title`
-of a tower's file stands in the descriptions for `{tower}`.
+`METHOD/TOWER-VARIANT` is what `methods/METHOD.yaml` says, changed by `towers/TOWER.yaml`, by what the method says
+of this tower under `towers`, and then by `variants/METHOD/VARIANT.yaml` and by what that says of the tower. The
+`title` of a tower's file stands in the descriptions for `{tower}`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -37,6 +37,15 @@ class PackagedRecipes(Mapping[str, dict[str, Any]]):
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
+    def described(self) -> dict[str, str]:
+        """Return what each `METHOD/TOWER` and `METHOD/TOWER-VARIANT` is, whatever the tower."""
+        parts = {
+            _name(method, "TOWER", variant): f"variants/{method}/{variant}" if variant else f"methods/{method}"
+            for method in self.methods
+            for variant in ("", *self.variants[method])
+        }
+        return {name: _part(part)["description"].replace("{tower}", "TOWER") for name, part in parts.items()}
+
     def of(self, name: str, tower: str) -> dict[str, Any]:
         """Return the fields of `METHOD` or `METHOD/VARIANT` for a tower that has a file here, or for any other.
 
@@ -44,7 +53,7 @@ class PackagedRecipes(Mapping[str, dict[str, Any]]):
             InputError: there is no such method or variant.
         """
         method, _, variant = name.partition("/")
-        if method not in self.methods or variant and variant not in self.variants[method]:
+        if method not in self.methods or (variant and variant not in self.variants[method]):
             known = [*self.methods, *(f"{each}/{one}" for each in self.methods for one in self.variants[each])]
             raise InputError(
                 f"{name}: is not a method or a variant of one, which --tower needs; {did_you_mean(name, known)}"

@@ -23,7 +23,7 @@ def read_fields(name: str, named: Named) -> dict[str, Any]:
 
 
 def merged(*parts: Any) -> Any:
-    """Merge mappings field by field, the later over the earlier; lists are replaced, and so is a part of another kind."""
+    """Merge mappings field by field, the later over the earlier; lists and parts of another kind are replaced."""
     whole: Any = {}
     for part in parts:
         whole = _merge(whole, part)

@@ -122,10 +122,6 @@ class TrainingSection(Section):
         default="bfloat16",
         description="of the other networks: the VAE, a denoiser that no stage trains, the anchor's original tower",
     )
-    frozen_linear: Literal["frozen_dtype", "float8"] = Field(
-        default="frozen_dtype",
-        description="of a frozen denoiser's large linear layers; float8 needs a GPU of capability 8.9",
-    )
     compile: Literal["none", "regional"] = Field(
         default="none", description="compile the blocks that tower, denoiser and VAE repeat"
     )
@@ -185,14 +181,5 @@ class Recipe(Section):
                 "'denoiser.{field}' makes a new denoiser, but no stage trains it; set denoiser.{field}=null to read"
                 " the folder's",
                 {"field": field},
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _quantise_nothing_that_is_trained(self) -> Self:
-        if self.training.frozen_linear == "float8" and any("denoiser" in stage.train for stage in self.stages):
-            raise PydanticCustomError(
-                "trained",
-                "'training.frozen_linear' is float8, but a stage trains the denoiser; set it to frozen_dtype",
             )
         return self
