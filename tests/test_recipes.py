@@ -15,6 +15,8 @@ from diva.towers import ZOO
 
 BASE = "diva/openai-vit-l14-224"
 WRITTEN_OUT = Path(__file__).parent / "fixtures" / "recipes_of_0_1.json"
+# fields of 0.1 that are no longer there: the hand-written float8 layers
+DROPPED = {"training.frozen_linear"}
 
 
 @pytest.mark.parametrize("name", PackagedRecipes())
@@ -151,7 +153,9 @@ def test_the_composed_recipes_are_those_that_were_written_out_in_0_1_field_by_fi
     for name, each in json.loads(WRITTEN_OUT.read_text()).items():
         expected[name] = {key: value for key, value in expected[each["like"]].items() if key not in each["without"]}
         expected[name] |= each["with"]
-        assert dict(flattened(load_recipe(name).model_dump(mode="json"))) == expected[name], name
+        kept = {key: value for key, value in expected[name].items() if key not in DROPPED}
+        assert dict(flattened(load_recipe(name).model_dump(mode="json"))) == kept, name
+    assert expected[name].keys() > DROPPED
     assert len(expected) == 1 + 61
 
 

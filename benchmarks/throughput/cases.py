@@ -11,14 +11,12 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     PLAIN: (),
     CACHED: (),
     "compiled": ("training.compile=regional",),
-    "float8": ("training.frozen_linear=float8",),
     "checkpoint-unet": ("training.checkpoint_activations=unet",),
     "checkpoint-both": ("training.checkpoint_activations=both",),
 }
 # the published schedule holds the frozen networks in float32
 PUBLISHED = (
     "training.frozen_dtype=float32",
-    "training.frozen_linear=frozen_dtype",
     "training.compile=none",
     "training.checkpoint_activations=none",
 )

@@ -1,4 +1,4 @@
-"""What makes a step faster or smaller; 8-bit layers apart, without changing what it computes beyond its order."""
+"""What makes a step faster or smaller, without changing what it computes beyond its order."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -10,7 +10,6 @@ from diva.denoisers import Denoiser
 from diva.errors import InputError
 from diva.recipes import Recipe
 from diva.towers import Tower
-from diva.training.float8 import require_float8, use_float8
 
 # blocks that a network repeats: one compilation serves all that are alike
 BLOCKS = (
@@ -32,12 +31,10 @@ GRAPHS = 128
 def speed_up(recipe: Recipe, tower: Tower, denoiser: Denoiser, device: torch.device) -> None:
     """Apply the recipe's choices to the networks in place; parameters, their names and buffers stay as they are.
 
-    Those of layers that become 8-bit do not, and they are in no checkpoint.
-
     Attention needs no choice: diffusers, open_clip and timm all call PyTorch's fused one.
 
     Raises:
-        InputError: the denoiser's network cannot recompute its activations, or the device knows no 8-bit products.
+        InputError: the denoiser's network cannot recompute its activations.
     """
     training = recipe.training
     networks = [module for module in (denoiser.network, getattr(denoiser, "vae", None)) if module is not None]
@@ -48,9 +45,6 @@ def speed_up(recipe: Recipe, tower: Tower, denoiser: Denoiser, device: torch.dev
         for network in networks:
             # convolutions of a GPU's tensor cores want the channels last, and would reorder at every layer
             network.to(memory_format=torch.channels_last)
-    if training.frozen_linear == "float8":
-        require_float8(device)
-        use_float8(denoiser.network)
     if training.compile == "regional":
         compile_blocks([tower, *networks])
 

@@ -98,7 +98,6 @@ def test_whole_runs_show_what_an_image_costs_over_ten_times_the_shards(recipe: P
     ("arguments", "says"),
     [
         (["--stage", "growth", "--shards", "2"], "--shards: growth at batch 16 needs 3 or more"),
-        (["--options", "float8"], "training.frozen_linear: float8 needs a GPU"),
         (["--stage", "tower"], "--stage: 'tower' is none"),
         (["--updates", "0"], "--updates: 0 is too few"),
         (["--random-weights"], "--random-weights: denoiser.path 'teacher0' is no known shape"),
