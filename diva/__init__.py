@@ -1,3 +1,3 @@
 """Post-train CLIP-style image towers with diffusion feedback, and measure what changed."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

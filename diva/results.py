@@ -18,13 +18,13 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from diva import __version__
 from diva.atomic import replacing
 from diva.documents import read_file
 from diva.errors import InputError
 
 SCHEMA: Final = 1
 PACKAGES = (
-    "diva",
     "torch",
     "torchvision",
     "open_clip_torch",
@@ -193,8 +193,8 @@ def _peak_memory_bytes() -> int:
 
 
 def installed_versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that figures depend on, without importing any."""
-    return {"python": platform.python_version()} | dict(_installed())
+    """Return the versions of Python, of diva and of the packages that figures depend on, without importing those."""
+    return {"python": platform.python_version(), "diva": __version__} | dict(_installed())
 
 
 def _installed() -> Iterator[tuple[str, str]]:
