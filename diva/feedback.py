@@ -6,7 +6,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from diva.denoisers.base import Context, Denoiser
-from diva.objectives import Evidence, Objective
+from diva.objectives import Objective, ObjectiveInputs
 
 
 class Draws(NamedTuple):
@@ -27,7 +27,7 @@ class Draws(NamedTuple):
     views: Tensor
 
 
-class Reading(NamedTuple):
+class StudentOutput(NamedTuple):
     """What a student says about B images with S noise samples each.
 
     Attributes:
@@ -40,7 +40,7 @@ class Reading(NamedTuple):
 
 
 def feedback(
-    student: Callable[[Tensor, Tensor], Reading],
+    student: Callable[[Tensor, Tensor], StudentOutput],
     denoiser: Denoiser,
     objective: Objective,
     *,
@@ -62,16 +62,16 @@ def feedback(
     """
     samples, batch = draws.timesteps.shape
     views = 1 + len(draws.views)
-    reading = student(pixels, draws.condition.repeat(1, views, 1))
-    own, *further = reading.context.by_view(samples, views)
+    output = student(pixels, draws.condition.repeat(1, views, 1))
+    own, *further = output.context.by_view(samples, views)
     clean = latents.repeat(samples, 1, 1, 1)
     noise, timesteps = draws.noise.flatten(0, 1), draws.timesteps.flatten()
     return objective(
         denoiser,
-        Evidence(
+        ObjectiveInputs(
             samples=samples,
             pixels=pixels[:batch],
-            pooled=reading.pooled[:batch],
+            pooled=output.pooled[:batch],
             latents=clean,
             noise=noise,
             noisy=denoiser.add_noise(clean, noise, timesteps),

@@ -14,7 +14,7 @@ from diva.recipes.objectives import AnyObjective, Contrastive, MeanAbsoluteError
 from diva.towers.tower import TowerTokens
 
 
-class Evidence(NamedTuple):
+class ObjectiveInputs(NamedTuple):
     """All that an objective may look at; batches of S * B are sample-major.
 
     Attributes:
@@ -47,7 +47,7 @@ class Objective(Protocol):
 
     views: int
 
-    def __call__(self, denoiser: Denoiser, evidence: Evidence) -> Tensor:
+    def __call__(self, denoiser: Denoiser, inputs: ObjectiveInputs) -> Tensor:
         """Ask the denoiser and return the losses [S]."""
 
 
@@ -60,11 +60,11 @@ class Denoising:
         """Take the error of a difference, elementwise."""
         self._error = error
 
-    def __call__(self, denoiser: Denoiser, evidence: Evidence) -> Tensor:
+    def __call__(self, denoiser: Denoiser, inputs: ObjectiveInputs) -> Tensor:
         """Return the losses [S], means over images, channels and positions."""
-        prediction = denoiser(evidence.noisy, evidence.timesteps, evidence.context)
-        target = denoiser.target(evidence.latents, evidence.noise, evidence.timesteps)
-        return self._error(prediction - target).unflatten(0, (evidence.samples, -1)).flatten(1).mean(dim=1)
+        prediction = denoiser(inputs.noisy, inputs.timesteps, inputs.context)
+        target = denoiser.target(inputs.latents, inputs.noise, inputs.timesteps)
+        return self._error(prediction - target).unflatten(0, (inputs.samples, -1)).flatten(1).mean(dim=1)
 
 
 class ContrastiveReconstruction:
@@ -83,29 +83,27 @@ class ContrastiveReconstruction:
         self._temperature, self._chunk = section.temperature, section.chunk
         self._velocity = section.ground_truth == "velocity"
 
-    def __call__(self, denoiser: Denoiser, evidence: Evidence) -> Tensor:
+    def __call__(self, denoiser: Denoiser, inputs: ObjectiveInputs) -> Tensor:
         """Return the losses [S], means over images.
 
         Raises:
             InputError: there is no other image in the batch.
         """
-        batch = len(evidence.pooled)
+        batch = len(inputs.pooled)
         if batch < 2:
             raise InputError("training.micro_batch: 1 leaves no other image to contrast with; take 2 or more")
-        truth = self._truth(denoiser, evidence)
-        (view,) = evidence.views
+        truth = self._truth(denoiser, inputs)
+        (view,) = inputs.views
         losses = []
         for rows in torch.arange(len(truth), device=truth.device).split(batch):
-            conditions = evidence.context.take(rows).join(view.take(rows))
-            losses.append(
-                self._loss(denoiser, evidence.noisy[rows], evidence.timesteps[rows], truth[rows], conditions)
-            )
+            conditions = inputs.context.take(rows).join(view.take(rows))
+            losses.append(self._loss(denoiser, inputs.noisy[rows], inputs.timesteps[rows], truth[rows], conditions))
         return torch.stack(losses)
 
-    def _truth(self, denoiser: Denoiser, evidence: Evidence) -> Tensor:
+    def _truth(self, denoiser: Denoiser, inputs: ObjectiveInputs) -> Tensor:
         if self._velocity:  # sqrt(ᾱ_t) · noise - sqrt(1 - ᾱ_t) · latents
-            return denoiser.add_noise(evidence.noise, -evidence.latents, evidence.timesteps)
-        return denoiser.target(evidence.latents, evidence.noise, evidence.timesteps)
+            return denoiser.add_noise(inputs.noise, -inputs.latents, inputs.timesteps)
+        return denoiser.target(inputs.latents, inputs.noise, inputs.timesteps)
 
     def _loss(
         self, denoiser: Denoiser, noisy: Tensor, timesteps: Tensor, truth: Tensor, conditions: Context
@@ -147,12 +145,12 @@ class Anchored:
         self._objective, self._original, self._weight = objective, original, weight
         self.views = objective.views
 
-    def __call__(self, denoiser: Denoiser, evidence: Evidence) -> Tensor:
+    def __call__(self, denoiser: Denoiser, inputs: ObjectiveInputs) -> Tensor:
         """Return the losses [S]."""
         with torch.no_grad():
-            wanted = self._original(evidence.pixels).pooled
-        drift = 1 - cosine_similarity(evidence.pooled, wanted.to(evidence.pooled.dtype), dim=-1)
-        return self._objective(denoiser, evidence) + self._weight * drift.mean()
+            wanted = self._original(inputs.pixels).pooled
+        drift = 1 - cosine_similarity(inputs.pooled, wanted.to(inputs.pooled.dtype), dim=-1)
+        return self._objective(denoiser, inputs) + self._weight * drift.mean()
 
 
 def build_objective(section: AnyObjective) -> Objective:

@@ -193,7 +193,7 @@ def _peak_memory_bytes() -> int:
 
 
 def installed_versions() -> dict[str, str]:
-    """Return the versions of Python, of diva and of the packages that figures depend on, without importing those."""
+    """Return the versions of Python, diva and the packages that figures depend on, without importing those."""
     return {"python": platform.python_version(), "diva": __version__} | dict(_installed())
 
 

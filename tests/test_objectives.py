@@ -11,7 +11,7 @@ from torch import Tensor
 
 from diva.denoisers import Context, Denoiser
 from diva.errors import InputError
-from diva.objectives import Anchored, Evidence, build_objective
+from diva.objectives import Anchored, ObjectiveInputs, build_objective
 from diva.recipes.objectives import AnyObjective, Contrastive, MeanAbsoluteError, MeanSquaredError
 from diva.towers import TowerTokens
 from tests.fixtures.denoisers import CHANNELS, SmallDenoiser
@@ -24,8 +24,8 @@ def teacher() -> SmallDenoiser:
     return SmallDenoiser(Context(torch.zeros(1, 2, WIDTH, dtype=torch.float64), None))
 
 
-def evidence(seed: int = 0, batch: int = BATCH) -> Evidence:
-    """Random evidence in float64, whose contexts and embeddings ask for gradients."""
+def inputs(seed: int = 0, batch: int = BATCH) -> ObjectiveInputs:
+    """Random inputs in float64, whose contexts and embeddings ask for gradients."""
     generator = torch.Generator().manual_seed(seed)
 
     def normal(*shape: int) -> Tensor:
@@ -37,10 +37,10 @@ def evidence(seed: int = 0, batch: int = BATCH) -> Evidence:
     noisy = teacher().add_noise(latents, noise, timesteps)
     pooled = normal(batch, WIDTH).requires_grad_()
     pixels = normal(batch, 3, 8, 8)
-    return Evidence(SAMPLES, pixels, pooled, latents, noise, noisy, timesteps, own, (view,))
+    return ObjectiveInputs(SAMPLES, pixels, pooled, latents, noise, noisy, timesteps, own, (view,))
 
 
-def denoising(error: Callable[[float], float], seen: Evidence, denoiser: Denoiser) -> list[Tensor]:
+def denoising(error: Callable[[float], float], seen: ObjectiveInputs, denoiser: Denoiser) -> list[Tensor]:
     losses = []
     for sample in range(SAMPLES):
         total = torch.zeros((), dtype=torch.float64)
@@ -54,7 +54,7 @@ def denoising(error: Callable[[float], float], seen: Evidence, denoiser: Denoise
     return losses
 
 
-def contrastive(truths: Tensor, seen: Evidence, denoiser: Denoiser, batch: int = BATCH) -> list[Tensor]:
+def contrastive(truths: Tensor, seen: ObjectiveInputs, denoiser: Denoiser, batch: int = BATCH) -> list[Tensor]:
     """DCR's loss of each noise sample: exponentials, sums and logarithms, one image after another."""
 
     def predict(noisy: int, tokens: Tensor) -> Tensor:
@@ -80,12 +80,12 @@ def contrastive(truths: Tensor, seen: Evidence, denoiser: Denoiser, batch: int =
     return losses
 
 
-def velocity(seen: Evidence) -> Tensor:
+def velocity(seen: ObjectiveInputs) -> Tensor:
     angle = seen.timesteps.view(-1, 1, 1, 1) * math.pi / 2
     return angle.cos() * seen.noise - angle.sin() * seen.latents
 
 
-REFERENCES: dict[str, tuple[AnyObjective, Callable[[Evidence, Denoiser], list[Tensor]]]] = {
+REFERENCES: dict[str, tuple[AnyObjective, Callable[[ObjectiveInputs, Denoiser], list[Tensor]]]] = {
     "mse": (MeanSquaredError(), lambda seen, d: denoising(lambda e: e * e, seen, d)),
     "l1": (MeanAbsoluteError(), lambda seen, d: denoising(abs, seen, d)),
     "contrastive": (Contrastive(), lambda seen, d: contrastive(seen.noise, seen, d)),
@@ -98,9 +98,9 @@ REFERENCES: dict[str, tuple[AnyObjective, Callable[[Evidence, Denoiser], list[Te
 
 @pytest.mark.parametrize(("section", "reference"), REFERENCES.values(), ids=REFERENCES.keys())
 def test_values_and_gradients_are_those_of_the_formula(
-    section: AnyObjective, reference: Callable[[Evidence, Denoiser], list[Tensor]]
+    section: AnyObjective, reference: Callable[[ObjectiveInputs, Denoiser], list[Tensor]]
 ) -> None:
-    seen, denoiser = evidence(), teacher()
+    seen, denoiser = inputs(), teacher()
     wanted = [t for t in (seen.context.tokens, seen.views[0].tokens, denoiser.network.weight) if t is not None]
     weights = torch.tensor([5.0, 1.0], dtype=torch.float64)
     theirs = torch.stack(reference(seen, denoiser))
@@ -123,7 +123,7 @@ def test_flow_matching_is_the_squared_error_on_the_velocity() -> None:
         def target(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:  # noqa: ARG002
             return noise - latents
 
-    seen, flow = evidence(), Flow(Context(torch.zeros(1, 2, WIDTH, dtype=torch.float64), None))
+    seen, flow = inputs(), Flow(Context(torch.zeros(1, 2, WIDTH, dtype=torch.float64), None))
     predicted = flow(seen.noisy, seen.timesteps, seen.context)
     expected = (predicted - seen.noise + seen.latents).pow(2).view(SAMPLES, -1).mean(1)
     torch.testing.assert_close(build_objective(MeanSquaredError())(flow, seen), expected)
@@ -134,7 +134,7 @@ def test_flow_matching_is_the_squared_error_on_the_velocity() -> None:
 def test_contrastive_loss_and_gradients_are_the_same_for_every_chunk(chunk: int, batch: int, seed: int) -> None:
     results = []
     for size in (chunk, 10_000):
-        seen, denoiser = evidence(seed, batch), teacher()
+        seen, denoiser = inputs(seed, batch), teacher()
         losses = build_objective(Contrastive(chunk=size))(denoiser, seen)
         losses.sum().backward()
         results.append([losses, seen.context.tokens.grad, seen.views[0].tokens.grad, denoiser.network.weight.grad])
@@ -145,7 +145,7 @@ def test_contrastive_loss_and_gradients_are_the_same_for_every_chunk(chunk: int,
 def test_a_chunk_bounds_how_much_is_held_for_the_backward_pass() -> None:
     held = []
     for chunk in (BATCH, 10_000):
-        seen, denoiser = evidence(), teacher()
+        seen, denoiser = inputs(), teacher()
         saved: dict[int, int] = {}
 
         def pack(tensor: Tensor, saved: dict[int, int] = saved) -> Tensor:
@@ -161,8 +161,8 @@ def test_a_chunk_bounds_how_much_is_held_for_the_backward_pass() -> None:
 
 def test_contrastive_loss_is_finite_where_bfloat16_exponentials_would_overflow() -> None:
     """At temperature 0.005 a similarity of 1 is e^200, beyond float32 and bfloat16."""
-    seen, denoiser = evidence(), teacher().to(torch.bfloat16)
-    rounded = Evidence(
+    seen, denoiser = inputs(), teacher().to(torch.bfloat16)
+    rounded = ObjectiveInputs(
         SAMPLES,
         *(part.detach().to(torch.bfloat16) for part in seen[1:7]),
         seen.context.map(lambda part: part.detach().to(torch.bfloat16).requires_grad_()),
@@ -177,11 +177,11 @@ def test_contrastive_loss_is_finite_where_bfloat16_exponentials_would_overflow()
 
 def test_one_image_has_nothing_to_be_contrasted_with() -> None:
     with pytest.raises(InputError, match=r"training\.micro_batch: 1 leaves no other image"):
-        build_objective(Contrastive())(teacher(), evidence(batch=1))
+        build_objective(Contrastive())(teacher(), inputs(batch=1))
 
 
 def test_the_anchor_adds_the_weighted_cosine_drift_and_pulls_towards_the_original() -> None:
-    seen, denoiser = evidence(), teacher()
+    seen, denoiser = inputs(), teacher()
     original = torch.randn(BATCH, WIDTH, dtype=torch.float64, generator=torch.Generator().manual_seed(9))
     base = build_objective(MeanSquaredError())
     anchored = Anchored(base, lambda _: TowerTokens(original, original[:, None]), 0.3)

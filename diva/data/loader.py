@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from diva.data.source import Source, count_images, listed
-from diva.data.streams import BadImage, Barren, Cursor, ImageStreams, Sample
+from diva.data.streams import BadImage, Cursor, EmptyStream, ImageStreams, Sample
 from diva.errors import InputError, RunError, printable
 
 logger = logging.getLogger("diva.data")
@@ -94,7 +94,7 @@ class Loader:
         self._progress: dict[int, Progress] = {}
         self._bad: list[BadImage] = []  # the first few
         self._told: set[BadImage] = set()  # what is left out on purpose is said once
-        self._samples: Iterator[Sample | Barren] | None = None
+        self._samples: Iterator[Sample | EmptyStream] | None = None
         if dataset.source.left_out and not dataset.rank:
             logger.warning("%s: left out: %s", printable(dataset.source.spec), listed(dataset.source.left_out))
 
@@ -222,7 +222,7 @@ class Loader:
         dataset = self._dataset
         return {"seed": dataset.seed, "streams": dataset.streams, "shuffle_buffer": dataset.shuffle_buffer}
 
-    def _start(self) -> Iterator[Sample | Barren]:
+    def _start(self) -> Iterator[Sample | EmptyStream]:
         loader = DataLoader(
             self._dataset.at(self.cursors, self._items),
             batch_size=None,
@@ -259,7 +259,7 @@ class Loader:
             if not bad.images:
                 self._told.add(bad)
         self._bad = [*self._bad, *(bad for bad in sample.bad if bad.images)][:SHOWN]
-        if isinstance(sample, Barren):
+        if isinstance(sample, EmptyStream):
             raise RunError(
                 f"data.source: stream {sample.stream} of {self._dataset.streams} met no usable image in a whole"
                 f" pass{_named(sample.bad[:SHOWN])}; repair {self._dataset.source.spec} or lower data.streams"

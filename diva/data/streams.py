@@ -75,7 +75,7 @@ class Sample:
     latents: Tensor | None = None
 
 
-class Barren(NamedTuple):
+class EmptyStream(NamedTuple):
     """The end of a stream whose last pass held not one usable image."""
 
     stream: int
@@ -83,7 +83,7 @@ class Barren(NamedTuple):
 
 
 @dataclass(kw_only=True, eq=False)
-class ImageStreams(IterableDataset[Sample | Barren]):
+class ImageStreams(IterableDataset[Sample | EmptyStream]):
     """The streams of one process, for a `DataLoader` with `batch_size=None` and any allowed number of workers.
 
     Attributes:
@@ -139,12 +139,12 @@ class ImageStreams(IterableDataset[Sample | Barren]):
         """Return the same streams, to be read from another place on."""
         return replace(self, cursors=cursors, first_item=first_item)
 
-    def __iter__(self) -> Iterator[Sample | Barren]:
-        """Yield this worker's items for ever; a `Barren` is the last one if a stream runs dry."""
+    def __iter__(self) -> Iterator[Sample | EmptyStream]:
+        """Yield this worker's items for ever; an `EmptyStream` is the last one if a stream runs dry."""
         info = get_worker_info()
         worker, workers = (info.id, info.num_workers) if info else (0, 1)
         self.check_workers(workers)
-        running: dict[int, Iterator[Sample | Barren]] = {}
+        running: dict[int, Iterator[Sample | EmptyStream]] = {}
         for item in count(self.first_item + worker, workers):
             index = item * self.world_size + self.rank
             stream = index % self.streams
@@ -152,10 +152,10 @@ class ImageStreams(IterableDataset[Sample | Barren]):
                 running[stream] = self._stream(stream, index)
             sample = next(running[stream])
             yield sample
-            if isinstance(sample, Barren):
+            if isinstance(sample, EmptyStream):
                 return
 
-    def _stream(self, stream: int, first_index: int) -> Iterator[Sample | Barren]:
+    def _stream(self, stream: int, first_index: int) -> Iterator[Sample | EmptyStream]:
         crop = random_crop(self.image_size, self.crop_scale)
         _, first_epoch, start = self.cursors.get(stream, Cursor(stream, 0, 0))
         indices = count(first_index, self.streams)
@@ -175,7 +175,7 @@ class ImageStreams(IterableDataset[Sample | Barren]):
                 bad.clear()
                 found = True
             if not found:
-                yield Barren(stream, tuple(bad))
+                yield EmptyStream(stream, tuple(bad))
                 return
             start = 0
 

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from diva.errors import InputError
 from diva.towers.formats.open_clip_folder import CONFIG
-from diva.towers.misfit import misfit
 from diva.towers.quiet import quiet
 from diva.towers.recognise import recognise
+from diva.towers.state_dict_diff import state_dict_diff
 
 # stands for the text tower that an image tower alone was not trained with; never kept
 NO_TEXT = {"context_length": 1, "vocab_size": 1, "width": 64, "heads": 1, "layers": 1}
@@ -101,7 +101,7 @@ def fitted(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> dict[st
         for key, value in state.items()
         if key in own and own[key].is_floating_point() and not value.is_floating_point()
     ]
-    problem = misfit(own.keys() - state.keys(), state.keys() - own.keys(), misshapen)
+    problem = state_dict_diff(own.keys() - state.keys(), state.keys() - own.keys(), misshapen)
     if problem:
         known = " or ".join(recognise(state))
         hint = f"it looks like {known}" if known else "its architecture is not one of open_clip's"

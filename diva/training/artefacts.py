@@ -18,7 +18,7 @@ from diva.documents import open_file, parse_json, read_json
 from diva.errors import InputError, printable
 from diva.recipes import Recipe
 from diva.recipes.denoisers import AnyDenoiser
-from diva.towers.misfit import misfit
+from diva.towers.state_dict_diff import state_dict_diff
 from diva.towers.tower import Tower
 
 PROJECTION, DENOISER = "projection.safetensors", "denoiser"
@@ -62,7 +62,7 @@ def read_projection(path: Path, condition: Condition, tower: Tower) -> None:
     _refuse_another_tower(origin, tower, f"condition.weights: {path}")
     own = condition.state_dict()
     misshapen = [key for key in own.keys() & state.keys() if own[key].shape != state[key].shape]
-    problem = misfit(own.keys() - state.keys(), state.keys() - own.keys(), misshapen)
+    problem = state_dict_diff(own.keys() - state.keys(), state.keys() - own.keys(), misshapen)
     if problem:
         raise InputError(f"condition.weights: {path} is of another condition ({problem}); give one of this type")
     condition.load_state_dict(state)

@@ -30,7 +30,7 @@ from diva.training.adapt import adapt
 from diva.training.artefacts import check_denoiser, read_projection
 from diva.training.diagnostics import Diagnostics
 from diva.training.draws import draw
-from diva.training.feed import Portion
+from diva.training.prefetch import MicroBatch
 from diva.training.sharding import sharding_plugin
 from diva.training.sources import source_of
 from diva.training.speed import speed_up
@@ -187,8 +187,8 @@ def _diagnostics(
         objective=objective,
         device=device,
     )
-    portion = Portion(batch._replace(pixels=batch.pixels.to(device), latents=latents), draws)
-    rgb, latents = portion.images(denoiser)
+    micro_batch = MicroBatch(batch._replace(pixels=batch.pixels.to(device), latents=latents), draws)
+    rgb, latents = micro_batch.images(denoiser)
     return Diagnostics(student, denoiser, pixels=tower_input.from_rgb(rgb), latents=latents, draws=draws)
 
 

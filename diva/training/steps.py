@@ -18,7 +18,7 @@ from diva.pretrained import load_pretrained
 from diva.recipes import Recipe
 from diva.towers import Clip
 from diva.training.build import build_accelerator, build_trainer
-from diva.training.feed import Portion
+from diva.training.prefetch import MicroBatch
 
 Mark = Callable[[str], None]
 DATA, OTHER, TEXT = "data", "other", "text"
@@ -46,10 +46,10 @@ class OwnStep:
         # nothing is written: a step makes no checkpoint and no metrics
         self._accelerator = build_accelerator(recipe, Path())
         self._trainer = build_trainer(recipe, self._accelerator, clip, Path())
-        self._ready = self._trainer.prepare(0)
+        self._state = self._trainer.prepare(0)
         self.images = recipe.training.global_batch
         self.device = self._accelerator.device
-        self.optimizer: torch.optim.Optimizer = getattr(self._ready.optimizer, "optimizer", self._ready.optimizer)
+        self.optimizer: torch.optim.Optimizer = getattr(self._state.optimizer, "optimizer", self._state.optimizer)
         parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         self.gradient_bytes = sum(parameter.numel() * parameter.element_size() for parameter in parameters)
 
@@ -67,8 +67,8 @@ class OwnStep:
         Args:
             mark: called with the name of what comes next, around what is in none of `networks`.
         """
-        feed = self._trainer.feed
-        return self._update(feed if mark is None else _Marked(feed, mark)).mean()
+        batches = self._trainer.prefetcher
+        return self._update(batches if mark is None else _Marked(batches, mark)).mean()
 
     def close(self) -> None:
         """End the workers and free the memory."""
@@ -76,9 +76,9 @@ class OwnStep:
         self._accelerator.free_memory()
         AcceleratorState._reset_state()  # the next step may be of another precision
 
-    def _update(self, feed: Iterator[Portion]) -> Tensor:
+    def _update(self, batches: Iterator[MicroBatch]) -> Tensor:
         """Return the losses [S]."""
-        return self._trainer.update(self._ready, feed).losses
+        return self._trainer.update(self._state, batches).losses
 
 
 class PublishedStep(OwnStep):
@@ -107,19 +107,19 @@ class PublishedStep(OwnStep):
         """Modules whose forward pass is of interest, by name."""
         return {**super().networks, TEXT: self._text}
 
-    def _update(self, feed: Iterator[Portion]) -> Tensor:
-        trainer, ready = self._trainer, self._ready
-        ready.optimizer.zero_grad()
-        portion = next(feed)
+    def _update(self, batches: Iterator[MicroBatch]) -> Tensor:
+        trainer, state = self._trainer, self._state
+        state.optimizer.zero_grad()
+        micro_batch = next(batches)
         losses = []
         with self._accelerator.autocast():
-            pixels, latents = trainer.look_at(portion)
+            pixels, latents = trainer.look_at(micro_batch)
         for number, weight in enumerate(trainer.weights.tolist()):
-            draws = _sample(portion.draws, number)
+            draws = _sample(micro_batch.draws, number)
             with self._accelerator.autocast():
                 self._encode_text()
                 (loss,) = feedback(
-                    ready.modules[0],
+                    state.modules[0],
                     trainer.denoiser,
                     trainer.objective,
                     pixels=pixels,
@@ -128,11 +128,11 @@ class PublishedStep(OwnStep):
                 )
             self._accelerator.backward(loss * weight)
             losses.append(loss.detach())
-        limit = ready.stage.clip_norm
+        limit = state.stage.clip_norm
         if limit is not None:
-            self._accelerator.clip_grad_norm_(ready.modules[0].parameters(), limit)
-        ready.optimizer.step()
-        ready.schedule.step()
+            self._accelerator.clip_grad_norm_(state.modules[0].parameters(), limit)
+        state.optimizer.step()
+        state.schedule.step()
         return torch.stack(losses)
 
     @torch.no_grad()
@@ -143,17 +143,17 @@ class PublishedStep(OwnStep):
         held.copy_(tokens if held.shape == tokens.shape else tokens.mean(dim=1, keepdim=True))
 
 
-class _Marked(Iterator[Portion]):
-    """A feed that says when it is waited for."""
+class _Marked(Iterator[MicroBatch]):
+    """Micro-batches that says when it is waited for."""
 
-    def __init__(self, feed: Iterator[Portion], mark: Mark) -> None:
-        self._feed, self._mark = feed, mark
+    def __init__(self, batches: Iterator[MicroBatch], mark: Mark) -> None:
+        self._batches, self._mark = batches, mark
 
-    def __next__(self) -> Portion:
+    def __next__(self) -> MicroBatch:
         self._mark(DATA)
-        portion = next(self._feed)
+        micro_batch = next(self._batches)
         self._mark(OTHER)
-        return portion
+        return micro_batch
 
 
 def _sample(draws: Draws, number: int) -> Draws:

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 from diva.condition import Condition
 from diva.errors import InputError
-from diva.feedback import Reading
+from diva.feedback import StudentOutput
 from diva.towers.tower import Tower
 
 
@@ -28,8 +28,8 @@ class Student(nn.Module):
         self.condition = condition
         self.shuffle = shuffle
 
-    def forward(self, pixels: Tensor, drawn: Tensor) -> Reading:
+    def forward(self, pixels: Tensor, drawn: Tensor) -> StudentOutput:
         """Encode `pixels` [B, 3, H, W] once and build the contexts of `drawn` [S, B, K]."""
         tokens = self.tower(pixels)
         context = self.condition(tokens, drawn)
-        return Reading(context.shuffled(len(drawn)) if self.shuffle else context, tokens.pooled)
+        return StudentOutput(context.shuffled(len(drawn)) if self.shuffle else context, tokens.pooled)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from diva.augment import augmented
 from diva.data import Batch, Loader, merge_states
 from diva.denoisers import Denoiser
 from diva.errors import RunError
@@ -25,19 +26,18 @@ from diva.towers.preprocess import TowerInput
 from diva.training.checkpoints import checkpoints, read_position, save_checkpoint
 from diva.training.diagnostics import Diagnostics, warnings
 from diva.training.draws import draw, seed_dropout
-from diva.training.feed import Feed, Portion
 from diva.training.metrics import Metrics
 from diva.training.optimisation import build_optimizer, build_schedule
-from diva.training.parts import Parts
+from diva.training.prefetch import MicroBatch, Prefetcher
 from diva.training.sharding import distribute, whole
 from diva.training.stop import Stop
 from diva.training.student import Student
-from diva.views import augmented
+from diva.training.trainable import TrainableModules
 
 logger = logging.getLogger("diva.training")
 
 
-class Ready(NamedTuple):
+class StageState(NamedTuple):
     """A stage that can make its updates.
 
     Attributes:
@@ -109,14 +109,16 @@ class Trainer:
         if training.ema_decay is not None:
             self.ema = AveragedModel(student.tower, multi_avg_fn=get_ema_multi_avg_fn(training.ema_decay))
             self.ema.requires_grad_(False)
-        self.parts = Parts(accelerator, student, denoiser if "denoiser" in trained else None, self.ema)
+        self.parts = TrainableModules(accelerator, student, denoiser if "denoiser" in trained else None, self.ema)
         for stage in recipe.stages:
             self.parts.select(stage.train)
         self.accumulation = training.global_batch // (training.micro_batch * accelerator.num_processes)
         weights = recipe.feedback.sample_weights
         samples = recipe.feedback.samples_per_image
         self.weights = torch.tensor(weights or [1 / samples] * samples, device=accelerator.device)
-        self.feed = Feed(loader, self._draw, accelerator.device, ahead=accelerator.device.type == "cuda")
+        self.prefetcher = Prefetcher(
+            loader, self._draw, accelerator.device, ahead=accelerator.device.type == "cuda"
+        )
         denoiser.latent_shape(recipe.data.image_size)  # before anything is written, if the network cannot read them
         self.step = 0
         self.stop = Stop(accelerator)
@@ -129,7 +131,7 @@ class Trainer:
         position = read_position(resume) if resume else None
         self.step = self._saved = position["step"] if position else 0
         if position:
-            self.feed.load_state_dict(position["data"])
+            self.prefetcher.load_state_dict(position["data"])
         first = position["stage"] if position else 0
         path, total = self.folder / "metrics.jsonl", sum(self.stage_steps)
         with Metrics(self.accelerator, path, total=total, start=self.step) as metrics:
@@ -142,12 +144,12 @@ class Trainer:
         stage, training = self.recipe.stages[number], self.recipe.training
         end = sum(self.stage_steps[: number + 1])
         name = f"stage {number + 1}/{len(self.stage_steps)}"
-        ready = self.prepare(number)
+        state = self.prepare(number)
         if resume:
             self.accelerator.load_state(str(resume))
         while self.step < end and not self.stop.agreed():
-            rate = float(ready.schedule.get_last_lr()[0])
-            update = self.update(ready, self.feed)
+            rate = float(state.schedule.get_last_lr()[0])
+            update = self.update(state, self.prefetcher)
             self._pending.append(update)
             if self.ema and "tower" in stage.train:
                 self.ema.update_parameters(self.student.tower)
@@ -160,52 +162,54 @@ class Trainer:
         if self.step < end and self.step != self._saved:
             self._check_updates()
             self._save(number)
-        modules = [self.accelerator.unwrap_model(module, keep_fp32_wrapper=False) for module in ready.modules]
+        modules = [self.accelerator.unwrap_model(module, keep_fp32_wrapper=False) for module in state.modules]
         self.parts.use(modules)
         self.accelerator.free_memory()
         return self.step >= end
 
-    def prepare(self, number: int) -> Ready:
+    def prepare(self, number: int) -> StageState:
         """Let gradients reach what a stage trains, and build its optimiser; `number` counts from 0."""
         stage = self.recipe.stages[number]
         optimizer = build_optimizer(stage.optimizer, self.parts.select(stage.train))
         schedule: LRScheduler = build_schedule(stage, optimizer, self.stage_steps[number])
         modules, optimizer, schedule = distribute(self.accelerator, self.parts.modules, optimizer, schedule)
         self.parts.use(modules)
-        return Ready(stage, modules, optimizer, schedule)
+        return StageState(stage, modules, optimizer, schedule)
 
-    def update(self, ready: Ready, feed: Iterator[Portion]) -> Update:
-        """Make one update over the global batch, from what `feed` gives; nothing in it waits for the device."""
-        ready.optimizer.zero_grad()
+    def update(self, state: StageState, batches: Iterator[MicroBatch]) -> Update:
+        """Make one update over the global batch, from what `batches` gives; nothing in it waits for the device."""
+        state.optimizer.zero_grad()
         losses, keys = torch.zeros_like(self.weights), []
         for micro in range(self.accumulation):
-            portion = next(feed)
-            keys += portion.batch.keys
+            micro_batch = next(batches)
+            keys += micro_batch.batch.keys
             with ExitStack() as unsynchronised:
-                for module in ready.modules if micro < self.accumulation - 1 else ():
+                for module in state.modules if micro < self.accumulation - 1 else ():
                     unsynchronised.enter_context(self.accelerator.no_sync(module))
-                loss = self._losses(ready.modules[0], portion) / self.accumulation
+                loss = self._losses(state.modules[0], micro_batch) / self.accumulation
                 self.accelerator.backward((loss * self.weights).sum())
             losses += loss.detach()
         norms = self.parts.gradient_norms()
-        limit = ready.stage.clip_norm if ready.stage.clip_norm is not None else math.inf
-        parameters = [parameter for module in ready.modules for parameter in module.parameters()]
+        limit = state.stage.clip_norm if state.stage.clip_norm is not None else math.inf
+        parameters = [parameter for module in state.modules for parameter in module.parameters()]
         norms["grad_norm"] = self.accelerator.clip_grad_norm_(parameters, limit)
-        ready.optimizer.step()
-        ready.schedule.step()
+        state.optimizer.step()
+        state.schedule.step()
         return Update(losses, norms, keys)
 
-    def look_at(self, portion: Portion) -> tuple[Tensor, Tensor]:
+    def look_at(self, micro_batch: MicroBatch) -> tuple[Tensor, Tensor]:
         """Return the tower's input [(1 + V) * B, 3, H, W] and the latents [B, c, h, w] of a micro-batch."""
-        rgb, latents = portion.images(self.denoiser)
-        views = [augmented(rgb, seeds) for seeds in portion.draws.views]
+        rgb, latents = micro_batch.images(self.denoiser)
+        views = [augmented(rgb, seeds) for seeds in micro_batch.draws.views]
         return self.tower_input.from_rgb(torch.cat([rgb, *views])), latents
 
-    def _losses(self, student: nn.Module, portion: Portion) -> Tensor:
+    def _losses(self, student: nn.Module, micro_batch: MicroBatch) -> Tensor:
         """Return the loss [S] of each noise sample of a micro-batch."""
-        pixels, latents = self.look_at(portion)
-        seed_dropout(self.recipe.seed, self._places(portion.batch))
-        return feedback(student, self.denoiser, self.objective, pixels=pixels, latents=latents, draws=portion.draws)
+        pixels, latents = self.look_at(micro_batch)
+        seed_dropout(self.recipe.seed, self._places(micro_batch.batch))
+        return feedback(
+            student, self.denoiser, self.objective, pixels=pixels, latents=latents, draws=micro_batch.draws
+        )
 
     def _draw(self, batch: Batch) -> Draws:
         return draw(
@@ -232,7 +236,7 @@ class Trainer:
             **{f"loss_sample_{number + 1}": loss for number, loss in enumerate(losses.mean(dim=0).tolist())},
             "lr": rate,
             **{key: float(whole(norm)) for key, norm in norms.items()},
-            "skipped": self.feed.skipped,
+            "skipped": self.prefetcher.skipped,
             **self._look(),
         }
         metrics.write(self.step, stage, self.step * self.recipe.training.global_batch, values)
@@ -280,7 +284,7 @@ class Trainer:
         return losses
 
     def _save(self, stage: int) -> None:
-        parts = gather_object([self.feed.state_dict()])
+        parts = gather_object([self.prefetcher.state_dict()])
         processes = self.accelerator.num_processes
         position = {"step": self.step, "stage": stage, "processes": processes, "data": merge_states(parts)}
         folder, keep = self.folder / "checkpoints", self.recipe.training.keep_checkpoints

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from transformers import LlavaForConditionalGeneration
 
 from diva.errors import RunError
-from diva.towers.misfit import misfit
+from diva.towers.state_dict_diff import state_dict_diff
 from downstream.llava.recipe import LlavaRecipe
 
 # every linear layer of the language model's blocks, as LLaVA adapts them
@@ -56,7 +56,7 @@ def load_trained(model: Any, state: Mapping[str, Tensor], what: str) -> None:
     """
     own = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     misshapen = [name for name in own.keys() & state.keys() if own[name].shape != state[name].shape]
-    problem = misfit(own.keys() - state.keys(), state.keys() - own.keys(), misshapen)
+    problem = state_dict_diff(own.keys() - state.keys(), state.keys() - own.keys(), misshapen)
     if problem:
         raise RunError(f"{what}: does not fit what is trained: {problem}; start the run anew")
     for name, parameter in own.items():

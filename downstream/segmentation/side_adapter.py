@@ -14,7 +14,7 @@ from open_clip.transformer import VisionTransformer
 from diva.errors import InputError, RunError
 from diva.towers import Clip, load_clip
 from diva.towers.family import activation_of
-from diva.towers.misfit import misfit
+from diva.towers.state_dict_diff import state_dict_diff
 from downstream.segmentation.class_text import ClassText
 
 MIM = Path(mmseg.__file__).parent / ".mim"  # the configs and tools that mmseg's wheel brings
@@ -158,6 +158,6 @@ def _fill_in(model: SideAdapterTower, clip: Clip, split: int) -> None:
     state = {f"visual.{key}": value for key, value in clip.tower.visual.state_dict().items()}
     converted = converter.convert_tensor(converter.convert_key_name(state, split))
     missing, unexpected = model.load_state_dict(converted, strict=False)
-    problem = misfit([key for key in missing if not key.startswith(LEARNED)], unexpected)
+    problem = state_dict_diff([key for key in missing if not key.startswith(LEARNED)], unexpected)
     if problem:
         raise RunError(f"{clip.source}: SAN cannot take this tower: {problem}")

@@ -272,14 +272,14 @@ def test_dropout_depends_on_the_images_of_a_micro_batch_and_on_nothing_drawn_bef
 ) -> None:
     recipe = load("dcr/quickstart")
     trainer = build_trainer(recipe, build_accelerator(recipe, tmp_path), load_clip(recipe.tower.name), tmp_path)
-    ready = trainer.prepare(1)
+    state = trainer.prepare(1)
     for name, parameter in trainer.student.tower.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter)  # they start as zeros, so that nothing shows what is dropped
-    portion = next(trainer.feed)
-    other = portion._replace(batch=portion.batch._replace(indices=portion.batch.indices + 1))
+    micro_batch = next(trainer.prefetcher)
+    other = micro_batch._replace(batch=micro_batch.batch._replace(indices=micro_batch.batch.indices + 1))
     with torch.no_grad():
-        first, elsewhere, again = (trainer._losses(ready.modules[0], p) for p in (portion, other, portion))
+        first, elsewhere, again = (trainer._losses(state.modules[0], p) for p in (micro_batch, other, micro_batch))
     assert torch.equal(first, again)
     assert not torch.equal(first, elsewhere)
 

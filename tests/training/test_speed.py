@@ -15,7 +15,7 @@ from diva.errors import InputError
 from diva.recipes import Recipe
 from diva.towers import load_clip
 from diva.training.build import build_accelerator, build_trainer
-from diva.training.feed import Feed
+from diva.training.prefetch import Prefetcher
 from diva.training.speed import BLOCKS, compile_blocks, speed_up
 from diva.training.trainer import Trainer
 from tests.fixtures.teachers import tiny_flux
@@ -52,12 +52,12 @@ def build(tiny: Tiny, tmp_path: Path) -> Build:
 
 
 def operations(trainer: Trainer) -> list[str]:
-    ready, feed = trainer.prepare(0), trainer.feed
-    assert isinstance(feed, Feed)
-    trainer.update(ready, feed)  # tables of the noise schedule are moved in the first step
-    portions = iter([next(feed)])
+    state, batches = trainer.prepare(0), trainer.prefetcher
+    assert isinstance(batches, Prefetcher)
+    trainer.update(state, batches)  # tables of the noise schedule are moved in the first step
+    micro_batches = iter([next(batches)])
     with Operations() as seen:
-        trainer.update(ready, portions)
+        trainer.update(state, micro_batches)
     return seen.names
 
 
@@ -83,9 +83,9 @@ def test_each_level_of_checkpointing_computes_one_more_network_twice(build: Buil
     counts = {}
     for level in ("none", "unet", "both"):
         trainer = build(f"training.checkpoint_activations={level}")
-        ready = trainer.prepare(0)
+        state = trainer.prepare(0)
         with FlopCounterMode(display=False) as counter:
-            trainer.update(ready, trainer.feed)
+            trainer.update(state, trainer.prefetcher)
         counts[level] = counter.get_total_flops()
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
             trainer.student.tower(torch.zeros(4, 3, 32, 32))
@@ -150,7 +150,7 @@ def test_compiled_blocks_compute_the_same_losses_and_gradients(build: Build) -> 
         trainer = build()
         if compiled:  # traced and differentiated as for a GPU; the kernels are PyTorch's own
             compile_blocks([trainer.denoiser.network], backend="aot_eager")
-        update = trainer.update(trainer.prepare(0), trainer.feed)
+        update = trainer.update(trainer.prepare(0), trainer.prefetcher)
         found.append([*update.losses.tolist(), float(update.norms["grad_norm_tower"])])
     assert found[1] == pytest.approx(found[0], rel=1e-4)
 

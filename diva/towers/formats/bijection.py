@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from diva.errors import InputError
-from diva.towers.misfit import misfit
+from diva.towers.state_dict_diff import state_dict_diff
 
 Tensors = Sequence[Tensor]
 
@@ -98,7 +98,7 @@ class Bijection:
         rules: list[tuple[tuple[str, ...], tuple[str, ...], Callable[[Tensors], Tensors]]],
     ) -> dict[str, Tensor]:
         expected = {key for source, _, _ in rules for key in source}
-        problem = misfit(expected - state.keys(), state.keys() - expected)
+        problem = state_dict_diff(expected - state.keys(), state.keys() - expected)
         if problem:
             raise InputError(f"{what}: is no tower of its kind: {problem}; fetch it again")
         mapped: dict[str, Tensor] = {}

@@ -9,7 +9,7 @@ from torch import Tensor
 from diva.documents import read_json
 from diva.errors import InputError
 from diva.towers.checkpoint import read_state_dict
-from diva.towers.misfit import misfit
+from diva.towers.state_dict_diff import state_dict_diff
 
 ADAPTER_FILE = "adapter_config.json"
 WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
@@ -45,7 +45,7 @@ def merge_adapters(state: dict[str, Tensor], folder: Path) -> dict[str, Tensor]:
             unknown.append(key)
     wanted = {key for key, value in state.items() if value.ndim == 2 and key.split(".")[-2] in targets}
     misshapen = [key for key in wanted & found.keys() if not _fit(found[key], state[key], rank)]
-    problem = misfit(wanted - found.keys(), [*unknown, *(found.keys() - wanted)], misshapen)
+    problem = state_dict_diff(wanted - found.keys(), [*unknown, *(found.keys() - wanted)], misshapen)
     if problem or not wanted:
         raise InputError(
             f"{weights}: its adapters do not fit the language model: {problem or f'no layers {targets}'}; fetch it"

@@ -27,7 +27,7 @@ from diva.export.transformers_model import vision_model
 from diva.towers import TowerInput, load_clip
 from diva.towers.checkpoint import read_state_dict, shards
 from diva.towers.formats.transformers_folder import WEIGHT_FILES
-from diva.towers.misfit import misfit
+from diva.towers.state_dict_diff import state_dict_diff
 from downstream.llava.formats.adapters import ADAPTER_FILE, merge_adapters
 from downstream.llava.formats.content import EMBEDDING, HEAD, LANGUAGE, PROJECTOR, TOWER, Llava, is_siglip
 from downstream.llava.formats.loading import load_tokenizer
@@ -173,7 +173,7 @@ def _check(folder: Path, text: LlamaConfig, state: dict[str, Tensor], unknown: l
         wanted = to_transformers(LlamaForCausalLM(text).state_dict())[0]
     found = {key: value for key, value in state.items() if not key.startswith((PROJECTOR, TOWER))}
     misshapen = [key for key in wanted.keys() & found.keys() if wanted[key].shape != found[key].shape]
-    problem = misfit(wanted.keys() - found.keys(), [*unknown, *(found.keys() - wanted.keys())], misshapen)
+    problem = state_dict_diff(wanted.keys() - found.keys(), [*unknown, *(found.keys() - wanted.keys())], misshapen)
     if problem:
         raise InputError(f"{folder}: is not the LLaVA-1.5 of its config.json: {problem}; fetch it again")
 
@@ -192,7 +192,7 @@ def _check_projector(llava: Llava, tower_width: int | None) -> None:
         for key, value in llava.state.items()
         if key.startswith(PROJECTOR)
     }
-    problem = misfit(wanted.keys() - found.keys(), found.keys() - wanted.keys())
+    problem = state_dict_diff(wanted.keys() - found.keys(), found.keys() - wanted.keys())
     if problem:
         raise InputError(f"{llava.source}: has no projector of LLaVA-1.5: {problem}; fetch it again")
     if any(0 in shape for shape in found.values()):
@@ -228,7 +228,9 @@ def _on_language_model(folder: Path, llava: Llava) -> Llava:
     projector, unknown = to_transformers(read_state_dict(file))
     others = [key for key in projector if not key.startswith((PROJECTOR, TOWER))]
     if unknown or others:
-        raise InputError(f"{file}: {misfit((), [*unknown, *others])} beside the projector; only LLaVA-1.5 is read")
+        raise InputError(
+            f"{file}: {state_dict_diff((), [*unknown, *others])} beside the projector; only LLaVA-1.5 is read"
+        )
     return Llava(folder, llava.text, llava.tokenizer, state | projector)
 
 

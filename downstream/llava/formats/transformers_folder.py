@@ -23,8 +23,8 @@ from transformers import (
 from diva.errors import InputError
 from diva.towers import TowerInput
 from diva.towers.formats.image_processor import INTERPOLATIONS
-from diva.towers.misfit import misfit
 from diva.towers.quiet import quiet
+from diva.towers.state_dict_diff import state_dict_diff
 from downstream.llava.conversation import IMAGE, VICUNA_V1
 from downstream.llava.encode import image_mark
 from downstream.llava.formats.content import EMBEDDING, PROJECTOR, Llava, is_siglip, patch_count
@@ -96,7 +96,7 @@ def assembled(llava: Llava) -> LlavaForConditionalGeneration:
         model = LlavaForConditionalGeneration(_config(llava))
     wanted, found = model.state_dict(), llava.state
     misshapen = [key for key in wanted.keys() & found.keys() if wanted[key].shape != found[key].shape]
-    problem = misfit(wanted.keys() - found.keys(), found.keys() - wanted.keys(), misshapen)
+    problem = state_dict_diff(wanted.keys() - found.keys(), found.keys() - wanted.keys(), misshapen)
     if problem:
         raise InputError(f"{llava.source}: does not fit its configuration: {problem}; fetch it again")
     model.load_state_dict(found, assign=True)

@@ -4,7 +4,7 @@ from skimage.data import astronaut
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from diva.views import augmented
+from diva.augment import augmented
 
 
 def photograph(side: int = 64) -> Tensor:

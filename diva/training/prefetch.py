@@ -11,7 +11,7 @@ from diva.denoisers import Denoiser
 from diva.feedback import Draws
 
 
-class Portion(NamedTuple):
+class MicroBatch(NamedTuple):
     """What a micro-batch brings to a step.
 
     Attributes:
@@ -30,11 +30,11 @@ class Portion(NamedTuple):
         return rgb, self.batch.latents.to(rgb.dtype)
 
 
-class Feed(Iterator[Portion]):
-    """Endless portions of one process; one is prepared ahead where the device works while the host goes on.
+class Prefetcher(Iterator[MicroBatch]):
+    """Endless micro-batches of one process; one is prepared ahead where the device works while the host goes on.
 
     A GPU's copies have a stream of their own.
-    Its state is that of the last portion that was handed out, whatever has been prepared since.
+    Its state is that of the last micro-batch that was handed out, whatever has been prepared since.
     """
 
     def __init__(
@@ -43,35 +43,35 @@ class Feed(Iterator[Portion]):
         """Feed `device` from `loader`; `draw` draws what is random about a batch, on the CPU."""
         self._loader, self._draw, self._device, self._looks_ahead = loader, draw, device, ahead
         self._copies = torch.cuda.Stream(device) if device.type == "cuda" else None
-        self._ahead: Portion | None = None
+        self._ahead: MicroBatch | None = None
         self._behind: tuple[dict[str, Any], int] | None = None  # state and skipped images, where one is ahead
 
-    def __next__(self) -> Portion:
-        """Return the next portion; the device's current stream may use it at once.
+    def __next__(self) -> MicroBatch:
+        """Return the next micro-batch; the device's current stream may use it at once.
 
         Raises:
-            RunError: as the loader does; one portion early, where one is prepared ahead.
+            RunError: as the loader does; one micro-batch early, where one is prepared ahead.
         """
-        portion = self._ahead or self._prepare()
+        micro_batch = self._ahead or self._prepare()
         if self._copies is not None:
             stream = torch.cuda.current_stream(self._device)
             stream.wait_stream(self._copies)
-            for tensor in (*portion.draws, portion.batch.pixels, portion.batch.latents):
+            for tensor in (*micro_batch.draws, micro_batch.batch.pixels, micro_batch.batch.latents):
                 if tensor is not None and tensor.is_cuda:
                     tensor.record_stream(stream)  # or its memory would be given to the next copy too early
         if not self._looks_ahead:
-            return portion
+            return micro_batch
         self._behind = self._loader.state_dict(), self._loader.skipped
         self._ahead = self._prepare()
-        return portion
+        return micro_batch
 
     @property
     def skipped(self) -> int:
-        """Unusable images before the end of the last portion."""
+        """Unusable images before the end of the last micro-batch."""
         return self._behind[1] if self._behind else self._loader.skipped
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the loader's position behind the last portion."""
+        """Return the loader's position behind the last micro-batch."""
         return self._behind[0] if self._behind else self._loader.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -83,14 +83,14 @@ class Feed(Iterator[Portion]):
         self._ahead = self._behind = None
         self._loader.load_state_dict(state)
 
-    def _prepare(self) -> Portion:
+    def _prepare(self) -> MicroBatch:
         batch = next(self._loader)
         drawn = self._draw(batch)
         with torch.cuda.stream(self._copies):
             latents = None if batch.latents is None else self._copied(batch.latents)
             batch = batch._replace(pixels=self._copied(batch.pixels), latents=latents)
             timesteps, noise, condition, posterior = map(self._copied, drawn[:-1])
-        return Portion(batch, Draws(timesteps, noise, condition, posterior, drawn.views))
+        return MicroBatch(batch, Draws(timesteps, noise, condition, posterior, drawn.views))
 
     def _copied(self, tensor: Tensor) -> Tensor:
         if self._copies is None:

@@ -13,7 +13,7 @@ from diva.training.sharding import shard
 from diva.training.student import Student
 
 
-class Parts:
+class TrainableModules:
     """The modules of a run that change, by their names in the recipe.
 
     Attributes:

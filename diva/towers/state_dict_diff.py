@@ -5,7 +5,7 @@ from collections.abc import Iterable
 SHOWN = 3  # keys named of each kind of misfit; the counts are always given
 
 
-def misfit(missing: Iterable[str], unexpected: Iterable[str], misshapen: Iterable[str] = ()) -> str | None:
+def state_dict_diff(missing: Iterable[str], unexpected: Iterable[str], misshapen: Iterable[str] = ()) -> str | None:
     """Return the end of a sentence that counts and names the keys that do not fit, or None where all do."""
     kinds = (("missing", missing), ("unexpected", unexpected), ("of the wrong shape or type", misshapen))
     phrases = []
