@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from diva.documents import read_json
+from diva.documents import MAX_BYTES, read_json
 from diva.errors import InputError
 
 SHOWN = 3
 MAX_LAYERS = 512  # that a configuration may ask for: building more takes for ever, before any tensor is missed
+DOCUMENTS = (".json", ".jinja", ".model", ".txt")  # a tokenizer's have a few MB
 WEIGHTS = ("model", "diffusion_pytorch_model", "pytorch_model")  # stems of weights files, of a variant or not
 
 
@@ -30,20 +31,14 @@ def load_pretrained(
         InputError: it cannot be read, or tensors of a model are missing or of another shape.
     """
     place = folder / part
-    if not place.is_dir():
-        raise InputError(f"{field}{place}: no such folder; fetch it again")
-    for path in sorted(place.iterdir()):
-        if not (path.is_file() or path.is_dir()):  # which a tokenizer or a processor would do without, in silence
-            raise InputError(f"{field}{path}: is not a file that can be read; fetch it again")
-        if path.name.endswith("config.json"):
-            _check_config(path, read_json(path), field)
+    check_files(place, field)
     options |= {"subfolder": part, "local_files_only": True}
     if reader.__module__.startswith("transformers."):  # diffusers and peft have no such option
         options["trust_remote_code"] = False
     try:
         if not (hasattr(reader, "load_state_dict") or hasattr(reader, "_model_mapping")):  # which an AutoModel has
             found = reader.from_pretrained(folder, **options)  # a tokenizer, a processor, a scheduler
-            _check_vocabulary(found, place, field)
+            check_vocabulary(found, place, field)
             return found
         model, info = reader.from_pretrained(folder, output_loading_info=True, **_variant(place), **options)
     except InputError:
@@ -60,15 +55,40 @@ def load_pretrained(
     return model
 
 
+def check_files(folder: Path, field: str = "") -> None:
+    """Check that what lies in a folder can be read, and its configurations built, before a library tries to.
+
+    Raises:
+        InputError: it is not there, holds a FIFO, a device or a broken link, a document that is too large, or a
+                damaged configuration.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{field}{folder}: no such folder; fetch it again")
+    for path in sorted(folder.iterdir()):
+        if not (path.is_file() or path.is_dir()):  # which a tokenizer or a processor would do without, in silence
+            raise InputError(f"{field}{path}: is not a file that can be read; fetch it again")
+        if path.suffix in DOCUMENTS and path.stat().st_size > MAX_BYTES:
+            raise InputError(
+                f"{field}{path}: has more than the {MAX_BYTES:,} bytes that it may have; fetch it again"
+            )
+        if path.name.endswith("config.json"):
+            _check_config(path, read_json(path), field)
+
+
+def check_vocabulary(tokenizer: Any, folder: Path, field: str = "") -> None:
+    """Check that a tokenizer was read from a file: without one transformers makes an empty one.
+
+    Raises:
+        InputError: the folder has no vocabulary.
+    """
+    names = getattr(tokenizer, "vocab_files_names", {}).values()
+    found = (folder / name for name in names)
+    if names and not any(path.is_file() and path.stat().st_size for path in found):
+        raise InputError(f"{field}{folder}: has no vocabulary ({' or '.join(sorted(names))}); fetch it again")
+
+
 def _counted(names: list[str]) -> str:
     return f"{len(names)} tensors ({', '.join(names[:SHOWN])}{', …' if len(names) > SHOWN else ''})"
-
-
-def _check_vocabulary(found: Any, place: Path, field: str) -> None:
-    """Check that a tokenizer was read from a file: without one transformers makes an empty one."""
-    names = getattr(found, "vocab_files_names", {}).values()
-    if names and not any((place / name).is_file() for name in names):
-        raise InputError(f"{field}{place}: has no vocabulary ({' or '.join(sorted(names))}); fetch it again")
 
 
 def _check_config(path: Path, config: Any, field: str) -> None:

@@ -1,6 +1,8 @@
 """Published constants against installed libraries' own copies, and the page that lists them against the code."""
 
+import dataclasses
 import inspect
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -13,18 +15,29 @@ import torch
 import yaml
 from diffusers import AutoencoderKL, FluxTransformer2DModel, LCMScheduler, UNet2DConditionModel
 from pandas._libs.parsers import STR_NA_VALUES
+from peft import LoraConfig
+from PIL import Image
 from torchvision.transforms import RandomResizedCrop
 from transformers import CLIPImageProcessor, CLIPTextConfig, SiglipImageProcessor
 
 import downstream.segmentation as segmentation  # before mmseg, which needs its stand-in for mmcv's operators
 from diva.data.decode import RATIO
 from diva.denoisers.random_weights import POSITIONS, SHAPES
+from diva.errors import InputError
+from diva.images import MAX_PIXELS
+from diva.miniworld.writers.llava import LETTER, WORD
+from diva.miniworld.writers.mmbench import CIRCULAR as WRITTEN_CIRCULAR
 from diva.recipes.denoisers import RectifiedFlow
+from diva.recipes.stages import AdamW
 from diva.towers import ZOO
 from diva.towers.formats.image_processor import CLIP, SIGLIP
 from diva.towers.formats.transformers_folder import CLIP_VOCABULARY, TORCH_EPS
-from downstream.llava.formats.original import LARGE, OPENAI, PUBLISHED
-from downstream.llava.tasks.mmbench import NOTHING
+from downstream.llava.encode import IGNORED
+from downstream.llava.formats.adapters import INITIAL, PLAIN, merge_adapters
+from downstream.llava.formats.original import LARGE, PUBLISHED
+from downstream.llava.tasks.mmbench import CIRCULAR, INSTRUCTIONS, NOTHING
+from downstream.llava.tasks.pope import INSTRUCTION
+from downstream.segmentation.command import SCHEDULES
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "sources.md"
@@ -64,7 +77,6 @@ def test_an_image_processor_s_usual_fields_are_those_of_transformers(ours: dict[
 
 
 def test_llava_s_published_towers_are_open_clip_s() -> None:
-    assert (OPENAI["mean"], OPENAI["std"]) == (open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD)
     for architecture, name in (
         ("ViT-L-14", "openai/clip-vit-large-patch14"),
         ("ViT-L-14-336", "openai/clip-vit-large-patch14-336"),
@@ -152,3 +164,80 @@ def test_upernet_s_heads_are_those_of_mmseg_s_transformers() -> None:
     ):
         assert [ours[head][field] for field in fields] == [theirs[head][field] for field in fields]
     assert ours.auxiliary_head.loss_decode.loss_weight == theirs.auxiliary_head.loss_decode.loss_weight
+
+
+def test_llava_s_instructions_are_those_that_lm_eval_has_of_its_configuration_for_mmmu() -> None:
+    from lm_eval.tasks.mmmu.utils import MULTI_CHOICE_EXAMPLE_FORMAT, SHORT_ANS_EXAMPLE_FORMAT
+
+    assert SHORT_ANS_EXAMPLE_FORMAT.split("\n")[-1] == INSTRUCTION == WORD
+    assert MULTI_CHOICE_EXAMPLE_FORMAT.split("\n")[-1] == INSTRUCTIONS["en"] == LETTER
+    assert WRITTEN_CIRCULAR == CIRCULAR
+
+
+def test_every_field_of_peft_s_that_changes_what_adapters_compute_is_refused() -> None:
+    theirs = LoraConfig()
+    known = {field.name for field in dataclasses.fields(LoraConfig)}
+    # who the adapters are of, how they are begun and trained, and options of fields that are refused
+    harmless = {
+        *("r", "lora_alpha", "target_modules", "exclude_modules", "lora_dropout", "init_lora_weights", "task_type"),
+        *(
+            "auto_mapping",
+            "peft_version",
+            "base_model_name_or_path",
+            "revision",
+            "inference_mode",
+            "layers_pattern",
+        ),
+        *(
+            "layers_pattern",
+            "megatron_config",
+            "megatron_core",
+            "loftq_config",
+            "eva_config",
+            "corda_config",
+            "lora_ga_config",
+        ),
+        *("velora_config", "qalora_group_size", "runtime_config", "ensure_weight_tying"),
+    }
+    assert known - harmless <= PLAIN.keys()
+    for name in PLAIN.keys() & known:
+        assert getattr(theirs, name) == PLAIN[name] or not (getattr(theirs, name) or PLAIN[name]), name
+    assert theirs.init_lora_weights in INITIAL
+
+
+def test_adapters_whose_beginning_changed_the_language_model_are_refused(tmp_path: Path) -> None:
+    config = {"r": 1, "lora_alpha": 1, "target_modules": ["q_proj"], "init_lora_weights": "pissa"}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match=r"adapter_config\.json: init_lora_weights: 'pissa' changes"):
+        merge_adapters({}, tmp_path)
+
+
+def test_limits_and_defaults_of_libraries_are_their_own() -> None:
+    assert MAX_PIXELS == Image.MAX_IMAGE_PIXELS
+    assert torch.nn.CrossEntropyLoss().ignore_index == IGNORED
+    assert AdamW().betas == default(torch.optim.AdamW.__init__, "betas")
+    assert AdamW().weight_decay == default(torch.optim.AdamW.__init__, "weight_decay")
+
+
+def test_schedules_of_segmentation_are_as_long_as_mmseg_s_and_fall_as_its_transformers_do() -> None:
+    import mmseg
+    from mmengine.config import Config
+
+    published = Path(mmseg.__file__).parent / ".mim/configs"
+    for name, iterations in SCHEDULES.items():
+        schedule = Config.fromfile(published / f"_base_/schedules/schedule_{name}.py")
+        assert schedule.train_cfg.max_iters == iterations
+    ours = Config.fromfile(Path(segmentation.__file__).parent / "configs/schedule.py").param_scheduler
+    swin = published / "swin/swin-tiny-patch4-window7-in1k-pre_upernet_8xb2-160k_ade20k-512x512.py"
+    for mine, theirs in zip(ours, Config.fromfile(swin).param_scheduler, strict=True):
+        for field in mine.keys() - {"begin", "end"}:
+            assert mine[field] == theirs[field]
+
+
+def test_the_sliding_window_is_that_of_mmseg_s_transformers() -> None:
+    import mmseg
+    from mmengine.config import Config
+
+    setr = ".mim/configs/setr/setr_vit-l_naive_8xb2-160k_ade20k-512x512.py"
+    theirs = Config.fromfile(Path(mmseg.__file__).parent / setr).model.test_cfg
+    assert Config.fromfile(Path(segmentation.__file__).parent / "configs/heads/linear.py").model.test_cfg == theirs

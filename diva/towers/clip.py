@@ -13,6 +13,7 @@ from open_clip import CLIP, CustomTextCLIP
 from torch import Tensor, nn
 
 from diva.errors import InputError, did_you_mean, install
+from diva.pretrained import check_files, check_vocabulary
 from diva.towers.build import ImageOnly, build_image_only, build_model, fitted, load_strictly
 from diva.towers.checkpoint import weights_sha256
 from diva.towers.family import activation_in, activation_of, activation_warning
@@ -80,9 +81,11 @@ class Clip:
         if not text.get("hf_tokenizer_name"):
             return open_clip.SimpleTokenizer(**options)
         name = str(self.tokenizer_folder or text["hf_tokenizer_name"])
+        if self.tokenizer_folder:
+            check_files(self.tokenizer_folder)
         try:
             mode = text.get("tokenizer_mode")
-            return open_clip.tokenizer.HFTokenizer(
+            tokenizer = open_clip.tokenizer.HFTokenizer(
                 name, tokenizer_mode=mode, local_files_only=True, trust_remote_code=False, **options
             )
         except ImportError as error:  # a bare SentencePiece model takes two packages that little else here needs
@@ -98,6 +101,11 @@ class Clip:
         except Exception as error:  # damaged files, or ones that ask for code of their own
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise InputError(f"{name}: its tokenizer cannot be loaded ({reason}); fetch it again") from error
+        if self.tokenizer_folder:
+            check_vocabulary(tokenizer.tokenizer, self.tokenizer_folder)
+        if tokenizer.tokenizer.pad_token is None:
+            raise InputError(f"{name}: its tokenizer names no token to fill texts up with; fetch it again")
+        return tokenizer
 
     @torch.no_grad()
     def encode_text(self, texts: Sequence[str]) -> Tensor:

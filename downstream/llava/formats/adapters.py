@@ -19,8 +19,12 @@ PLAIN: dict[str, Any] = {"peft_type": "LORA", "bias": "none"} | dict.fromkeys(
     (
         *("use_rslora", "use_dora", "fan_in_fan_out", "rank_pattern", "alpha_pattern", "modules_to_save"),
         *("layers_to_transform", "layer_replication", "target_parameters", "trainable_token_indices", "lora_bias"),
+        *("use_qalora", "use_bdlora", "alora_invocation_tokens", "arrow_config", "kasa_config"),
+        "monteclora_config",
     )
 )
+# beginnings of adapters that leave the language model's own weights as they are; PiSSA's and others' change them
+INITIAL = (True, False, "gaussian", "orthogonal", "eva", "mica")
 
 
 def merge_adapters(state: dict[str, Tensor], folder: Path) -> dict[str, Tensor]:
@@ -67,6 +71,11 @@ def _read_config(path: Path) -> tuple[int, float, list[str]]:
             raise InputError(
                 f"{path}: {name}: {value!r} cannot be merged; only LLaVA's own kind of adapters is read"
             )
+    if (initial := fields.get("init_lora_weights", True)) not in INITIAL:
+        raise InputError(
+            f"{path}: init_lora_weights: {initial!r} changes the language model's own weights, too;"
+            " merge the adapters with peft and give the result"
+        )
     rank, alpha, targets = (fields.get(name) for name in ("r", "lora_alpha", "target_modules"))
     if not (isinstance(rank, int) and rank > 0):
         raise InputError(f"{path}: r: {rank!r} is not a rank; fetch it again")

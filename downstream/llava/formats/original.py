@@ -24,7 +24,7 @@ from diva.errors import InputError
 from diva.export.processors import write_image_processor
 from diva.export.transformers_format import save_model
 from diva.export.transformers_model import vision_model
-from diva.towers import TowerInput, load_clip
+from diva.towers import ZOO, TowerInput, load_clip
 from diva.towers.checkpoint import read_state_dict, shards
 from diva.towers.formats.transformers_folder import WEIGHT_FILES
 from diva.towers.state_dict_diff import state_dict_diff
@@ -58,12 +58,6 @@ LARGE: dict[str, Any] = {
 PUBLISHED = {
     "openai/clip-vit-large-patch14-336": LARGE | {"image_size": 336},
     "openai/clip-vit-large-patch14": LARGE | {"image_size": 224},
-}
-OPENAI: dict[str, Any] = {
-    "mean": (0.48145466, 0.4578275, 0.40821073),
-    "std": (0.26862954, 0.26130258, 0.27577711),
-    "interpolation": "bicubic",
-    "resize_mode": "shortest",
 }
 
 
@@ -246,7 +240,7 @@ def _read_tower(llava: Llava, folder: Path, name: str) -> None:
     elif name in PUBLISHED:
         llava.vision = CLIPVisionConfig(**PUBLISHED[name])
         side = llava.vision.image_size
-        llava.image = TowerInput(size=(side, side), **OPENAI)
+        llava.image = TowerInput(size=(side, side), **ZOO["openai-vit-l14-224"].preprocess)
 
 
 def _fields(llava: Llava, final: Path, rows: int) -> dict[str, Any]:

@@ -8,13 +8,11 @@ from typing import Any
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import (
     AutoProcessor,
     AutoTokenizer,
-    LlamaForCausalLM,
     LlavaConfig,
     LlavaForConditionalGeneration,
 )
@@ -23,7 +21,14 @@ from diva.errors import InputError
 from downstream.llava.convert import convert
 from downstream.llava.formats import read_llava
 from downstream.llava.swap import swap
-from tests.fixtures.llava import IMAGE_TOKENS, PLACEHOLDER, SIDE, original_logits, tiny_original_llava
+from tests.fixtures.llava import (
+    IMAGE_TOKENS,
+    PLACEHOLDER,
+    SIDE,
+    original_logits,
+    tiny_adapted_llava,
+    tiny_original_llava,
+)
 
 BEFORE, AFTER = [1, 40, 50, 60], [70, 80, 90, 100, 110]
 
@@ -199,17 +204,7 @@ def test_a_projector_that_does_not_fit_is_refused_and_no_fresh_one_takes_its_pla
 @pytest.fixture(scope="module")
 def adapted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Adapters of the original LLaVA on its language model, as peft saves them."""
-    folder = tiny_original_llava(tmp_path_factory.mktemp("adapted") / "llava", projector_alone=True)
-    base = LlamaForCausalLM.from_pretrained(folder / "base")
-    model = get_peft_model(base, LoraConfig(r=2, target_modules=["q_proj", "up_proj"], init_lora_weights=False))
-    model.save_pretrained(folder)
-    beside = torch.load(folder / "mm_projector.bin", weights_only=True)
-    torch.save(
-        {f"base_model.model.{key}": value for key, value in beside.items()}, folder / "non_lora_trainables.bin"
-    )
-    (folder / "mm_projector.bin").unlink()
-    save_file(model.merge_and_unload().state_dict(), folder / "merged-by-peft.safetensors")
-    return folder
+    return tiny_adapted_llava(tmp_path_factory.mktemp("adapted") / "llava")
 
 
 def test_adapters_are_merged_as_peft_merges_them(adapted: Path) -> None:

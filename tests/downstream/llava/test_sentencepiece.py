@@ -1,7 +1,5 @@
 """Vicuna's kind of tokenizer, a sentencepiece model alone, against LLaVA's own rule restated with sentencepiece."""
 
-import io
-import json
 import sys
 from pathlib import Path
 
@@ -9,45 +7,23 @@ import pytest
 import sentencepiece
 from sentencepiece import sentencepiece_model_pb2
 from skimage import data
-from transformers import AutoProcessor, LlamaConfig, LlamaForCausalLM
+from transformers import AutoProcessor
 
 from diva.errors import InputError
 from downstream.llava.conversation import SYSTEM, Conversation, Turn, pieces
 from downstream.llava.encode import IGNORED, encode
 from downstream.llava.formats.loading import load_tokenizer
 from downstream.llava.swap import swap
-from tests.fixtures.llava import IMAGE_TOKENS, TEXTS
+from tests.fixtures.llava import IMAGE_TOKENS, tiny_vicuna
 
 ANSWERED = (Turn("human", "<image>\nWhat colour is the ball?"), Turn("gpt", "The ball is red."))
 FURTHER = (Turn("human", "Is there a cat?"), Turn("gpt", "No."))
 BARE = (Turn("human", "<image>"), Turn("gpt", "a red ball"))
-WORDS = 420
 
 
 @pytest.fixture(scope="module")
 def vicuna(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write a Llama with the files of a tokenizer that lmsys/vicuna-7b-v1.5 comes with."""
-    folder, model = tmp_path_factory.mktemp("vicuna"), io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter([SYSTEM, "USER: ASSISTANT:", *TEXTS] * 4),
-        model_writer=model,
-        model_type="bpe",
-        vocab_size=WORDS,
-        byte_fallback=True,
-        normalization_rule_name="identity",
-        remove_extra_whitespaces=False,
-        allow_whitespace_only_pieces=True,
-        split_digits=True,
-        num_threads=1,
-        minloglevel=2,
-    )
-    (folder / "tokenizer.model").write_bytes(model.getvalue())
-    special = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
-    fields = {"add_bos_token": True, "add_eos_token": False, "legacy": False, "tokenizer_class": "LlamaTokenizer"}
-    (folder / "tokenizer_config.json").write_text(json.dumps(fields | special))
-    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 4}
-    LlamaForCausalLM(LlamaConfig(vocab_size=WORDS, **sizes)).save_pretrained(folder)
-    return folder
+    return tiny_vicuna(tmp_path_factory.mktemp("vicuna"))
 
 
 @pytest.fixture(scope="module")

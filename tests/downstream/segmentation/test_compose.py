@@ -61,6 +61,19 @@ def test_san_is_trained_at_the_published_rate_and_without_a_warm_up(ours: Config
     assert ours.train_dataloader.batch_size == published.train_dataloader.batch_size
 
 
+def test_san_s_side_network_has_the_published_sizes(ours: Config, published: Config) -> None:
+    side, head = published.model.decode_head.san_cfg, published.model.decode_head
+    assert ours.model.templates == published.model.text_encoder.templates
+    assert ours.model.queries == side.num_queries == head.maskgen_cfg.sos_token_num
+    assert ours.model.points == head.train_cfg.num_points
+    assert ours.model.adapter == {
+        "patch_size": side.patch_size,
+        "embed_dims": side.embed_dims,
+        "depth": side.cfg_encoder.num_encode_layer,
+        "heads": side.cfg_encoder.num_heads,
+    }
+
+
 def test_san_decays_the_parameters_that_the_published_one_does(ours: Config, published: Config) -> None:
     init_default_scope("mmseg")
     model = MODELS.build(ours.model)

@@ -16,7 +16,14 @@ from benchmarks.zero_shot.sets import ZeroShotSet
 from diva.images import read_image
 from tests.faults.attacks.cell import Format
 from tests.fixtures.mmvp import write_mmvp_folder
-from tests.fixtures.zero_shot import write_captioned, write_digits, write_things
+from tests.fixtures.zero_shot import (
+    digits,
+    write_captioned,
+    write_class_folders,
+    write_digits,
+    write_prompts,
+    write_things,
+)
 
 OWN = ZeroShotSet("own", "own", "acc1")
 TEMPLATES = "zeroshot_classification_templates.txt"
@@ -51,6 +58,12 @@ def _read_cache(folder: Path) -> Any:
     return cache.get("images", "a" * 16, "b" * 16, "tiny", lambda: torch.arange(8.0)).tolist()
 
 
+def _write_class_folders(folder: Path) -> None:
+    images, _ = digits(4)
+    write_class_folders(folder / "test", {"zero": images[:2], "one": images[2:]})
+    write_prompts(folder, ["zero", "one"])
+
+
 FORMATS = (
     Format("MMVP-VLM: questions", "text", _write_mmvp, "Questions.csv", _read_mmvp),
     Format("MMVP-VLM: picture", "picture", _write_mmvp, "MLLM_VLM Images/Color/11.jpg", _read_mmvp),
@@ -68,6 +81,7 @@ FORMATS = (
     Format("zero-shot: kind", "text", partial(write_things, count=6), "dataset_type.txt", _read_set, optional=True),
     Format("zero-shot: shard of several labels", "tar", partial(write_things, count=6), "test/0.tar", _read_set),
     Format("zero-shot: shard of captions", "tar", partial(write_captioned, count=6), "test/0.tar", _read_set),
+    Format("zero-shot: picture of a class's folder", "png", _write_class_folders, "test/one/001.png", _read_set),
     Format(
         "embeddings kept",
         "safetensors",

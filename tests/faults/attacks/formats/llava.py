@@ -5,7 +5,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
+from rich.console import Console
+from safetensors.torch import load_file, save_file
 
 from diva.export.delta import state_sha256
 from diva.miniworld.scene import draw, generator
@@ -14,14 +17,19 @@ from diva.miniworld.writers.llava_bench import write_llava_bench
 from diva.miniworld.writers.mmbench import write_mmbench
 from diva.miniworld.writers.mmvp_vqa import write_mmvp_vqa
 from diva.miniworld.writers.pope import write_pope
+from diva.seal import SEAL, seal
 from downstream.llava.conversation import read_conversations
+from downstream.llava.evaluation.model import read_model
 from downstream.llava.evaluation.reviews import Reviews, read_rules
+from downstream.llava.formats.loading import load_tokenizer
 from downstream.llava.formats.read import read_llava
+from downstream.llava.inputs import check_inputs, write_inputs
 from downstream.llava.recipe import load_llava_recipe
 from downstream.llava.record import SwapRecord, read_record, write_record
 from downstream.llava.tasks import llava_bench, mmbench, mmvp, pope
+from downstream.llava.trainer import WEIGHTS, newest_checkpoint
 from tests.faults.attacks.cell import Format
-from tests.fixtures.llava import tiny_llava, tiny_original_llava
+from tests.fixtures.llava import tiny_adapted_llava, tiny_llava, tiny_original_llava, tiny_vicuna
 
 SCENES = partial(draw, 2)
 
@@ -73,6 +81,14 @@ def _write_projector(folder: Path) -> None:
     tiny_original_llava(folder / "model", projector_alone=True)
 
 
+def _write_adapted(folder: Path) -> None:
+    tiny_adapted_llava(folder / "model")
+
+
+def _read_language(folder: Path) -> Any:
+    return load_tokenizer(folder)("What colour is the ball?")["input_ids"]
+
+
 def _pictures(rows: list[dict[str, Any]], open_: Any) -> Any:
     """Return rows with the pictures that they name, as an evaluation opens them."""
     return [(row | {"file": ""}, [picture.tobytes() for picture in open_(row)]) for row in rows]
@@ -121,6 +137,36 @@ def _read_reviews(folder: Path) -> Any:
     return vars(Reviews(folder / "reviews.jsonl"))["_known"]
 
 
+def _read_subject(folder: Path) -> Any:
+    found = read_model(folder)
+    return found.subject.architecture, found.subject.sha256, found.training, found.record
+
+
+def _write_inputs(folder: Path) -> None:
+    write_inputs(INPUTS, folder)
+
+
+def _read_inputs(folder: Path) -> None:
+    check_inputs(INPUTS, folder)
+
+
+def _write_checkpoints(folder: Path) -> None:
+    """Write two that hold the same, so that the older one gives an equal answer."""
+    for number in (1, 2):
+        checkpoint = folder / f"checkpoint-{number}"
+        checkpoint.mkdir()
+        save_file({"projector": torch.arange(8.0)}, checkpoint / WEIGHTS)
+        (checkpoint / "trainer_state.json").write_text('{"global_step": 1}')
+        seal(checkpoint)
+
+
+def _read_checkpoint(folder: Path) -> Any:
+    checkpoint = newest_checkpoint(folder, Console(quiet=True))
+    assert checkpoint is not None
+    return load_file(checkpoint / WEIGHTS)["projector"].tolist(), (checkpoint / "trainer_state.json").read_bytes()
+
+
+INPUTS = {"model": "a" * 64, "finetune.json": "b" * 64}
 MODEL = (
     ("config.json", "json"),
     ("model.safetensors", "safetensors"),
@@ -134,6 +180,11 @@ ORIGINAL = (
     ("pytorch_model-00001-of-00002.bin", "torch"),
     ("vision_tower/config.json", "json"),
     ("vision_tower/model.safetensors", "safetensors"),
+)
+ADAPTED = (
+    ("adapter_config.json", "json"),
+    ("adapter_model.safetensors", "safetensors"),
+    ("non_lora_trainables.bin", "torch"),
 )
 BENCH = (
     ("questions.jsonl", "json lines"),
@@ -167,6 +218,28 @@ FORMATS = (
         _write_projector,
         "model/mm_projector.bin",
         partial(_read_model, "model"),
+    ),
+    *(
+        Format(f"LLaVA's adapters: {file}", kind, _write_adapted, f"model/{file}", partial(_read_model, "model"))
+        for file, kind in ADAPTED
+    ),
+    Format("language model: tokenizer.model", "sentencepiece", tiny_vicuna, "tokenizer.model", _read_language),
+    Format("LLaVA that is evaluated: config.json", "json", tiny_llava, "config.json", _read_subject),
+    Format("LLaVA: inputs of a run", "json", _write_inputs, "inputs.json", _read_inputs),
+    *(
+        Format(
+            f"LLaVA's checkpoint: {file}",
+            kind,
+            _write_checkpoints,
+            f"checkpoint-2/{file}",
+            _read_checkpoint,
+            hashed=True,
+        )
+        for file, kind in (
+            (WEIGHTS, "safetensors"),
+            ("trainer_state.json", "json"),
+            (SEAL, "text"),
+        )
     ),
     Format("POPE: questions", "json lines", _write_pope, "coco_pope_random.json", _read_pope),
     Format("MMBench: table", "text", _write_mmbench, "dev.tsv", _read_mmbench),

@@ -1,16 +1,22 @@
 """What commands write and the report reads: results, studies, pictures."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 from benchmarks.miniworld.measure import Measured
 from benchmarks.miniworld.plan import PLAN, read_plan
 from benchmarks.miniworld.rows import ORIGINAL, Row, read_rows, write_rows
+from benchmarks.miniworld.study import _read_base
 from benchmarks.report.methods import read_methods
 from benchmarks.report.qualitative import read_qualitative
+from benchmarks.report.sources import read_sources
+from diva.errors import InputError
+from diva.miniworld.pretrain import RECIPE
 from diva.results import read_result, write_result
-from tests.benchmarks.report.examples import AFTER, a_study, mmvp, right_in_each, write_visualised
+from tests.benchmarks.report.examples import AFTER, a_study, mmvp, right_in_each, write_png, write_visualised
 from tests.faults.attacks.cell import Format
+from tests.faults.attacks.formats.towers import WORLD
 
 
 def _write_result(folder: Path) -> None:
@@ -19,6 +25,28 @@ def _write_result(folder: Path) -> None:
 
 def _read_result(folder: Path) -> Any:
     return read_result(folder / "result.json")
+
+
+def _write_page(folder: Path) -> None:
+    _write_result(folder)
+    write_png(folder / "result.sheet.png", "teal")
+    (folder / "recipe.yaml").write_text("name: tiny\nseed: 1\n")
+
+
+def _read_page(folder: Path) -> Any:
+    """Return what the report shows; it names what it leaves out."""
+    found = read_sources([folder])
+    for left in found.left_out:
+        raise InputError(f"{left.what}: {left.reason}")
+    return (
+        [result for _, result in found.results],
+        [recipe.text for recipe in found.recipes],
+        [sheet.uri for sheet in found.sheets.values()],
+    )
+
+
+def _write_base(folder: Path) -> None:
+    shutil.copy(WORLD / RECIPE, folder)
 
 
 def _write_study(folder: Path) -> None:
@@ -58,6 +86,9 @@ def _read_plan(folder: Path) -> Any:
 
 FORMATS = (
     Format("result", "json", _write_result, "result.json", _read_result),
+    Format("report: picture sheet", "png", _write_page, "result.sheet.png", _read_page, optional=True),
+    Format("report: recipe", "yaml", _write_page, "recipe.yaml", _read_page, optional=True),
+    Format("base of a study", "json", _write_base, RECIPE, _read_base),
     Format("study", "json", _write_study, "study.json", _read_study),
     Format("row of a study", "json", _write_rows, "row.json", _read_rows),
     Format("plan of a study", "yaml", _write_plan, "plan.yaml", _read_plan),

@@ -16,6 +16,7 @@ from diva.export.transformers_format import fill_transformers
 from diva.towers import load_clip
 from diva.towers.checkpoint import read_state_dict
 from tests.faults.attacks.cell import Format
+from tests.fixtures.towers import tiny_siglip
 
 WORLD = Path(str(files("diva.miniworld") / "bases" / "0"))
 TOWER = WORLD / "clip"
@@ -27,6 +28,14 @@ def _write_open_clip(folder: Path) -> None:
 
 def _write_transformers(folder: Path) -> None:
     fill_transformers(load_clip(str(TOWER)), folder)
+
+
+def _read_tokens(folder: Path) -> Any:
+    return load_clip(str(folder / "tower")).tokenizer(["a red star"]).tolist()
+
+
+def _write_siglip(folder: Path) -> None:
+    tiny_siglip(folder / "tower")
 
 
 def _write_shards(folder: Path) -> None:
@@ -97,6 +106,15 @@ FORMATS = (
     ),
     Format(
         "transformers folder: shard", "safetensors", _write_shards, "model-00002-of-00002.safetensors", _read_tower
+    ),
+    Format("tower's tokenizer: tokenizer.json", "json", _write_siglip, "tower/tokenizer.json", _read_tokens),
+    Format(
+        "tower's tokenizer: tokenizer_config.json",
+        "json",
+        _write_siglip,
+        "tower/tokenizer_config.json",
+        _read_tokens,
+        optional=True,
     ),
     Format("torch file", "torch", _write_torch, "epoch.pt", _read_file),
     Format("torch file before 1.6", "torch", _write_legacy, "epoch.pt", _read_file),

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 import yaml
+from accelerate import Accelerator
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
@@ -24,7 +25,15 @@ from diva.pipeline.manifest import read_manifest, write_manifest
 from diva.recipes import load_recipe
 from diva.recipes.denoisers import StableDiffusion
 from diva.towers import Clip, TowerInput, load_clip
-from diva.training.artefacts import read_projection, tower_digest, write_projection
+from diva.training.artefacts import (
+    check_denoiser,
+    read_projection,
+    tower_digest,
+    write_denoiser,
+    write_projection,
+)
+from diva.training.checkpoints import newest_whole, read_position, save_checkpoint
+from diva.visualize.teacher import Teacher
 from tests.benchmarks.report.examples import a_run
 from tests.faults.attacks.cell import Format
 from tests.faults.attacks.formats.images import _write_folder
@@ -119,6 +128,55 @@ def _read_teacher(folder: Path) -> tuple[str, ...]:
     return state_sha256(denoiser.network.state_dict()), denoiser.encoder_sha256, state_sha256({"prompt": prompt})
 
 
+def _write_visualised(folder: Path) -> None:
+    _write_projection(folder)
+    (folder / "tiny.yaml").rename(folder / "recipe.yaml")
+
+
+def _read_visualised(folder: Path) -> Any:
+    teacher = Teacher(folder, load_clip(str(TOWER)).tower, CPU)
+    return teacher.recipe, state_sha256(vars(teacher)["_condition"].state_dict())
+
+
+def _write_checkpoints(folder: Path) -> None:
+    """Write two that hold the same, so that the older one gives an equal answer."""
+    accelerator, _ = _prepared()
+    for step in (1, 2):
+        save_checkpoint(accelerator, folder, step, {"stage": 0}, keep=2)
+
+
+def _read_checkpoint(folder: Path) -> Any:
+    checkpoint = newest_whole(folder)
+    assert checkpoint is not None
+    accelerator, model = _prepared()
+    with torch.random.fork_rng():
+        accelerator.load_state(str(checkpoint))
+    return state_sha256(model.state_dict()), read_position(checkpoint)
+
+
+def _prepared() -> tuple[Accelerator, torch.nn.Module]:
+    accelerator, model = Accelerator(cpu=True), torch.nn.Linear(2, 2)
+    torch.nn.init.ones_(model.weight)
+    torch.nn.init.ones_(model.bias)
+    optimizer = torch.optim.SGD(model.parameters(), momentum=0.9, lr=0.1)
+    accelerator.prepare(model, optimizer, torch.optim.lr_scheduler.ConstantLR(optimizer))
+    return accelerator, model
+
+
+def _write_denoiser(folder: Path) -> None:
+    clip = load_clip(str(TOWER))
+    _write_recipe(folder)
+    recipe = _read_recipe(folder)
+    write_denoiser(
+        load_denoiser(recipe.denoiser, dtype=torch.float32, device=CPU), folder, recipe, tower_digest(clip.tower)
+    )
+
+
+def _read_denoiser(folder: Path) -> None:
+    section = StableDiffusion(type="stable_diffusion", path=str(folder / "denoiser"))
+    check_denoiser(section, load_clip(str(TOWER)).tower)
+
+
 def _write_metrics(folder: Path) -> None:
     lines = [{"step": step, "stage": "one", "images": 4 * step, "loss": 1 / step} for step in range(1, 9)]
     (folder / "metrics.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
@@ -146,12 +204,37 @@ TEACHER = (
     ("tokenizer/tokenizer.json", "json"),
     ("scheduler/scheduler_config.json", "json"),
 )
+CHECKPOINT = (
+    ("model.safetensors", "safetensors"),
+    ("optimizer.bin", "torch"),
+    ("scheduler.bin", "torch"),
+    ("random_states_0.pkl", "torch"),
+    ("position.json", "json"),
+    ("diva.sha256", "text"),
+)
 FORMATS = (
     Format("recipe", "yaml", _write_recipe, "tiny.yaml", _read_recipe),
     *(Format(f"teacher: {file}", kind, _write_teacher, file, _read_teacher) for file, kind in TEACHER),
     Format("latent cache: index", "json", _write_cache, "cache/index.json", _read_cache, hashed=True),
     Format("latent cache: shard", "tar", _write_cache, "cache/00000.tar", _read_cache, hashed=True),
     Format("trained projection", "safetensors", _write_projection, "projection.safetensors", _read_projection),
+    *(
+        Format(
+            f"checkpoint: {file}", kind, _write_checkpoints, f"step-00000002/{file}", _read_checkpoint, hashed=True
+        )
+        for file, kind in CHECKPOINT
+    ),
+    Format(
+        "trained denoiser: origin", "json", _write_denoiser, "denoiser/diva.json", _read_denoiser, optional=True
+    ),
+    Format("teacher: model_index.json", "json", _write_teacher, "model_index.json", _read_teacher, optional=True),
+    Format(
+        "trained projection of visualize",
+        "safetensors",
+        _write_visualised,
+        "projection.safetensors",
+        _read_visualised,
+    ),
     Format("metrics", "json lines", _write_metrics, "metrics.jsonl", _read_metrics),
     Format("manifest of a run", "json", _write_manifest, "manifest.json", _read_manifest),
 )
