@@ -6,18 +6,18 @@ from pathlib import Path
 from benchmarks.report.content import Speed
 from diva.results import Result
 
-THROUGHPUT, GROWTH = "throughput", "growth"  # what a run costs as its data grow has no line in the report
+THROUGHPUT = "throughput"
 IMAGES = "images/s"
 
 
 def is_throughput(result: Result) -> bool:
     """Whether `result` is of `diva bench throughput`: a case of training, and no property of a tower."""
-    return result.benchmark in (THROUGHPUT, GROWTH)
+    return result.benchmark == THROUGHPUT
 
 
 def throughput(results: Iterable[tuple[Path, Result]]) -> list[Speed]:
     """Return a line for each result of `diva bench throughput`, each followed by its baseline where that is new."""
-    speeds = [(path, result) for path, result in results if result.benchmark == THROUGHPUT]
+    speeds = [(path, result) for path, result in results if is_throughput(result)]
     timed = (each for path, result in speeds for each in _with_baseline(path, result))
     lines = {(each.case, each.tower, each.images_per_second): each for each in timed}
     return sorted(lines.values(), key=lambda line: (line.tower, line.images_per_second))

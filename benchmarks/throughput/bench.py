@@ -3,8 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from itertools import count
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -14,9 +13,6 @@ from rich.console import Console
 from benchmarks.subject import subject_of
 from benchmarks.throughput.cases import BASELINE, CACHED, Case
 from benchmarks.throughput.data_stage import measure_data
-from benchmarks.throughput.growth import TIMES, WholeRun, train_once
-from benchmarks.throughput.growth_result import growth_result
-from benchmarks.throughput.launch import launched
 from benchmarks.throughput.measure import flops, measure
 from benchmarks.throughput.outcome import Outcome, as_result
 from benchmarks.throughput.peak import matmul_peak
@@ -25,7 +21,6 @@ from benchmarks.throughput.step import Step
 from diva.data import Loader
 from diva.recipes import Recipe, load_recipe
 from diva.results import Clock, Result, write_result
-from diva.towers import load_clip
 
 IMAGES_PER_SHARD = 16
 RECIPES = Path(__file__).parent / "recipes"
@@ -79,7 +74,6 @@ class Bench:
         self._processes = int(os.environ.get("WORLD_SIZE", "1"))
         self._baselines: dict[tuple[str, int], Result] = {}
         self._peaks: dict[torch.dtype, float] = {}
-        self._launches = count()
 
     def outcome(self, case: Case) -> Outcome:
         """Measure `case`, and write its result file."""
@@ -115,40 +109,6 @@ class Bench:
             rate = measure_data(loader, warmup=self._setting.warmup, batches=self._setting.updates)
             return name, len(loader.source.names), rate.images_per_second, rate.memory
 
-    def growth(self, name: str, batch: int) -> tuple[WholeRun, WholeRun]:
-        """Train a recipe over the generated shards, and over ten times as many; write the result file of both."""
-        assert self._setting.shards is not None
-        case = Case(name, batch, ())
-        recipe = self._recipe(case)
-        clock = Clock([recipe.seed], _name(torch.device("cuda" if torch.cuda.is_available() else "cpu")))
-        # as many checkpoints an image in both, and several in the short one
-        every = max(1, self._setting.shards * IMAGES_PER_SHARD // batch // TIMES)
-        often = ["training.log_every=1", f"training.checkpoint_every={every}"]
-        runs = []
-        for shards in (self._setting.shards, TIMES * self._setting.shards):
-            self._progress.print(f"{name}, batch {batch}: {shards} shards", markup=False)
-            bench = Bench(replace(self._setting, shards=shards), self._training, self._folder, self._progress)
-            folder = self._folder / f"whole-{next(self._launches)}"
-            runs.append(train_once(bench._recipe(case, often), folder, shards=shards))
-        short, long = runs
-        if self._setting.out is not None:
-            checkpoint = Path(recipe.tower.checkpoint) if recipe.tower.checkpoint else None
-            clip = load_clip(recipe.tower.name, checkpoint, random_weights=recipe.tower.random_weights)
-            result = growth_result(name, short, long, subject_of(clip), self._source(recipe), clock.stop())
-            write_result(result, self._setting.out / f"{name.replace('/', '-')}-batch{batch}-growth.json")
-        return short, long
-
-    def rate(self, outcome: Outcome, processes: int) -> float:
-        """Return the images/s of `processes` processes on this machine, measured now unless it has been."""
-        if processes == self._processes:
-            return outcome.measurement.images_per_second
-        case, setting = outcome.case, self._setting
-        overrides = [*setting.overrides, *self._files(case), f"--batch={case.batch}", f"--options={case.label}"]
-        counts = [f"--updates={setting.updates}", f"--warmup={setting.warmup}"]
-        self._progress.print(f"{case.recipe}: {case.label}, {processes} processes", markup=False)
-        folder = self._folder / f"launched-{next(self._launches)}"
-        return launched(processes, [case.recipe, *overrides, *counts], folder)
-
     def _flops(self, case: Case) -> float:
         with self._open(case, self._recipe(case)) as step:
             return flops(step)
@@ -161,13 +121,13 @@ class Bench:
         finally:
             step.close()
 
-    def _recipe(self, case: Case, more: Sequence[str] = ()) -> Recipe:
+    def _recipe(self, case: Case) -> Recipe:
         fields = [
             f"training.micro_batch={case.batch}",
             f"training.global_batch={case.batch * self._processes}",
             "diagnostics.every=null",
         ]
-        overrides = [*self._setting.overrides, *self._files(case), *case.overrides(), *fields, *more]
+        overrides = [*self._setting.overrides, *self._files(case), *case.overrides(), *fields]
         return load_recipe(_recipe_file(case.recipe), overrides)
 
     def _source(self, recipe: Recipe) -> str:

@@ -1,18 +1,13 @@
 """The tables on a terminal."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks.throughput.cases import Case
-from benchmarks.throughput.growth import Cost, WholeRun
-from benchmarks.throughput.growth_result import PARTS as GROWTH_PARTS
-from benchmarks.throughput.growth_result import ratios
 from benchmarks.throughput.outcome import TERA, Outcome
-from benchmarks.throughput.scaling import Assumptions
 from benchmarks.throughput.stopwatch import BACKWARD, OPTIMISER, OTHER
 
 PARTS = ("data", "tower", "VAE", "text", "UNet forward", BACKWARD, OPTIMISER, OTHER)
@@ -56,41 +51,6 @@ def show_data(rows: Sequence[tuple[str, int, float, int]], console: Console) -> 
     console.print(table)
 
 
-def show_growth(recipe: str, short: WholeRun, long: WholeRun, console: Console) -> None:
-    """Print what an image cost in both runs, their ratio, and what it cost in each tenth of the long one."""
-    table = _table(f"{recipe}, batch {short.batch}: whole runs", "shards", "images")
-    parts = _table(f"tenths of the run over {long.shards} shards", "tenth")
-    for each in (table, parts):
-        for header in ("CPU ms an image", "ms an image", "MiB"):
-            each.add_column(header, justify="right")
-    for whole in (short, long):
-        table.add_row(str(whole.shards), str(whole.images), *_cost(whole.cost._replace(memory=whole.peak)))
-    table.add_row("÷", "", *(f"{ratio:.3f}" for ratio in ratios(short, long).values()))
-    for number, part in enumerate(long.parts(GROWTH_PARTS), 1):
-        parts.add_row(str(number), *_cost(part))
-    console.print(table)
-    console.print(parts)
-
-
-def show_scaling(
-    case: Case,
-    measured: Mapping[int, float],
-    curve: Mapping[int, float],
-    assumptions: Assumptions,
-    console: Console,
-) -> None:
-    """Print images/s by the number of processes: measured where they were, modelled everywhere."""
-    table = _table(f"{case.recipe}, batch {case.batch} a process, {case.label}, on several processes")
-    for header in ("processes", "measured images/s", "modelled images/s", "of linear"):
-        table.add_column(header, justify="right")
-    for processes, rate in curve.items():
-        found = f"{measured[processes]:.3g}" if processes in measured else ""
-        table.add_row(str(processes), found, f"{rate:.3g}", f"{rate / processes / curve[1]:.1%}")
-    console.print(table)
-    for sentence in assumptions.sentences():
-        console.print(Text(f"assumed: {sentence}"))
-
-
 def _beside(outcome: Outcome, outcomes: Sequence[Outcome]) -> tuple[str, str]:
     case = outcome.case
     for other in outcomes:
@@ -98,10 +58,6 @@ def _beside(outcome: Outcome, outcomes: Sequence[Outcome]) -> tuple[str, str]:
             speed = outcome.measurement.images_per_second / other.measurement.images_per_second
             return f"{speed:.2f}", f"{other.flops / outcome.flops:.2f}"
     return "", ""
-
-
-def _cost(cost: Cost) -> tuple[str, str, str]:
-    return f"{1000 * cost.cpu:.2f}", f"{1000 * cost.wall:.2f}", f"{cost.memory / 2**20:.0f}"
 
 
 def _table(title: str, *columns: str) -> Table:

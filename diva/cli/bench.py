@@ -49,11 +49,7 @@ def throughput(
     shards: Annotated[int | None, typer.Option(help="generate so many shards of pictures as the data")] = None,
     updates: Annotated[int, typer.Option(help="updates (or, of the data, batches) that are timed")] = 10,
     warmup: Annotated[int, typer.Option(help="updates before them")] = 3,
-    processes: Annotated[str | None, typer.Option(help="comma list, for the scaling sheet")] = None,
-    stage: Annotated[
-        str,
-        typer.Option(help="all; data: the loader alone; growth: whole runs, over --shards and 10 times as many"),
-    ] = "all",
+    stage: Annotated[str, typer.Option(help="all, or data: the loader alone")] = "all",
     out: Annotated[Path | None, typer.Option(help="folder for the result files")] = None,
 ) -> None:
     """Speed of a training step: images/s, share of the device's peak, memory, and where the time goes."""
@@ -64,7 +60,7 @@ def throughput(
     overrides = [word for word in recipes if "=" in word]
     setting = Setting(overrides, random_weights, shards, updates, warmup, out)
     names = [word for word in recipes if "=" not in word]
-    run(names, setting, Measured(), batch, options, baseline, processes, stage)
+    run(names, setting, Measured(), batch, options, baseline, stage)
 
 
 @app.command("zero-shot")

@@ -34,6 +34,7 @@ def test_a_killed_command_makes_the_same_files_when_it_is_started_again(command:
     COUNTS.write_text(json.dumps(counts, indent=1, sort_keys=True) + "\n")
 
 
+@pytest.mark.slow  # a minute; tests/training/test_run.py has a kill within a run
 def test_a_training_that_is_killed_once_goes_on_to_the_same_tower(tmp_path: Path) -> None:
     command = COMMANDS[0]
     folder = prepare(tmp_path / "inputs")

@@ -59,45 +59,15 @@ def test_every_case_is_a_line_and_a_result_beside_the_baseline(recipe: Path, tmp
     assert results["plain"].run.seeds == [5]
 
 
-def test_the_scaling_sheet_is_of_our_cases_alone(recipe: Path) -> None:
-    counts = ("--updates", 1, "--warmup", 1, "--batch", 2, "--processes", "1,2")
-    said = bench(recipe, *counts, "--baseline", "--options", "plain")
-    assert said.count("assumed: every process has the same batch") == 1
-    assert "measured" in said
-
-
 def test_the_data_alone_needs_no_teacher(recipe: Path) -> None:
     said = bench(recipe, "denoiser.path=nowhere", "--stage", "data", "--shards", 5, "--updates", 2, "--batch", 4)
     assert "the data alone" in said
     assert " 5 " in said
 
 
-def test_whole_runs_show_what_an_image_costs_over_ten_times_the_shards(recipe: Path, tmp_path: Path) -> None:
-    said = bench(recipe, "--stage", "growth", "--shards", 2, "--batch", 8, "--out", tmp_path / "out")
-    assert [line.split()[:2] for line in said.splitlines() if line.split()[:1] in (["2"], ["20"])][:2] == [
-        ["2", "32"],
-        ["20", "320"],
-    ]
-    (path,) = (tmp_path / "out").glob("*-growth.json")
-    result = read_result(path)
-    value = {name: metric.value for name, metric in result.metrics.items()}
-    for what in ("CPU seconds an image", "seconds an image", "peak memory"):
-        short, long = value[f"{what}, 2 shards"], value[f"{what}, 20 shards"]
-        assert min(short, long) > 0
-        assert value[f"{what}, ÷"] == pytest.approx(long / short)
-    assert value["peak memory, ÷"] < 1.1
-    # the tenths make up the run: 39 updates of 8 images
-    assert [item.id for item in result.items] == [f"tenth {number}" for number in range(1, 11)]
-    assert sum(item.outcome for item in result.items) / 10 == pytest.approx(
-        value["CPU seconds an image, 20 shards"], rel=0.1
-    )
-    assert str(tmp_path) not in result.data.path
-
-
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--stage", "growth", "--shards", "2"], "--shards: growth at batch 16 needs 3 or more"),
         (["--stage", "tower"], "--stage: 'tower' is none"),
         (["--updates", "0"], "--updates: 0 is too few"),
         (["--random-weights"], "--random-weights: denoiser.path 'teacher0' is no known shape"),

@@ -7,20 +7,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from benchmarks.throughput.cases import Case, cases, read_counts, read_options
 from benchmarks.throughput.data_stage import measure_data
-from benchmarks.throughput.growth import Cost, Mark, WholeRun, train_once
 from benchmarks.throughput.measure import flops, measure
 from benchmarks.throughput.peak import matmul_peak
 from benchmarks.throughput.pictures import write_pictures
-from benchmarks.throughput.scaling import Assumptions, modelled
 from diva.data import ImageStreams, Loader, count_images, inspect, open_source
-from diva.errors import InputError, RunError
-from diva.recipes import load_recipe
+from diva.errors import InputError
 from diva.towers import Clip
 from tests.fixtures.images import write_shards
 
@@ -107,7 +102,7 @@ def test_options_are_read_into_recipe_fields() -> None:
         (lambda: read_options("compile"), "--options: 'compile' is none; did you mean 'compiled'?"),
         (lambda: read_options("plain+cached"), "--options: 'plain\\+cached' joins plain"),
         (lambda: read_counts("--batch", "8,x"), "--batch: '8,x' is no comma list of numbers"),
-        (lambda: read_counts("--processes", "0,1"), "--processes: 0 is too few"),
+        (lambda: read_counts("--batch", "0,1"), "--batch: 0 is too few"),
     ],
 )
 def test_what_cannot_be_read_is_refused(read: Callable[[], object], says: str) -> None:
@@ -143,38 +138,3 @@ def test_memory_is_flat_in_the_number_of_shards(tmp_path: Path) -> None:
         assert len(rate.seconds) == shards // 2
     # a place in a list for each shard, a tenth of what even these small shards hold
     assert (peaks[1] - peaks[0]) / 72 < 2500 < (tmp_path / "8" / "00000.tar").stat().st_size / 10
-
-
-def test_a_whole_runs_cost_leaves_the_start_up_out_and_is_that_of_its_parts() -> None:
-    # 10 s to start; then 1 s of CPU and 2 s of the clock an update of 4 images, and twice that in the last third
-    marks = [Mark(1 + n, 10.0 + n + max(0, n - 4), 20.0 + 2 * (n + max(0, n - 4)), 100 + n) for n in range(7)]
-    run = WholeRun(shards=3, batch=4, marks=marks, peak=500)
-    assert run.images == 28
-    assert run.cost == Cost(cpu=8 / 24, wall=16 / 24, memory=106)
-    assert run.parts(3) == [Cost(0.25, 0.5, 102), Cost(0.25, 0.5, 104), Cost(0.5, 1.0, 106)]
-
-
-def test_a_training_that_fails_says_its_last_line(tmp_path: Path) -> None:
-    recipe = load_recipe("diva/quickstart", ["tower.name=nowhere"])
-    with pytest.raises(RunError, match=r"--stage: the training of growth failed \(diva: .*nowhere.*\)"):
-        train_once(recipe, tmp_path / "whole", shards=1)
-
-
-def curve(processes: int, hidden: float) -> float:
-    assumptions = Assumptions(node=8, bandwidth_within=100e9, bandwidth_between=10e9, latency=0.0, hidden=hidden)
-    return modelled(processes, images=16, seconds=0.1, backward=0.06, gradient_bytes=10**9, assumptions=assumptions)
-
-
-def test_the_modelled_curve_is_that_of_a_ring() -> None:
-    assert curve(1, hidden=0.0) == pytest.approx(160)
-    # 2 (4 - 1) / 4 of a gigabyte at 100 GB/s takes 15 ms, which nothing hides
-    assert curve(4, hidden=0.0) == pytest.approx(4 * 16 / 0.115)
-    # half of the backward pass hides 30 ms, so within a machine all of it
-    assert curve(4, hidden=0.5) == pytest.approx(4 * 160)
-    # between machines 2 × 15/16 of a gigabyte at 10 GB/s takes 187.5 ms, 30 of which are hidden
-    assert curve(16, hidden=0.5) == pytest.approx(16 * 16 / (0.1 + 0.1575))
-
-
-@given(processes=st.integers(2, 512), hidden=st.floats(0, 1))
-def test_no_number_of_processes_is_faster_than_linear(processes: int, hidden: float) -> None:
-    assert curve(processes, hidden=hidden) <= processes * curve(1, hidden=hidden) * (1 + 1e-9)
