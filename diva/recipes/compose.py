@@ -17,34 +17,32 @@ class PackagedRecipes(Mapping[str, dict[str, Any]]):
     """Every recipe that can be composed, by its name."""
 
     def __init__(self) -> None:
-        self.methods = _stems(FOLDER / "methods")
-        self.towers = _stems(FOLDER / "towers")
-        self.variants = {method: _stems(FOLDER / "variants" / method) for method in self.methods}
+        self.methods, self.towers = _stems(FOLDER / "methods"), _stems(FOLDER / "towers")
+        self._kinds = [
+            (method, variant) for method in self.methods for variant in ("", *_stems(FOLDER / "variants" / method))
+        ]
+        self._parts = {
+            _name(method, tower, variant): (method, tower, variant)
+            for method, variant in self._kinds
+            for tower in self.towers
+        }
 
     def __getitem__(self, name: str) -> dict[str, Any]:
-        for method in self.methods:
-            for tower in self.towers:
-                for variant in ("", *self.variants[method]):
-                    if name == _name(method, tower, variant):
-                        return _composed(method, tower, _part(f"towers/{tower}"), variant)
-        raise KeyError(name)
+        method, tower, variant = self._parts[name]
+        return _composed(method, tower, _part(f"towers/{tower}"), variant)
 
     def __iter__(self) -> Iterator[str]:
-        for method in self.methods:
-            for tower in self.towers:
-                yield from (_name(method, tower, variant) for variant in ("", *self.variants[method]))
+        return iter(self._parts)
 
     def __len__(self) -> int:
-        return sum(1 for _ in self)
+        return len(self._parts)
 
     def described(self) -> dict[str, str]:
         """Return what each `METHOD/TOWER` and `METHOD/TOWER-VARIANT` is, whatever the tower."""
-        parts = {
-            _name(method, "TOWER", variant): f"variants/{method}/{variant}" if variant else f"methods/{method}"
-            for method in self.methods
-            for variant in ("", *self.variants[method])
+        return {
+            _name(method, "TOWER", variant): _own(method, variant)[-1]["description"].replace("{tower}", "TOWER")
+            for method, variant in self._kinds
         }
-        return {name: _part(part)["description"].replace("{tower}", "TOWER") for name, part in parts.items()}
 
     def of(self, name: str, tower: str) -> dict[str, Any]:
         """Return the fields of `METHOD` or `METHOD/VARIANT` for a tower that has a file here, or for any other.
@@ -53,8 +51,8 @@ class PackagedRecipes(Mapping[str, dict[str, Any]]):
             InputError: there is no such method or variant.
         """
         method, _, variant = name.partition("/")
-        if method not in self.methods or (variant and variant not in self.variants[method]):
-            known = [*self.methods, *(f"{each}/{one}" for each in self.methods for one in self.variants[each])]
+        if (method, variant) not in self._kinds:
+            known = [f"{each}/{one}".rstrip("/") for each, one in self._kinds]
             raise InputError(
                 f"{name}: is not a method or a variant of one, which --tower needs; {did_you_mean(name, known)}"
             )
@@ -66,7 +64,7 @@ class PackagedRecipes(Mapping[str, dict[str, Any]]):
 
 def _composed(method: str, tower: str, fields: dict[str, Any], variant: str) -> dict[str, Any]:
     """Return the fields of a recipe; `fields` are those of the tower's file."""
-    parts = [_part(f"methods/{method}"), *([_part(f"variants/{method}/{variant}")] if variant else [])]
+    parts = _own(method, variant)
     ours = [part.pop("towers", {}).get(tower, {}) for part in parts]
     title = fields.pop("title")
     recipe = merged(parts[0], fields, ours[0], *parts[1:], *ours[1:])
@@ -74,6 +72,12 @@ def _composed(method: str, tower: str, fields: dict[str, Any], variant: str) -> 
         "name": _name(method, tower, variant),
         "description": recipe["description"].replace("{tower}", title),
     }
+
+
+def _own(method: str, variant: str) -> list[dict[str, Any]]:
+    """Return what the files of a method and of its variant, where there is one, say."""
+    names = [f"methods/{method}", f"variants/{method}/{variant}"]
+    return [_part(name) for name in names[: 2 if variant else 1]]
 
 
 def _part(name: str) -> dict[str, Any]:
@@ -85,4 +89,4 @@ def _stems(folder: Path) -> tuple[str, ...]:
 
 
 def _name(method: str, tower: str, variant: str) -> str:
-    return f"{method}/{tower}{'-' if variant else ''}{variant}"
+    return f"{method}/{tower}-{variant}" if variant else f"{method}/{tower}"
