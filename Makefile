@@ -24,9 +24,12 @@ chromium:
 check: $(READY)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	mkdir -p build/packages
+	ln -sfn ../../benchmarks build/packages/diva_benchmarks
+	ln -sfn ../../downstream build/packages/diva_downstream
 	$(VENV)/bin/mypy
 
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet uv
 	$(VENV)/bin/uv pip install --quiet --compile-bytecode --constraint constraints.txt --editable '.[dev,llava,segmentation]'

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.signed import signed
-from benchmarks.statistics import difference_interval, macro_mean, paired_test
 from diva.errors import InputError
 from diva.results import Comparison, Result
+from diva_benchmarks.signed import signed
+from diva_benchmarks.statistics import difference_interval, macro_mean, paired_test
 
 SIGNIFICANT = 0.05
 

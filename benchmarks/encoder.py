@@ -13,12 +13,12 @@ import torch
 from rich.progress import track
 from torch import Tensor
 
-from benchmarks.fingerprint import hash_lines
-from benchmarks.stored_image import StoredImage
-from benchmarks.tensor_cache import TensorCache
 from diva.errors import RunError
 from diva.towers import Clip
 from diva.towers.family import activation_of
+from diva_benchmarks.fingerprint import hash_lines
+from diva_benchmarks.stored_image import StoredImage
+from diva_benchmarks.tensor_cache import TensorCache
 
 Step = TypeVar("Step")
 

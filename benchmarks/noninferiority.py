@@ -2,9 +2,9 @@
 
 from enum import StrEnum
 
-from benchmarks.signed import signed
 from diva.errors import InputError
 from diva.results import Comparison
+from diva_benchmarks.signed import signed
 
 
 class Preservation(StrEnum):

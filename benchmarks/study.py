@@ -3,8 +3,8 @@
 from pydantic import BaseModel, ConfigDict
 from scipy.stats import t
 
-from benchmarks.signed import signed
-from benchmarks.statistics import CONFIDENCE
+from diva_benchmarks.signed import signed
+from diva_benchmarks.statistics import CONFIDENCE
 
 TRAINED = "trained"
 

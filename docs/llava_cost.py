@@ -8,7 +8,7 @@ what LLaVA's authors' own times on eight of them imply (3.5 and 5.5 hours for th
 import math
 from dataclasses import dataclass
 
-from downstream.llava.recipe import LlavaRecipe, load_llava_recipe
+from diva_downstream.llava.recipe import LlavaRecipe, load_llava_recipe
 
 PEAK = 312e12  # bfloat16 operations a second of an A100
 CAPACITY = 80.0  # GB

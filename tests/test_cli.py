@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 import pytest
 
-from benchmarks.mmvp_vlm.protocols import PROTOCOLS
 from diva import cli
 from diva.recipes import load_recipe
 from diva.results import read_result
 from diva.towers import ZOO
-from downstream.llava.evaluation.benchmarks import DEFAULT
+from diva_benchmarks.mmvp_vlm.protocols import PROTOCOLS
+from diva_downstream.llava.evaluation.benchmarks import DEFAULT
 from tests.fixtures.images import write_shards
 from tests.fixtures.mmvp import write_mmvp_folder
 from tests.fixtures.recipes import write_recipe_file

@@ -18,7 +18,7 @@ from diva.recipes import PackagedRecipes, load_recipe
 from diva.recipes.resume import FREE_ON_RESUME
 from diva.towers import ZOO
 from diva.training.diagnostics import Measurement
-from downstream.llava.recipe import load_llava_recipe
+from diva_downstream.llava.recipe import load_llava_recipe
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])

@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("diva", "benchmarks", "downstream")
+PACKAGES = {"diva": "diva", "benchmarks": "diva_benchmarks", "downstream": "diva_downstream"}  # folder → its name
 TRAINER = "diva.training"
 CONFINED = {
     "diffusers": "diva.denoisers",
-    "mmseg": "downstream.segmentation",
-    "mmengine": "downstream.segmentation",
-    "lm_eval": "downstream.llava",
+    "mmseg": "diva_downstream.segmentation",
+    "mmengine": "diva_downstream.segmentation",
+    "lm_eval": "diva_downstream.llava",
 }
 BRINGS_TORCH = (
     "torch",
@@ -88,7 +88,7 @@ class Tree:
         """Return the benchmark or pipeline that `name` belongs to; None for the modules that they share."""
         parts = name.split(".")
         part = ".".join(parts[:2])
-        if len(parts) == 1 or not _within(name, "benchmarks", "downstream"):
+        if len(parts) == 1 or not _within(name, "diva_benchmarks", "diva_downstream"):
             return None
         return None if part in self.imports and part not in self._packages else part
 
@@ -99,7 +99,8 @@ class Tree:
 
 
 def _module(path: str) -> str:
-    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    folder, *parts = path.removesuffix(".py").removesuffix("/__init__").split("/")
+    return ".".join([PACKAGES.get(folder, folder), *parts])
 
 
 def _imported(node: ast.AST, module: str, *, is_package: bool) -> list[str]:
@@ -132,7 +133,11 @@ def _the_core_stands_alone(tree: Tree) -> Iterator[str]:
     for module, imports in tree.imports.items():
         for each in imports:
             in_a_verb = _within(module, "diva.cli") and each.lazy
-            if _within(module, "diva") and _within(each.target, "benchmarks", "downstream") and not in_a_verb:
+            if (
+                _within(module, "diva")
+                and _within(each.target, "diva_benchmarks", "diva_downstream")
+                and not in_a_verb
+            ):
                 yield f"{each.where}: imports {each.target}; diva imports neither benchmarks nor downstream"
 
 
@@ -152,21 +157,21 @@ def _towers_know_nothing_of_what_is_built_on_them(tree: Tree) -> Iterator[str]:
 
 
 def _the_report_needs_no_torch(tree: Tree) -> Iterator[str]:
-    for module in tree.below("diva.errors", "diva.results", "diva.recipes", "benchmarks.report"):
+    for module in tree.below("diva.errors", "diva.results", "diva.recipes", "diva_benchmarks.report"):
         for each in tree.reached(module):
             if _within(each.target, *BRINGS_TORCH):
                 yield f"{each.where}: {module} reaches {each.target}; it must work without torch"
 
 
 def _measuring_needs_no_trainer(tree: Tree) -> Iterator[str]:
-    for module in tree.below("benchmarks", "downstream"):
+    for module in tree.below("diva_benchmarks", "diva_downstream"):
         for each in tree.reached(module):
             if _within(each.target, TRAINER):
                 yield f"{each.where}: {module} reaches {each.target}; measuring never needs the trainer"
 
 
 def _benchmarks_do_not_import_each_other(tree: Tree) -> Iterator[str]:
-    for module in tree.below("benchmarks", "downstream"):
+    for module in tree.below("diva_benchmarks", "diva_downstream"):
         for each in tree.reached(module):
             if tree.benchmark(each.target) not in (None, tree.benchmark(module)):
                 yield f"{each.where}: {module} reaches {each.target}; benchmarks do not import each other"
@@ -213,12 +218,12 @@ def test_recipes_and_results_work_without_torch_in_fact() -> None:
 
 BROKEN = {
     "diva imports a benchmark": (
-        {"diva/export/__init__.py": "def f():\n    from benchmarks.mmvp_vlm import run"},
-        "diva/export/__init__.py:2: imports benchmarks.mmvp_vlm.run; diva imports neither",
+        {"diva/export/__init__.py": "def f():\n    from diva_benchmarks.mmvp_vlm import run"},
+        "diva/export/__init__.py:2: imports diva_benchmarks.mmvp_vlm.run; diva imports neither",
     ),
     "the command line imports a benchmark at its top": (
-        {"diva/cli.py": "import benchmarks.mmvp_vlm"},
-        "diva/cli.py:1: imports benchmarks.mmvp_vlm; diva imports neither",
+        {"diva/cli.py": "import diva_benchmarks.mmvp_vlm"},
+        "diva/cli.py:1: imports diva_benchmarks.mmvp_vlm; diva imports neither",
     ),
     "a tower imports a denoiser": (
         {"diva/towers/clip.py": "import diva.denoisers"},
@@ -234,16 +239,16 @@ BROKEN = {
     ),
     "mmseg outside its pipeline": (
         {"downstream/llava/a.py": "import mmseg.apis"},
-        "downstream/llava/a.py:1: imports mmseg; only downstream.segmentation may",
+        "downstream/llava/a.py:1: imports mmseg; only diva_downstream.segmentation may",
     ),
     "mmengine by its name as a text": (
         {"benchmarks/a.py": "import importlib\nimportlib.import_module('mmengine.runner')"},
-        "benchmarks/a.py:2: imports mmengine; only downstream.segmentation may",
+        "benchmarks/a.py:2: imports mmengine; only diva_downstream.segmentation may",
     ),
-    "lm_eval in the core": ({"diva/a.py": "import lm_eval"}, "imports lm_eval; only downstream.llava may"),
+    "lm_eval in the core": ({"diva/a.py": "import lm_eval"}, "imports lm_eval; only diva_downstream.llava may"),
     "the report imports torch": (
         {"benchmarks/report/__init__.py": "", "benchmarks/report/plot.py": "def f():\n    import torch.nn"},
-        "benchmarks.report.plot reaches torch.nn; it must work without torch",
+        "diva_benchmarks.report.plot reaches torch.nn; it must work without torch",
     ),
     "the result schema reaches torch through the package above what it imports": (
         {
@@ -261,27 +266,27 @@ BROKEN = {
     "a benchmark imports another": (
         {
             "benchmarks/zero_shot/__init__.py": "",
-            "benchmarks/zero_shot/a.py": "from benchmarks.mmvp_vlm.score import pairs_right",
+            "benchmarks/zero_shot/a.py": "from diva_benchmarks.mmvp_vlm.score import pairs_right",
             "benchmarks/mmvp_vlm/__init__.py": "",
         },
-        "benchmarks.zero_shot.a reaches benchmarks.mmvp_vlm.score.pairs_right",
+        "diva_benchmarks.zero_shot.a reaches diva_benchmarks.mmvp_vlm.score.pairs_right",
     ),
     "a benchmark reaches another through a shared module": (
         {
             "benchmarks/__init__.py": "",
-            "benchmarks/zero_shot/__init__.py": "import benchmarks.comparison",
-            "benchmarks/comparison.py": "import benchmarks.mmvp_vlm",
+            "benchmarks/zero_shot/__init__.py": "import diva_benchmarks.comparison",
+            "benchmarks/comparison.py": "import diva_benchmarks.mmvp_vlm",
             "benchmarks/mmvp_vlm/__init__.py": "",
         },
-        "benchmarks.zero_shot reaches benchmarks.mmvp_vlm",
+        "diva_benchmarks.zero_shot reaches diva_benchmarks.mmvp_vlm",
     ),
     "a pipeline imports a benchmark": (
-        {"downstream/llava/__init__.py": "import benchmarks.mmvp_vlm"},
-        "downstream.llava reaches benchmarks.mmvp_vlm",
+        {"downstream/llava/__init__.py": "import diva_benchmarks.mmvp_vlm"},
+        "diva_downstream.llava reaches diva_benchmarks.mmvp_vlm",
     ),
     "a benchmark imports the trainer": (
         {"benchmarks/throughput/__init__.py": "def f():\n    from diva.training.trainer import Trainer"},
-        "benchmarks.throughput reaches diva.training.trainer.Trainer",
+        "diva_benchmarks.throughput reaches diva.training.trainer.Trainer",
     ),
     "the command line loads something heavy": (
         {"diva/cli.py": "import diva.show", "diva/show.py": "import numpy"},
@@ -307,7 +312,7 @@ def test_what_the_rules_allow_is_let_through() -> None:
     allowed = {
         "diva/__init__.py": "",
         "diva/cli.py": "import sys, typer\nfrom diva.errors import InputError\n"
-        "def bench():\n    from benchmarks.mmvp_vlm.command import run\n"
+        "def bench():\n    from diva_benchmarks.mmvp_vlm.command import run\n"
         "def train():\n    from diva.training import train",
         "diva/errors.py": "import difflib",
         "diva/results.py": "import pydantic\nfrom diva.errors import RunError",
@@ -320,8 +325,8 @@ def test_what_the_rules_allow_is_let_through() -> None:
         "benchmarks/__init__.py": "",
         "benchmarks/statistics.py": "import numpy",
         "benchmarks/mmvp_vlm/__init__.py": "",
-        "benchmarks/mmvp_vlm/score.py": "import benchmarks.statistics, diva.towers",
-        "benchmarks/mmvp_vlm/command.py": "from . import score\nfrom benchmarks.mmvp_vlm.score import pairs_right",
+        "benchmarks/mmvp_vlm/score.py": "import diva_benchmarks.statistics, diva.towers",
+        "benchmarks/mmvp_vlm/command.py": "from . import score\nfrom diva_benchmarks.mmvp_vlm.score import right",
         "benchmarks/report/__init__.py": "from diva.results import read_result\nimport matplotlib",
         "downstream/llava/tasks.py": "import lm_eval",
         "downstream/segmentation/train.py": "from mmengine.runner import Runner",

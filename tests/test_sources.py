@@ -20,7 +20,7 @@ from PIL import Image
 from torchvision.transforms import RandomResizedCrop
 from transformers import CLIPImageProcessor, CLIPTextConfig, SiglipImageProcessor
 
-import downstream.segmentation as segmentation  # before mmseg, which needs its stand-in for mmcv's operators
+import diva_downstream.segmentation as segmentation  # before mmseg, which needs its stand-in for mmcv's operators
 from diva.data.decode import RATIO
 from diva.denoisers.random_weights import POSITIONS, SHAPES
 from diva.errors import InputError
@@ -32,12 +32,12 @@ from diva.recipes.stages import AdamW
 from diva.towers import ZOO
 from diva.towers.formats.image_processor import CLIP, SIGLIP
 from diva.towers.formats.transformers_folder import CLIP_VOCABULARY, TORCH_EPS
-from downstream.llava.encode import IGNORED
-from downstream.llava.formats.adapters import INITIAL, PLAIN, merge_adapters
-from downstream.llava.formats.original import LARGE, PUBLISHED
-from downstream.llava.tasks.mmbench import CIRCULAR, INSTRUCTIONS, NOTHING
-from downstream.llava.tasks.pope import INSTRUCTION
-from downstream.segmentation.command import SCHEDULES
+from diva_downstream.llava.encode import IGNORED
+from diva_downstream.llava.formats.adapters import INITIAL, PLAIN, merge_adapters
+from diva_downstream.llava.formats.original import LARGE, PUBLISHED
+from diva_downstream.llava.tasks.mmbench import CIRCULAR, INSTRUCTIONS, NOTHING
+from diva_downstream.llava.tasks.pope import INSTRUCTION
+from diva_downstream.segmentation.command import SCHEDULES
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "sources.md"

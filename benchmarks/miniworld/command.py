@@ -4,12 +4,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.miniworld.plan import Plan, read_plan
-from benchmarks.miniworld.rows import read_rows
-from benchmarks.miniworld.study import Train, run
-from benchmarks.miniworld.table import markdown, summarise
-from benchmarks.options import require_positive
 from diva.atomic import replacing
+from diva_benchmarks.miniworld.plan import Plan, read_plan
+from diva_benchmarks.miniworld.rows import read_rows
+from diva_benchmarks.miniworld.study import Train, run
+from diva_benchmarks.miniworld.table import markdown, summarise
+from diva_benchmarks.options import require_positive
 
 
 def study(bases: Path, work: Path, out: Path, *, train: Train, processes: int) -> None:

@@ -5,12 +5,12 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from benchmarks.miniworld.probes import probe_accuracies
 from diva.miniworld.gates import pair_accuracies, zero_shot
 from diva.miniworld.render import render
 from diva.miniworld.scene import Scenes, draw, generator
 from diva.miniworld.vocabulary import NAMES
 from diva.towers import Clip, TowerTokens
+from diva_benchmarks.miniworld.probes import probe_accuracies
 
 SEED = 7001  # of the test scenes; every tower sees the same
 PROBE_KEY = 301

@@ -7,10 +7,10 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from benchmarks.miniworld.measure import Sizes
 from diva.documents import read_yaml
 from diva.errors import InputError
 from diva.miniworld.fit import Plan as Length
+from diva_benchmarks.miniworld.measure import Sizes
 
 PLAN = Path(__file__).with_name("plan.yaml")
 Teacher = Literal["trained", "early", "untrained", "decoder"]

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from benchmarks.miniworld.measure import Measured
-from benchmarks.miniworld.plan import Plan
-from benchmarks.study import TRAINED
 from diva.atomic import replacing
 from diva.documents import read_file
 from diva.errors import InputError
+from diva_benchmarks.miniworld.measure import Measured
+from diva_benchmarks.miniworld.plan import Plan
+from diva_benchmarks.study import TRAINED
 
 ORIGINAL = "no training"
 MOVING_AVERAGE = "moving average"

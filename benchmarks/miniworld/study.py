@@ -19,20 +19,6 @@ from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor
 
-from benchmarks.miniworld.measure import Yardstick
-from benchmarks.miniworld.plan import Distillation, Plan, Setting, Teacher
-from benchmarks.miniworld.rows import (
-    MOVING_AVERAGE,
-    ORIGINAL,
-    Gaps,
-    Row,
-    Run,
-    averaged,
-    read_rows,
-    row_path,
-    write_rows,
-)
-from benchmarks.study import TRAINED
 from diva.atomic import discard, new_folder
 from diva.denoisers.miniature_teacher import MiniatureTeacher
 from diva.documents import read_file
@@ -49,6 +35,20 @@ from diva.miniworld.teacher_training import weaker_teacher
 from diva.miniworld.writers import write_shards
 from diva.recipes import Recipe, load_recipe
 from diva.towers import load_clip
+from diva_benchmarks.miniworld.measure import Yardstick
+from diva_benchmarks.miniworld.plan import Distillation, Plan, Setting, Teacher
+from diva_benchmarks.miniworld.rows import (
+    MOVING_AVERAGE,
+    ORIGINAL,
+    Gaps,
+    Row,
+    Run,
+    averaged,
+    read_rows,
+    row_path,
+    write_rows,
+)
+from diva_benchmarks.study import TRAINED
 
 Train = Callable[[Recipe, Path], None]
 SHARDS = 4

@@ -7,12 +7,12 @@ from itertools import groupby
 import numpy as np
 from scipy.stats import t as student_t
 
-from benchmarks.miniworld.measure import Measured
-from benchmarks.miniworld.plan import Plan
-from benchmarks.miniworld.rows import MOVING_AVERAGE, ORIGINAL, Gaps, Row, Run, averaged
-from benchmarks.signed import signed
-from benchmarks.statistics import CONFIDENCE
-from benchmarks.study import TRAINED, Figure, Line, Original, Study
+from diva_benchmarks.miniworld.measure import Measured
+from diva_benchmarks.miniworld.plan import Plan
+from diva_benchmarks.miniworld.rows import MOVING_AVERAGE, ORIGINAL, Gaps, Row, Run, averaged
+from diva_benchmarks.signed import signed
+from diva_benchmarks.statistics import CONFIDENCE
+from diva_benchmarks.study import TRAINED, Figure, Line, Original, Study
 
 
 def summarise(plan: Plan, rows: Sequence[Row]) -> Study:

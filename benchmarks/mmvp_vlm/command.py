@@ -4,16 +4,16 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.comparison import compare
-from benchmarks.device import usable_device
-from benchmarks.mmvp_vlm.dataset import read_mmvp
-from benchmarks.mmvp_vlm.evaluate import AVERAGE, evaluate
-from benchmarks.mmvp_vlm.protocols import find_protocol
-from benchmarks.mmvp_vlm.show import show
-from benchmarks.options import named_towers, require_positive
 from diva.atomic import check_file
 from diva.results import write_result
 from diva.towers import load_clip
+from diva_benchmarks.comparison import compare
+from diva_benchmarks.device import usable_device
+from diva_benchmarks.mmvp_vlm.dataset import read_mmvp
+from diva_benchmarks.mmvp_vlm.evaluate import AVERAGE, evaluate
+from diva_benchmarks.mmvp_vlm.protocols import find_protocol
+from diva_benchmarks.mmvp_vlm.show import show
+from diva_benchmarks.options import named_towers, require_positive
 
 
 def run(
@@ -35,7 +35,7 @@ def run(
         tower, against: names that `diva.towers.load_clip` takes.
         checkpoint, against_checkpoint: the weights files of `tower` and `against`.
         data: the MMVP-VLM folder.
-        protocol: a name from `benchmarks.mmvp_vlm.protocols.PROTOCOLS`.
+        protocol: a name from `diva_benchmarks.mmvp_vlm.protocols.PROTOCOLS`.
         seeds: how many draws a random protocol makes; a deterministic one makes none.
         batch: images that are encoded at once.
         device: a torch device.

@@ -10,15 +10,15 @@ from rich.console import Console
 from rich.progress import track
 from torch import Generator, Tensor
 
-from benchmarks.encoder import finite
-from benchmarks.mmvp_vlm.dataset import NAME, MmvpVlm, Pair
-from benchmarks.mmvp_vlm.protocols import Protocol
-from benchmarks.mmvp_vlm.score import average_percentage, category_percentages, pairs_right
-from benchmarks.statistics import mean_interval, wilson_interval
-from benchmarks.stored_image import StoredImage
-from benchmarks.subject import subject_of
 from diva.results import Clock, DataSource, Item, Metric, Result
 from diva.towers import Clip, TowerTokens
+from diva_benchmarks.encoder import finite
+from diva_benchmarks.mmvp_vlm.dataset import NAME, MmvpVlm, Pair
+from diva_benchmarks.mmvp_vlm.protocols import Protocol
+from diva_benchmarks.mmvp_vlm.score import average_percentage, category_percentages, pairs_right
+from diva_benchmarks.statistics import mean_interval, wilson_interval
+from diva_benchmarks.stored_image import StoredImage
+from diva_benchmarks.subject import subject_of
 
 BENCHMARK = "mmvp-vlm"
 AVERAGE = "average"

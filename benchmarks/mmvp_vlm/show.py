@@ -5,10 +5,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks.comparison import verdict
-from benchmarks.mmvp_vlm.evaluate import AVERAGE, CATEGORY
-from benchmarks.signed import signed
 from diva.results import Metric, Result
+from diva_benchmarks.comparison import verdict
+from diva_benchmarks.mmvp_vlm.evaluate import AVERAGE, CATEGORY
+from diva_benchmarks.signed import signed
 
 
 def show(result: Result, console: Console) -> None:

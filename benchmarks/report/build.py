@@ -4,20 +4,20 @@ import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from benchmarks.report.content import Content, Record, Row, Table
-from benchmarks.report.gather import Gathered, gather
-from benchmarks.report.llava import is_llava, llava
-from benchmarks.report.measures import MMVP, ZERO_SHOT, Entry, Measure
-from benchmarks.report.patterns import patterns
-from benchmarks.report.published import published_towers
-from benchmarks.report.segmentation import is_segmentation, segmentation
-from benchmarks.report.sources import Sources
-from benchmarks.report.split import splits
-from benchmarks.report.throughput import is_throughput, throughput
-from benchmarks.report.tradeoff import trade_offs
-from benchmarks.report.verdict import verdicts
-from benchmarks.report.zero_shot import zero_shot
 from diva import __version__
+from diva_benchmarks.report.content import Content, Record, Row, Table
+from diva_benchmarks.report.gather import Gathered, gather
+from diva_benchmarks.report.llava import is_llava, llava
+from diva_benchmarks.report.measures import MMVP, ZERO_SHOT, Entry, Measure
+from diva_benchmarks.report.patterns import patterns
+from diva_benchmarks.report.published import published_towers
+from diva_benchmarks.report.segmentation import is_segmentation, segmentation
+from diva_benchmarks.report.sources import Sources
+from diva_benchmarks.report.split import splits
+from diva_benchmarks.report.throughput import is_throughput, throughput
+from diva_benchmarks.report.tradeoff import trade_offs
+from diva_benchmarks.report.verdict import verdicts
+from diva_benchmarks.report.zero_shot import zero_shot
 
 
 def build(sources: Sources, *, published: bool) -> Content:

@@ -5,11 +5,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from benchmarks.report.build import build
-from benchmarks.report.render import render
-from benchmarks.report.sources import read_sources
 from diva.atomic import check_file, replacing
 from diva.errors import InputError, printable
+from diva_benchmarks.report.build import build
+from diva_benchmarks.report.render import render
+from diva_benchmarks.report.sources import read_sources
 
 FILES = ("report.html", "report.md", "report.json")
 

@@ -7,11 +7,11 @@ not measured. Differences are this tower minus the baseline, in the row's unit (
 from datetime import datetime
 from typing import Final, Literal
 
-from benchmarks.noninferiority import Preservation
-from benchmarks.report.part import Part
-from benchmarks.report.pictures import Picture
-from benchmarks.report.qualitative import Qualitative
-from benchmarks.report.runs import PipelineRun
+from diva_benchmarks.noninferiority import Preservation
+from diva_benchmarks.report.part import Part
+from diva_benchmarks.report.pictures import Picture
+from diva_benchmarks.report.qualitative import Qualitative
+from diva_benchmarks.report.runs import PipelineRun
 
 SCHEMA: Final = 1
 

@@ -2,10 +2,10 @@
 
 import math
 
-from benchmarks.comparison import SIGNIFICANT, paired_outcomes
-from benchmarks.report.content import Difference, Interval, Judgement
-from benchmarks.statistics import difference_interval, macro_mean, paired_test
 from diva.results import Comparison, Metric, Result
+from diva_benchmarks.comparison import SIGNIFICANT, paired_outcomes
+from diva_benchmarks.report.content import Difference, Interval, Judgement
+from diva_benchmarks.statistics import difference_interval, macro_mean, paired_test
 
 
 def judge(interval: Interval | None, p_value: float | None, *, higher_is_better: bool = True) -> Judgement:

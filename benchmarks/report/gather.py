@@ -4,12 +4,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.report.columns import columns
-from benchmarks.report.content import Difference, LeftOut, Tower
-from benchmarks.report.differences import headline_difference, other_difference
-from benchmarks.report.measures import MMVP, POOLED, ZERO_SHOT, Alike, Entry, Measure
 from diva.errors import InputError
 from diva.results import Result
+from diva_benchmarks.report.columns import columns
+from diva_benchmarks.report.content import Difference, LeftOut, Tower
+from diva_benchmarks.report.differences import headline_difference, other_difference
+from diva_benchmarks.report.measures import MMVP, POOLED, ZERO_SHOT, Alike, Entry, Measure
 
 
 @dataclass(frozen=True)

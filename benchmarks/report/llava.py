@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from benchmarks.report.content import Llava
-from benchmarks.report.measures import LLAVA, Measure
+from diva_benchmarks.report.content import Llava
+from diva_benchmarks.report.measures import LLAVA, Measure
 
 
 def is_llava(measure: Measure) -> bool:

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.report.content import Cell, Difference, Row
-from benchmarks.report.differences import other_difference
 from diva.results import DataSource, Metric, Result
+from diva_benchmarks.report.content import Cell, Difference, Row
+from diva_benchmarks.report.differences import other_difference
 
 MMVP = "mmvp-vlm"
 POOLED = "pooled"

@@ -6,11 +6,11 @@ from shlex import quote
 
 from pydantic import ValidationError
 
-from benchmarks.report.content import Difference, Judgement, Level, Methods, StudyGroup, StudyLine
-from benchmarks.report.methods_verdict import certainty, sentence
-from benchmarks.study import TRAINED, Figure, Line, Study
 from diva.documents import read_file
 from diva.errors import InputError
+from diva_benchmarks.report.content import Difference, Judgement, Level, Methods, StudyGroup, StudyLine
+from diva_benchmarks.report.methods_verdict import certainty, sentence
+from diva_benchmarks.study import TRAINED, Figure, Line, Study
 
 STUDY = "study.json"
 METHODS, CONTROLS = "methods", "controls"  # groups of the plan

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from benchmarks.comparison import SIGNIFICANT
-from benchmarks.report.content import Difference, StudyGroup, StudyLine
-from benchmarks.report.wording import signed
-from benchmarks.statistics import holm
-from benchmarks.study import Study
+from diva_benchmarks.comparison import SIGNIFICANT
+from diva_benchmarks.report.content import Difference, StudyGroup, StudyLine
+from diva_benchmarks.report.wording import signed
+from diva_benchmarks.statistics import holm
+from diva_benchmarks.study import Study
 
 Named = tuple[str, Difference]
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 
-from benchmarks.comparison import paired_outcomes
-from benchmarks.report.content import ChangedPair, ChangedPairs, Difference, Margin, Patterns, Row, Tower
-from benchmarks.report.measures import MMVP, Measure
-from benchmarks.statistics import paired_test
 from diva.results import Item, Result
+from diva_benchmarks.comparison import paired_outcomes
+from diva_benchmarks.report.content import ChangedPair, ChangedPairs, Difference, Margin, Patterns, Row, Tower
+from diva_benchmarks.report.measures import MMVP, Measure
+from diva_benchmarks.statistics import paired_test
 
 CATEGORY = "category/"
 CHANCE = 25.0  # percent: each of a pair's two statements picks one of two images

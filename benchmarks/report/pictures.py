@@ -7,10 +7,10 @@ from pathlib import Path
 
 from pydantic import Field
 
-from benchmarks.report.part import Part
 from diva.documents import read_file
 from diva.errors import InputError
 from diva.images import UnusableError, decode_image
+from diva_benchmarks.report.part import Part
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.projections.polar import PolarAxes
 
-from benchmarks.report.content import Difference, Panel, Patterns, Row, StudyGroup, TradeOff
-from benchmarks.report.drawing import DASHES, INK, MARKERS, PAPER, SERIES, house_style, series, to_svg
+from diva_benchmarks.report.content import Difference, Panel, Patterns, Row, StudyGroup, TradeOff
+from diva_benchmarks.report.drawing import DASHES, INK, MARKERS, PAPER, SERIES, house_style, series, to_svg
 
 
 def radar(patterns: Patterns) -> str:

@@ -8,8 +8,8 @@ DFN at 224 px; GenHancer's and DCR's are by the pooled feature. The originals' f
 import re
 from collections.abc import Iterable, Sequence
 
-from benchmarks.report.content import MeasuredScore, PublishedTower, Tower
-from benchmarks.report.measures import MMVP, Measure
+from diva_benchmarks.report.content import MeasuredScore, PublishedTower, Tower
+from diva_benchmarks.report.measures import MMVP, Measure
 
 METHODS = ("original", "DIVA", "GenHancer", "DCR")
 # percent of 135 pairs; a dash: not published

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from benchmarks.report.part import Part
-from benchmarks.report.pictures import Picture, read_picture
 from diva.visualize.index import Drawing, ShownPair, Similarities, View, read_index
+from diva_benchmarks.report.part import Part
+from diva_benchmarks.report.pictures import Picture, read_picture
 
 
 class ShownView(Part):

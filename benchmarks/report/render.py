@@ -7,11 +7,11 @@ from collections.abc import Callable
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from benchmarks.report import wording
-from benchmarks.report.content import Content
-from benchmarks.report.drawing import dash, mark, series
-from benchmarks.report.plots import curves, forest, intervals, radar, trade_off
 from diva.markdown import escaped
+from diva_benchmarks.report import wording
+from diva_benchmarks.report.content import Content
+from diva_benchmarks.report.drawing import dash, mark, series
+from diva_benchmarks.report.plots import curves, forest, intervals, radar, trade_off
 
 FILTERS: dict[str, Callable[..., str | int]] = {
     function.__name__: function
@@ -35,7 +35,7 @@ PLOTS: tuple[Callable[..., str | None], ...] = (radar, intervals, forest, curves
 def render(content: Content) -> dict[str, str]:
     """Return the text of `report.html`, `report.md` and `report.json`, by name."""
     environment = Environment(
-        loader=PackageLoader("benchmarks.report"),
+        loader=PackageLoader("diva_benchmarks.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

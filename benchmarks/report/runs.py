@@ -3,8 +3,8 @@
 from datetime import datetime
 from pathlib import Path
 
-from benchmarks.report.part import Part
 from diva.pipeline.manifest import REPORT, Manifest, State, read_manifest
+from diva_benchmarks.report.part import Part
 
 
 class StageLine(Part):

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.report.content import Segmentation
-from benchmarks.report.measures import Measure
-from benchmarks.report.pictures import Picture
+from diva_benchmarks.report.content import Segmentation
+from diva_benchmarks.report.measures import Measure
+from diva_benchmarks.report.pictures import Picture
 
 SEGMENTATION = "segmentation"
 

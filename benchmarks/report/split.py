@@ -6,11 +6,11 @@ the two changes come apart: the tower's at one feature, and the feature's at one
 
 from collections.abc import Sequence
 
-from benchmarks.report.content import Difference, Effects, Split, Tower
-from benchmarks.report.differences import headline_difference
-from benchmarks.report.measures import MMVP, POOLED, Measure
 from diva.errors import InputError
 from diva.results import Result
+from diva_benchmarks.report.content import Difference, Effects, Split, Tower
+from diva_benchmarks.report.differences import headline_difference
+from diva_benchmarks.report.measures import MMVP, POOLED, Measure
 
 PUBLISHED = "diva-"
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from benchmarks.report.content import Speed
 from diva.results import Result
+from diva_benchmarks.report.content import Speed
 
 THROUGHPUT = "throughput"
 IMAGES = "images/s"

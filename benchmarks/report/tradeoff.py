@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from benchmarks.report.content import Score, Tower, TradeOff, TradeOffPoint
-from benchmarks.report.measures import MMVP, ZERO_SHOT, Measure
+from diva_benchmarks.report.content import Score, Tower, TradeOff, TradeOffPoint
+from diva_benchmarks.report.measures import MMVP, ZERO_SHOT, Measure
 
 
 def trade_offs(measures: Sequence[Measure], towers: Sequence[Tower]) -> list[TradeOff]:

@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
-from benchmarks.report.content import Panel, Series, Training
 from diva.documents import read_file
 from diva.errors import InputError
+from diva_benchmarks.report.content import Panel, Series, Training
 
 METRICS = "metrics.jsonl"
 MAX_BYTES = 2**30  # of a file, which grows with every step

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from benchmarks.noninferiority import Preservation
-from benchmarks.report.content import Change, Kept, Row, Tower, Verdict
+from diva_benchmarks.noninferiority import Preservation
+from diva_benchmarks.report.content import Change, Kept, Row, Tower, Verdict
 
 
 def verdicts(towers: Sequence[Tower], summary: Sequence[Row], kept: Sequence[Kept]) -> list[Verdict]:

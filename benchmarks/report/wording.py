@@ -1,7 +1,7 @@
 """How figures are written, on the page and in the Markdown alike."""
 
-from benchmarks.report.content import Judgement
-from benchmarks.signed import signed as signed_number
+from diva_benchmarks.report.content import Judgement
+from diva_benchmarks.signed import signed as signed_number
 
 DIGITS = {
     "percent": 1,

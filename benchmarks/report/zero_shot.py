@@ -5,9 +5,9 @@
 
 from collections.abc import Iterator, Sequence
 
-from benchmarks.noninferiority import judge
-from benchmarks.report.content import Kept, Row, Tower, ZeroShot
-from benchmarks.report.measures import ZERO_SHOT, Measure
+from diva_benchmarks.noninferiority import judge
+from diva_benchmarks.report.content import Kept, Row, Tower, ZeroShot
+from diva_benchmarks.report.measures import ZERO_SHOT, Measure
 
 KIND = "average/"
 MARGIN, ABSENT, FAILED = "margin", "absent/", "failed/"

@@ -10,17 +10,17 @@ from typing import Protocol
 import torch
 from rich.console import Console
 
-from benchmarks.subject import subject_of
-from benchmarks.throughput.cases import BASELINE, CACHED, Case
-from benchmarks.throughput.data_stage import measure_data
-from benchmarks.throughput.measure import flops, measure
-from benchmarks.throughput.outcome import Outcome, as_result
-from benchmarks.throughput.peak import matmul_peak
-from benchmarks.throughput.pictures import write_pictures
-from benchmarks.throughput.step import Step
 from diva.data import Loader
 from diva.recipes import Recipe, load_recipe
 from diva.results import Clock, Result, write_result
+from diva_benchmarks.subject import subject_of
+from diva_benchmarks.throughput.cases import BASELINE, CACHED, Case
+from diva_benchmarks.throughput.data_stage import measure_data
+from diva_benchmarks.throughput.measure import flops, measure
+from diva_benchmarks.throughput.outcome import Outcome, as_result
+from diva_benchmarks.throughput.peak import matmul_peak
+from diva_benchmarks.throughput.pictures import write_pictures
+from diva_benchmarks.throughput.step import Step
 
 IMAGES_PER_SHARD = 16
 RECIPES = Path(__file__).parent / "recipes"

@@ -8,11 +8,11 @@ from tempfile import TemporaryDirectory
 
 from rich.console import Console
 
-from benchmarks.options import require_positive
-from benchmarks.throughput.bench import Bench, Setting, Training
-from benchmarks.throughput.cases import BASELINE, cases, read_counts, read_options
-from benchmarks.throughput.show import show_data, show_outcomes
 from diva.errors import InputError
+from diva_benchmarks.options import require_positive
+from diva_benchmarks.throughput.bench import Bench, Setting, Training
+from diva_benchmarks.throughput.cases import BASELINE, cases, read_counts, read_options
+from diva_benchmarks.throughput.show import show_data, show_outcomes
 
 STAGES = ("all", "data")
 WIDTH = 160
@@ -34,7 +34,7 @@ def run(
         setting: what holds for every case.
         training: what is measured.
         batch: comma list of images an update and process.
-        options: comma list of options, see `benchmarks.throughput.cases`.
+        options: comma list of options, see `diva_benchmarks.throughput.cases`.
         baseline: also measure the plain rendering of the published schedule.
         stage: "all", or "data" for the loader alone.
 

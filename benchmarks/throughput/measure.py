@@ -8,8 +8,8 @@ import psutil
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.throughput.step import Step, synchronise
-from benchmarks.throughput.stopwatch import OTHER, watching
+from diva_benchmarks.throughput.step import Step, synchronise
+from diva_benchmarks.throughput.stopwatch import OTHER, watching
 
 
 @dataclass(frozen=True)

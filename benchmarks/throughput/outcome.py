@@ -3,10 +3,10 @@
 import hashlib
 from dataclasses import dataclass
 
-from benchmarks.statistics import mean_interval
-from benchmarks.throughput.cases import Case
-from benchmarks.throughput.measure import Measurement
 from diva.results import DataSource, Item, Metric, Result, Run, Subject
+from diva_benchmarks.statistics import mean_interval
+from diva_benchmarks.throughput.cases import Case
+from diva_benchmarks.throughput.measure import Measurement
 
 TERA = 1e12
 BENCHMARK = "throughput"

@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks.throughput.outcome import TERA, Outcome
-from benchmarks.throughput.stopwatch import BACKWARD, OPTIMISER, OTHER
+from diva_benchmarks.throughput.outcome import TERA, Outcome
+from diva_benchmarks.throughput.stopwatch import BACKWARD, OPTIMISER, OTHER
 
 PARTS = ("data", "tower", "VAE", "text", "UNet forward", BACKWARD, OPTIMISER, OTHER)
 

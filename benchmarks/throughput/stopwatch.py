@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import torch
 
-from benchmarks.throughput.step import Step, synchronise
+from diva_benchmarks.throughput.step import Step, synchronise
 
 OTHER = "other"
 DENOISER, BACKWARD, OPTIMISER = "UNet forward", "backward", "optimiser"

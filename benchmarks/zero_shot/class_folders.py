@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.stored_image import StoredImage
 from diva.errors import InputError
 from diva.images import OTHER_SUFFIXES, SUFFIXES, suffix_of
+from diva_benchmarks.stored_image import StoredImage
 
 SPLITS = ("test", "val")  # ImageNet is measured on what it calls its validation images
 

@@ -4,9 +4,9 @@ import torch
 from open_clip import build_zero_shot_classifier
 from torch import Tensor
 
-from benchmarks.encoder import Encoder
-from benchmarks.fingerprint import hash_lines
-from benchmarks.zero_shot.prompts import Prompts
+from diva_benchmarks.encoder import Encoder
+from diva_benchmarks.fingerprint import hash_lines
+from diva_benchmarks.zero_shot.prompts import Prompts
 
 TOGETHER = 10  # classes whose prompts are encoded at once: open_clip's own number
 

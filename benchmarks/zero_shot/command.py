@@ -7,20 +7,20 @@ import torch
 from rich.console import Console
 from rich.text import Text
 
-from benchmarks.device import usable_device
-from benchmarks.encoder import Encoder
-from benchmarks.noninferiority import check_margin
-from benchmarks.options import named_towers, require_positive
-from benchmarks.subject import subject_of
-from benchmarks.tensor_cache import TensorCache
-from benchmarks.zero_shot.data import read_set
-from benchmarks.zero_shot.evaluate import evaluate_set, kept_result
-from benchmarks.zero_shot.locate import Located, locate_sets
-from benchmarks.zero_shot.show import show
-from benchmarks.zero_shot.summary import summarise
 from diva.errors import InputError, RunError, printable
 from diva.results import Clock, Result, read_result, write_result
 from diva.towers import Clip, load_clip
+from diva_benchmarks.device import usable_device
+from diva_benchmarks.encoder import Encoder
+from diva_benchmarks.noninferiority import check_margin
+from diva_benchmarks.options import named_towers, require_positive
+from diva_benchmarks.subject import subject_of
+from diva_benchmarks.tensor_cache import TensorCache
+from diva_benchmarks.zero_shot.data import read_set
+from diva_benchmarks.zero_shot.evaluate import evaluate_set, kept_result
+from diva_benchmarks.zero_shot.locate import Located, locate_sets
+from diva_benchmarks.zero_shot.show import show
+from diva_benchmarks.zero_shot.summary import summarise
 
 
 class _Files(NamedTuple):

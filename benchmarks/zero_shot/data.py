@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.fingerprint import fingerprint, hash_lines
-from benchmarks.stored_image import StoredImage
-from benchmarks.zero_shot.class_folders import read_class_folders, split_folder
-from benchmarks.zero_shot.prompts import Prompts, read_prompts
-from benchmarks.zero_shot.sets import Headline, Kind, ZeroShotSet
-from benchmarks.zero_shot.shards import COUNT, Sample, read_shards, shard_paths
 from diva.documents import read_file
 from diva.errors import InputError, did_you_mean, printable
 from diva.results import DataSource
+from diva_benchmarks.fingerprint import fingerprint, hash_lines
+from diva_benchmarks.stored_image import StoredImage
+from diva_benchmarks.zero_shot.class_folders import read_class_folders, split_folder
+from diva_benchmarks.zero_shot.prompts import Prompts, read_prompts
+from diva_benchmarks.zero_shot.sets import Headline, Kind, ZeroShotSet
+from diva_benchmarks.zero_shot.shards import COUNT, Sample, read_shards, shard_paths
 
 TYPE = "dataset_type.txt"
 DIGITS = 9  # of a label; Python refuses to read numbers of thousands

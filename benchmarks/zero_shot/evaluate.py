@@ -3,17 +3,17 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.comparison import compare
-from benchmarks.encoder import Encoder
-from benchmarks.subject import subject_of
-from benchmarks.zero_shot.classification import classify
-from benchmarks.zero_shot.classifier import zero_shot_classifier
-from benchmarks.zero_shot.data import Captions, ManyLabels, SetData
-from benchmarks.zero_shot.measured import Measured, quantile_interval
-from benchmarks.zero_shot.multilabel import rank_classes
-from benchmarks.zero_shot.retrieval import retrieve
 from diva.errors import InputError
 from diva.results import Clock, Comparison, Result, Subject, read_result
+from diva_benchmarks.comparison import compare
+from diva_benchmarks.encoder import Encoder
+from diva_benchmarks.subject import subject_of
+from diva_benchmarks.zero_shot.classification import classify
+from diva_benchmarks.zero_shot.classifier import zero_shot_classifier
+from diva_benchmarks.zero_shot.data import Captions, ManyLabels, SetData
+from diva_benchmarks.zero_shot.measured import Measured, quantile_interval
+from diva_benchmarks.zero_shot.multilabel import rank_classes
+from diva_benchmarks.zero_shot.retrieval import retrieve
 
 BENCHMARK = "zero_shot"
 

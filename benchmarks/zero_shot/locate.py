@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.zero_shot.sets import SETS, ZeroShotSet
 from diva.errors import InputError, did_you_mean
+from diva_benchmarks.zero_shot.sets import SETS, ZeroShotSet
 
 # other names of the sets' folders, without capitals and signs
 SYNONYMS = {

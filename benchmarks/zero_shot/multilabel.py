@@ -5,10 +5,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.statistics import SEED
-from benchmarks.zero_shot.data import ManyLabels
-from benchmarks.zero_shot.measured import ALL, Measured, percentage, quantile_interval
 from diva.results import Item
+from diva_benchmarks.statistics import SEED
+from diva_benchmarks.zero_shot.data import ManyLabels
+from diva_benchmarks.zero_shot.measured import ALL, Measured, percentage, quantile_interval
 
 RESAMPLES = 2000
 CHUNK = 100  # resamples at once: the memory of CHUNK × images numbers

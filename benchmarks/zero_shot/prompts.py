@@ -8,9 +8,9 @@ from pathlib import Path
 from open_clip import IMAGENET_CLASSNAMES, OPENAI_IMAGENET_TEMPLATES
 from timm.data import ImageNetInfo
 
-from benchmarks.zero_shot.sets import ZeroShotSet
 from diva.documents import read_file
 from diva.errors import InputError
+from diva_benchmarks.zero_shot.sets import ZeroShotSet
 
 CLASSES = "classnames.txt"
 TEMPLATES = "zeroshot_classification_templates.txt"

@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.statistics import mean_interval
-from benchmarks.zero_shot.data import Captions
-from benchmarks.zero_shot.measured import ALL, Measured, percentage
 from diva.results import Item
+from diva_benchmarks.statistics import mean_interval
+from diva_benchmarks.zero_shot.data import Captions
+from diva_benchmarks.zero_shot.measured import ALL, Measured, percentage
 
 DEPTHS = (1, 5, 10)
 CHUNK = 256  # queries at once

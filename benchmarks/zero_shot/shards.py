@@ -12,13 +12,13 @@ from typing import NamedTuple
 
 from webdataset.tariterators import base_plus_ext
 
-from benchmarks.stored_image import StoredImage
 from diva.data.raw import FileSlice
 from diva.data.shards import extends, is_tar, stem_of
 from diva.data.tar import Hole, members
 from diva.documents import read_file
 from diva.errors import InputError
 from diva.images import SUFFIXES, UnusableError, suffix_of
+from diva_benchmarks.stored_image import StoredImage
 
 COUNT = "nshards.txt"
 

@@ -7,11 +7,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks.comparison import verdict
-from benchmarks.noninferiority import sentence
-from benchmarks.signed import signed
-from benchmarks.zero_shot.summary import ABSENT, AVERAGE, FAILED, MARGIN, headline
 from diva.results import Comparison, Metric, Result
+from diva_benchmarks.comparison import verdict
+from diva_benchmarks.noninferiority import sentence
+from diva_benchmarks.signed import signed
+from diva_benchmarks.zero_shot.summary import ABSENT, AVERAGE, FAILED, MARGIN, headline
 
 NAMES = {
     "acc1": "top-1",

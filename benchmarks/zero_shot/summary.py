@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.comparison import paired_outcomes
-from benchmarks.fingerprint import hash_lines
-from benchmarks.statistics import Interval, Values, sign_flip, weighted_differences
-from benchmarks.zero_shot.evaluate import BENCHMARK
-from benchmarks.zero_shot.measured import ALL
-from benchmarks.zero_shot.sets import USUAL
 from diva.results import Comparison, DataSource, Item, Metric, Result, Run
+from diva_benchmarks.comparison import paired_outcomes
+from diva_benchmarks.fingerprint import hash_lines
+from diva_benchmarks.statistics import Interval, Values, sign_flip, weighted_differences
+from diva_benchmarks.zero_shot.evaluate import BENCHMARK
+from diva_benchmarks.zero_shot.measured import ALL
+from diva_benchmarks.zero_shot.sets import USUAL
 
 AVERAGE = "average"
 ABSENT = "absent/"

@@ -27,7 +27,7 @@ def mmvp(
     device: Device = "auto",
 ) -> None:
     """MMVP-VLM: nine visual patterns, scored by pairs."""
-    from benchmarks.mmvp_vlm.command import run
+    from diva_benchmarks.mmvp_vlm.command import run
 
     run(tower, against, checkpoint, against_checkpoint, data, out, protocol, seeds, batch, device, text_from)
 
@@ -53,9 +53,9 @@ def throughput(
     out: Annotated[Path | None, typer.Option(help="folder for the result files")] = None,
 ) -> None:
     """Speed of a training step: images/s, share of the device's peak, memory, and where the time goes."""
-    from benchmarks.throughput.bench import Setting
-    from benchmarks.throughput.command import run
     from diva.training.measured import Measured
+    from diva_benchmarks.throughput.bench import Setting
+    from diva_benchmarks.throughput.command import run
 
     overrides = [word for word in recipes if "=" in word]
     setting = Setting(overrides, random_weights, shards, updates, warmup, out)
@@ -81,6 +81,6 @@ def zero_shot(
     margin: Annotated[float, typer.Option(help="loss in points that still counts as preserved")] = 1.0,
 ) -> None:
     """Zero-shot classification and retrieval: is the tower's ability preserved?"""
-    from benchmarks.zero_shot.command import run
+    from diva_benchmarks.zero_shot.command import run
 
     run(tower, against, checkpoint, against_checkpoint, data, sets, out, cache, batch, device, margin, text_from)

@@ -29,7 +29,7 @@ def swap(
     seed: Annotated[int, typer.Option(help="of a fresh projector")] = 0,
 ) -> None:
     """Put another tower into a LLaVA."""
-    from downstream.llava.swap import swap as run
+    from diva_downstream.llava.swap import swap as run
 
     run(
         model,
@@ -50,10 +50,10 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="continue from the newest whole checkpoint")] = False,
 ) -> None:
     """Train one stage of LLaVA-1.5: the projector, or projector and language model."""
-    from downstream.llava.recipe import load_llava_recipe
+    from diva_downstream.llava.recipe import load_llava_recipe
 
     resolved = load_llava_recipe(recipe, overrides or ())
-    from downstream.llava.train import train as run
+    from diva_downstream.llava.train import train as run
 
     run(resolved, out or Path("runs") / resolved.name, resume=resume)
 
@@ -66,7 +66,7 @@ def convert(
     language_model: LanguageModel = None,
 ) -> None:
     """Write a LLaVA in the other format, with the same tower and weights."""
-    from downstream.llava.convert import convert as run
+    from diva_downstream.llava.convert import convert as run
 
     run(model, out, to=to, language_model=language_model)
 
@@ -78,7 +78,7 @@ def miniature(
     seed: Annotated[int, typer.Option(help="of its random weights")] = 0,
 ) -> None:
     """Make a tiny language model on a CPU, in place of Vicuna, to try the pipeline with."""
-    from downstream.llava.miniature import write_miniature
+    from diva_downstream.llava.miniature import write_miniature
 
     write_miniature(conversations, out, seed=seed)
 
@@ -110,7 +110,7 @@ def evaluate(
     judge_model: Annotated[str | None, typer.Option(help="the judge's name there")] = None,
 ) -> None:
     """Measure it on MMBench, MMVP, POPE and LLaVA-Bench."""
-    from downstream.llava.evaluation.command import run
+    from diva_downstream.llava.evaluation.command import run
 
     run(
         model,

@@ -33,8 +33,8 @@ def pretrain(
     """Train a miniature CLIP and a miniature teacher from nothing, and measure their gates."""
     from rich.console import Console
 
-    from benchmarks.device import usable_device
     from diva.miniworld.command import run_pretrain
+    from diva_benchmarks.device import usable_device
 
     run_pretrain(out, seed=seed, device=usable_device(device), console=Console())
 
@@ -44,8 +44,8 @@ def gates(base: Annotated[Path, typer.Argument(help="folder of a base")], device
     """Measure whether a base may ship."""
     from rich.console import Console
 
-    from benchmarks.device import usable_device
     from diva.miniworld.command import run_gates
+    from diva_benchmarks.device import usable_device
 
     run_gates(base, device=usable_device(device), console=Console())
 
@@ -58,7 +58,7 @@ def study(
     processes: Annotated[int, typer.Option(help="runs at once, one core each")] = 1,
 ) -> None:
     """Run the study of the miniature world; a killed one goes on where it was."""
-    from benchmarks.miniworld.command import study as run
     from diva.training import train
+    from diva_benchmarks.miniworld.command import study as run
 
     run(bases, work, out, train=train, processes=processes)

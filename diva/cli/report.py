@@ -17,7 +17,7 @@ def report(
     published: Annotated[bool, typer.Option("--published", help="show the papers' figures beside these")] = False,
 ) -> None:
     """Set everything that was measured side by side."""
-    from benchmarks.report.command import run
+    from diva_benchmarks.report.command import run
 
     run(results, out, published)
 
@@ -35,8 +35,8 @@ def visualize(
     device: Device = "auto",
 ) -> None:
     """Show what training changed: pairs, patch tokens, and what the tower tells the teacher."""
-    from benchmarks.device import usable_device
     from diva.visualize.command import visualize as show
+    from diva_benchmarks.device import usable_device
 
     place = usable_device(device)
     show(result, out, data=data, run=run, pairs=pairs, steps=steps, guidance=guidance, seed=seed, device=place)

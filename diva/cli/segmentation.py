@@ -40,8 +40,8 @@ def train(
     overrides: Fields = None,
 ) -> None:
     """Train a segmentation head on a tower."""
-    from downstream.segmentation.command import Sizes
-    from downstream.segmentation.command import train as run
+    from diva_downstream.segmentation.command import Sizes
+    from diva_downstream.segmentation.command import train as run
 
     run(
         tower,
@@ -75,7 +75,7 @@ def evaluate(
     overrides: Fields = None,
 ) -> None:
     """Measure the segmentation of one tower, or of two side by side."""
-    from downstream.segmentation.command import Sizes, measure
+    from diva_downstream.segmentation.command import Sizes, measure
 
     sizes = Sizes(crop=crop, workers=workers)
     measure(tower, checkpoint, against, against_checkpoint, dataset, data, out, sizes, overrides or ())

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from diva.errors import InputError, did_you_mean
 from diva.export.folder import check_replaceable, complete_folder
-from downstream.llava.formats import read_llava, write_original, write_transformers
+from diva_downstream.llava.formats import read_llava, write_original, write_transformers
 
 FORMATS = ("transformers", "original")
 

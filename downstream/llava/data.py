@@ -14,9 +14,9 @@ from transformers import LlavaProcessor
 
 from diva.errors import InputError, RunError
 from diva.images import UnusableError, read_image
-from downstream.llava.conversation import pieces, read_conversations
-from downstream.llava.encode import IGNORED, encode
-from downstream.llava.recipe import DataSection
+from diva_downstream.llava.conversation import pieces, read_conversations
+from diva_downstream.llava.encode import IGNORED, encode
+from diva_downstream.llava.recipe import DataSection
 
 Sample = dict[str, Any]
 NARROWEST = (

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 from transformers import PreTrainedTokenizerBase
 
 from diva.errors import InputError
-from downstream.llava.conversation import IMAGE, Piece
+from diva_downstream.llava.conversation import IMAGE, Piece
 
 IGNORED: Final = -100  # cross-entropy skips these labels
 

@@ -8,7 +8,7 @@ from diva.documents import read_json
 from diva.errors import InputError
 from diva.towers.checkpoint import file_sha256, weights_sha256
 from diva.towers.formats.transformers_folder import WEIGHT_FILES
-from downstream.llava.recipe import LlavaRecipe
+from diva_downstream.llava.recipe import LlavaRecipe
 
 FILE = "inputs.json"
 

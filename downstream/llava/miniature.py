@@ -17,8 +17,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast,
 
 from diva.export.folder import complete_folder
 from diva.towers.quiet import quiet
-from downstream.llava.conversation import IMAGE, Conversation, pieces, read_conversations
-from downstream.llava.encode import IGNORED
+from diva_downstream.llava.conversation import IMAGE, Conversation, pieces, read_conversations
+from diva_downstream.llava.encode import IGNORED
 
 VOCABULARY = 1024
 POSITIONS = 2048

@@ -12,9 +12,9 @@ from diva.errors import InputError
 from diva.export.folder import check_replaceable, complete_folder
 from diva.export.transformers_model import vision_model
 from diva.towers import load_clip
-from downstream.llava.formats import Llava, read_llava, write_transformers
-from downstream.llava.formats.content import PROJECTOR, TOWER, is_siglip, patch_count
-from downstream.llava.record import SwapRecord, write_record
+from diva_downstream.llava.formats import Llava, read_llava, write_transformers
+from diva_downstream.llava.formats.content import PROJECTOR, TOWER, is_siglip, patch_count
+from diva_downstream.llava.record import SwapRecord, write_record
 
 
 def swap(

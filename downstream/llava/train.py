@@ -25,15 +25,15 @@ from diva.lock import locked
 from diva.pretrained import load_pretrained
 from diva.recipes.load import write_recipe
 from diva.recipes.resume import fields
-from downstream.llava.data import Collator, ConversationData
-from downstream.llava.formats import read_llava, write_transformers
-from downstream.llava.formats.loading import load_image_processor, load_model
-from downstream.llava.formats.transformers_folder import assembled
-from downstream.llava.inputs import check_inputs, hash_inputs, write_inputs
-from downstream.llava.recipe import LlavaRecipe, load_llava_recipe
-from downstream.llava.record import StageDone, SwapRecord, read_record, write_record
-from downstream.llava.trainable import load_trained, prepare, set_dtypes
-from downstream.llava.trainer import Curves, StageTrainer, newest_checkpoint
+from diva_downstream.llava.data import Collator, ConversationData
+from diva_downstream.llava.formats import read_llava, write_transformers
+from diva_downstream.llava.formats.loading import load_image_processor, load_model
+from diva_downstream.llava.formats.transformers_folder import assembled
+from diva_downstream.llava.inputs import check_inputs, hash_inputs, write_inputs
+from diva_downstream.llava.recipe import LlavaRecipe, load_llava_recipe
+from diva_downstream.llava.record import StageDone, SwapRecord, read_record, write_record
+from diva_downstream.llava.trainable import load_trained, prepare, set_dtypes
+from diva_downstream.llava.trainer import Curves, StageTrainer, newest_checkpoint
 
 RECIPE, METRICS, CHECKPOINTS = "recipe.yaml", "metrics.jsonl", "checkpoints"
 CONFIG = "config.json"  # without it a folder is not a model

@@ -10,7 +10,7 @@ from transformers import LlavaForConditionalGeneration
 
 from diva.errors import RunError
 from diva.towers.state_dict_diff import state_dict_diff
-from downstream.llava.recipe import LlavaRecipe
+from diva_downstream.llava.recipe import LlavaRecipe
 
 # every linear layer of the language model's blocks, as LLaVA adapts them
 ADAPTED = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"

@@ -19,7 +19,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from diva.atomic import discard, replacing
 from diva.errors import InputError, RunError
 from diva.seal import DamagedError, is_sealed, seal, verify
-from downstream.llava.trainable import load_trained, trained_names
+from diva_downstream.llava.trainable import load_trained, trained_names
 
 WEIGHTS = "trained.safetensors"
 CURVES = ("loss", "grad_norm", "learning_rate")

@@ -1,10 +1,10 @@
 """Segmentation with mmsegmentation: the tower as a backbone, heads on top, and what its patch tokens know.
 
-`custom_imports = dict(imports=["downstream.segmentation.registered"])` makes everything here available to a plain
-mmseg config.
+`custom_imports = dict(imports=["diva_downstream.segmentation.registered"])` makes everything here available to a
+plain mmseg config.
 """
 
-from downstream.segmentation.installation import require_packages, stand_in_for_operators
+from diva_downstream.segmentation.installation import require_packages, stand_in_for_operators
 
 require_packages()
 stand_in_for_operators()

@@ -14,19 +14,19 @@ from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 from rich.text import Text
 
-import downstream.segmentation.registered  # noqa: F401 - configs name what it registers
+import diva_downstream.segmentation.registered  # noqa: F401 - configs name what it registers
 from diva.atomic import check_file
 from diva.errors import InputError, RunError, did_you_mean
 from diva.results import write_result
 from diva.towers import Clip, load_clip
-from downstream.segmentation.checkpoints import checkpoint_of, newest_whole
-from downstream.segmentation.compose import picture_unit, usual_sizes
-from downstream.segmentation.datasets import Located, locate
-from downstream.segmentation.evaluation import Evaluation, add_baseline, evaluate
-from downstream.segmentation.pictures import draw_differences
-from downstream.segmentation.setup import MOST, RECORD, TRAINING_FREE, Head, Setup, Value, read_setup
-from downstream.segmentation.show import show
-from downstream.segmentation.training import train_head
+from diva_downstream.segmentation.checkpoints import checkpoint_of, newest_whole
+from diva_downstream.segmentation.compose import picture_unit, usual_sizes
+from diva_downstream.segmentation.datasets import Located, locate
+from diva_downstream.segmentation.evaluation import Evaluation, add_baseline, evaluate
+from diva_downstream.segmentation.pictures import draw_differences
+from diva_downstream.segmentation.setup import MOST, RECORD, TRAINING_FREE, Head, Setup, Value, read_setup
+from diva_downstream.segmentation.show import show
+from diva_downstream.segmentation.training import train_head
 
 SCHEDULES = {"20k": 20_000, "40k": 40_000, "80k": 80_000, "160k": 160_000}
 SHEET = ".sheet.png"

@@ -7,9 +7,9 @@ from mmengine.config import Config, ConfigDict
 
 from diva.errors import InputError, did_you_mean
 from diva.towers import Clip
-from downstream.segmentation.datasets import CONFIGS, Located, PictureSizes
-from downstream.segmentation.features import TowerFeatures
-from downstream.segmentation.setup import TRAINING_FREE, Setup, Value
+from diva_downstream.segmentation.datasets import CONFIGS, Located, PictureSizes
+from diva_downstream.segmentation.features import TowerFeatures
+from diva_downstream.segmentation.setup import TRAINING_FREE, Setup, Value
 
 SHARED = (
     *("custom_imports", "default_scope", "env_cfg", "default_hooks", "custom_hooks", "visualizer", "log_processor"),

@@ -9,21 +9,21 @@ from mmengine.dataset import pseudo_collate
 from mmengine.runner import Runner
 from numpy.typing import NDArray
 
-from benchmarks.comparison import compare
-from benchmarks.fingerprint import fingerprint
-from benchmarks.statistics import mean_interval
-from benchmarks.subject import subject_of
 from diva.errors import InputError
 from diva.results import Clock, Comparison, DataSource, Item, Metric, Result
 from diva.towers import Clip
 from diva.towers.checkpoint import read_state_dict
-from downstream.segmentation.areas import Area, Counts
-from downstream.segmentation.compose import compose
-from downstream.segmentation.datasets import Located
-from downstream.segmentation.metric import ImageAreas, ImageCounts
-from downstream.segmentation.scores import Scores, interval, resampled_scores, scores_of
-from downstream.segmentation.setup import Setup
-from downstream.segmentation.training import build_runner
+from diva_benchmarks.comparison import compare
+from diva_benchmarks.fingerprint import fingerprint
+from diva_benchmarks.statistics import mean_interval
+from diva_benchmarks.subject import subject_of
+from diva_downstream.segmentation.areas import Area, Counts
+from diva_downstream.segmentation.compose import compose
+from diva_downstream.segmentation.datasets import Located
+from diva_downstream.segmentation.metric import ImageAreas, ImageCounts
+from diva_downstream.segmentation.scores import Scores, interval, resampled_scores, scores_of
+from diva_downstream.segmentation.setup import Setup
+from diva_downstream.segmentation.training import build_runner
 
 BENCHMARK = "segmentation"
 MEAN_IOU = "mIoU"

@@ -6,7 +6,7 @@ from mmengine.optim import DefaultOptimWrapperConstructor
 from mmseg.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from torch import nn
 
-from downstream.segmentation.backbone import DivaTower
+from diva_downstream.segmentation.backbone import DivaTower
 
 BLOCK = re.compile(r"\.(?:resblocks|blocks)\.(\d+)\.")
 BEFORE = re.compile(r"conv1|ln_pre|(?:class|positional)_embedding|patch_embed|pos_embed|cls_token|norm_pre")

@@ -10,8 +10,8 @@ from mmengine.evaluator import BaseMetric
 from mmseg.registry import METRICS
 
 from diva.errors import InputError
-from downstream.segmentation.areas import Counts, count_areas
-from downstream.segmentation.scores import scores_of
+from diva_downstream.segmentation.areas import Counts, count_areas
+from diva_downstream.segmentation.scores import scores_of
 
 
 @dataclass(frozen=True)

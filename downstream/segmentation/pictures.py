@@ -8,8 +8,8 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from diva.atomic import replacing
-from downstream.segmentation.evaluation import Evaluation
-from downstream.segmentation.labels import read_picture
+from diva_downstream.segmentation.evaluation import Evaluation
+from diva_downstream.segmentation.labels import read_picture
 
 COLUMNS = ("image", "truth", "before", "after")
 SIDE = 2.2  # of a picture, in inches

@@ -1,15 +1,15 @@
 """Everything that a config can name: importing this registers it with mmsegmentation."""
 
-from downstream.segmentation.backbone import DivaTower
-from downstream.segmentation.checkpoints import SealedCheckpoints
-from downstream.segmentation.labels import LoadLabels, LoadPicture
-from downstream.segmentation.layer_decay import TowerLayerDecay
-from downstream.segmentation.linear_head import LinearProbe
-from downstream.segmentation.metric import ImageAreas
-from downstream.segmentation.plain_checkpoint import PlainCheckpoint
-from downstream.segmentation.progress import Progress
-from downstream.segmentation.side_adapter import SideAdapterTower
-from downstream.segmentation.training_free import NearestClassName
+from diva_downstream.segmentation.backbone import DivaTower
+from diva_downstream.segmentation.checkpoints import SealedCheckpoints
+from diva_downstream.segmentation.labels import LoadLabels, LoadPicture
+from diva_downstream.segmentation.layer_decay import TowerLayerDecay
+from diva_downstream.segmentation.linear_head import LinearProbe
+from diva_downstream.segmentation.metric import ImageAreas
+from diva_downstream.segmentation.plain_checkpoint import PlainCheckpoint
+from diva_downstream.segmentation.progress import Progress
+from diva_downstream.segmentation.side_adapter import SideAdapterTower
+from diva_downstream.segmentation.training_free import NearestClassName
 
 __all__ = [
     "DivaTower",

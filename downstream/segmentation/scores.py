@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.statistics import CONFIDENCE, SEED, Interval
-from downstream.segmentation.areas import Area, Counts
+from diva_benchmarks.statistics import CONFIDENCE, SEED, Interval
+from diva_downstream.segmentation.areas import Area, Counts
 
 RESAMPLES = 2_000  # each adds up every class of every image again
 TOGETHER = 100  # resamples whose sums are held at once

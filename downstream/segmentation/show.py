@@ -5,9 +5,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks.comparison import verdict
 from diva.results import Metric, Result
-from downstream.segmentation.evaluation import PER_CLASS
+from diva_benchmarks.comparison import verdict
+from diva_downstream.segmentation.evaluation import PER_CLASS
 
 
 def show(result: Result, console: Console) -> None:

@@ -15,7 +15,7 @@ from diva.errors import InputError, RunError
 from diva.towers import Clip, load_clip
 from diva.towers.family import activation_of
 from diva.towers.state_dict_diff import state_dict_diff
-from downstream.segmentation.class_text import ClassText
+from diva_downstream.segmentation.class_text import ClassText
 
 MIM = Path(mmseg.__file__).parent / ".mim"  # the configs and tools that mmseg's wheel brings
 BASE = "configs/_base_/models/san_vit-b16.py"

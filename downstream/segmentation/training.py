@@ -16,10 +16,10 @@ from torch import distributed
 from diva.errors import InputError
 from diva.lock import LOCK, locked
 from diva.towers import Clip
-from downstream.segmentation.checkpoints import checkpoint_of, newest_whole
-from downstream.segmentation.compose import compose
-from downstream.segmentation.datasets import Located
-from downstream.segmentation.setup import Setup, read_setup
+from diva_downstream.segmentation.checkpoints import checkpoint_of, newest_whole
+from diva_downstream.segmentation.compose import compose
+from diva_downstream.segmentation.datasets import Located
+from diva_downstream.segmentation.setup import Setup, read_setup
 
 
 def train_head(setup: Setup, clip: Clip, data: Located, out: Path, *, workers: int, resume: bool) -> None:

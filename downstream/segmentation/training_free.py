@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from diva.towers import load_clip
-from downstream.segmentation.class_text import class_embeddings
+from diva_downstream.segmentation.class_text import class_embeddings
 
 
 @MODELS.register_module()

@@ -2,9 +2,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from benchmarks.comparison import compare, verdict
 from diva.errors import InputError
 from diva.results import Clock, Comparison, DataSource, Item, Metric, Result, Subject
+from diva_benchmarks.comparison import compare, verdict
 
 
 def result(outcomes: Sequence[float], label: str = "tower", **changes: object) -> Result:

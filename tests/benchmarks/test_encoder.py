@@ -7,11 +7,11 @@ import torch
 from rich.console import Console
 from safetensors.torch import load_file, save_file
 
-from benchmarks.encoder import Encoder
-from benchmarks.stored_image import StoredImage
-from benchmarks.tensor_cache import TensorCache
 from diva.errors import InputError, RunError
 from diva.towers import Clip, load_clip
+from diva_benchmarks.encoder import Encoder
+from diva_benchmarks.stored_image import StoredImage
+from diva_benchmarks.tensor_cache import TensorCache
 from tests.fixtures.images import crops, encode, write_image_folder
 
 TEXTS = ["a cat", "a rocket on the launch pad", "a cup of coffee"]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.fingerprint import fingerprint
+from diva_benchmarks.fingerprint import fingerprint
 
 
 @pytest.fixture

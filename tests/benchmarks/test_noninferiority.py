@@ -1,8 +1,8 @@
 import pytest
 
-from benchmarks.noninferiority import Preservation, check_margin, judge, sentence
 from diva.errors import InputError
 from diva.results import Comparison
+from diva_benchmarks.noninferiority import Preservation, check_margin, judge, sentence
 
 
 def comparison(difference: float, interval: tuple[float, float] | None) -> Comparison:

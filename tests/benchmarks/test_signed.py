@@ -1,6 +1,6 @@
 import pytest
 
-from benchmarks.signed import signed
+from diva_benchmarks.signed import signed
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
-from benchmarks.statistics import (
+from diva_benchmarks.statistics import (
     difference_interval,
     holm,
     macro_mean,

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.subject import subject_of
 from diva.errors import InputError
 from diva.export.origin import Origin, write_origin
 from diva.towers import Clip
+from diva_benchmarks.subject import subject_of
 
 
 def test_a_folder_is_its_own_label(clip: Clip, tower_folder: Path) -> None:

@@ -9,8 +9,8 @@ import torch
 from rich.console import Console
 from safetensors.torch import load_file, save_file
 
-from benchmarks.tensor_cache import TensorCache
 from diva.errors import InputError
+from diva_benchmarks.tensor_cache import TensorCache
 
 TOWER, DATA = "a" * 64, "b" * 64
 EXPECTED = torch.arange(6.0).reshape(2, 3)

@@ -8,7 +8,6 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModel
 
-from benchmarks.subject import subject_of
 from diva.data.resolve import open_source
 from diva.data.source import fingerprint
 from diva.errors import InputError, RunError
@@ -17,6 +16,7 @@ from diva.export.hub import push_to_hub
 from diva.export.origin import Origin, read_origin
 from diva.towers import load_clip
 from diva.towers.checkpoint import file_sha256
+from diva_benchmarks.subject import subject_of
 from tests.export.conftest import FinishedRun
 from tests.fixtures.towers import state_of, write_training_checkpoint
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-import downstream.llava
+import diva_downstream.llava
 from diva.errors import InputError
 from diva.pipeline.plan import plan
 from diva.pipeline.select import select
@@ -76,7 +76,7 @@ def test_a_launcher_may_name_a_file_of_the_packages(planned: Planned) -> None:
     launcher = "accelerate launch --config_file {packages}/downstream/llava/fsdp.yaml"
     (step,) = plan(planned({"a": stage("zoo")}, launcher=launcher), OUT)
     assert step.launcher[:3] == ("accelerate", "launch", "--config_file")
-    assert Path(step.launcher[3]).samefile(Path(downstream.llava.__file__).parent / "fsdp.yaml")
+    assert Path(step.launcher[3]).samefile(Path(diva_downstream.llava.__file__).parent / "fsdp.yaml")
 
 
 def test_an_option_whose_data_have_no_path_is_left_out(planned: Planned) -> None:

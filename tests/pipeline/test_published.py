@@ -17,7 +17,7 @@ from diva.pipeline.process import command_line
 from diva.pipeline.run import run
 from diva.recipes import PackagedRecipes, Recipe, load_recipe
 from diva.towers import ZOO
-from downstream.llava.recipe import load_llava_recipe
+from diva_downstream.llava.recipe import load_llava_recipe
 
 SETS = {"ade20k", "ade20k-847", "pascal-context-59", "pascal-context-459"}
 OF_THE_RECIPE = {"base", "teacher", "images"}  # data that the recipe's own fields name

@@ -8,8 +8,6 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from benchmarks.mmvp_vlm.command import run as bench_mmvp
-from benchmarks.report.command import run as report
 from diva.condition import build_condition
 from diva.denoisers import load_denoiser
 from diva.errors import InputError
@@ -17,6 +15,8 @@ from diva.recipes import load_recipe
 from diva.towers import load_clip
 from diva.visualize.command import visualize
 from diva.visualize.index import INDEX, read_index
+from diva_benchmarks.mmvp_vlm.command import run as bench_mmvp
+from diva_benchmarks.report.command import run as report
 from tests.fixtures.mmvp import write_mmvp_folder
 from tests.fixtures.recipes import write_recipe_file
 from tests.fixtures.towers import tiny_clip

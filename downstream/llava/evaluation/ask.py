@@ -6,8 +6,8 @@ import torch
 
 from diva.errors import InputError, install
 from diva.towers.quiet import quiet
-from downstream.llava.evaluation.scored import Answered
-from downstream.llava.formats.loading import load_image_processor
+from diva_downstream.llava.evaluation.scored import Answered
+from diva_downstream.llava.formats.loading import load_image_processor
 
 try:
     from lm_eval import evaluate

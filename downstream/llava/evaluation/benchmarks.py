@@ -6,16 +6,16 @@ from pathlib import Path
 
 from PIL import Image
 
-from benchmarks.comparison import compare
 from diva.errors import InputError, did_you_mean
 from diva.results import Comparison, Result
-from downstream.llava.evaluation import llava_bench, mmbench, mmvp, pope
-from downstream.llava.evaluation.scored import Answered, Scored
-from downstream.llava.tasks import llava_bench as llava_bench_task
-from downstream.llava.tasks import mmbench as mmbench_task
-from downstream.llava.tasks import mmvp as mmvp_task
-from downstream.llava.tasks import pope as pope_task
-from downstream.llava.tasks.source import Document
+from diva_benchmarks.comparison import compare
+from diva_downstream.llava.evaluation import llava_bench, mmbench, mmvp, pope
+from diva_downstream.llava.evaluation.scored import Answered, Scored
+from diva_downstream.llava.tasks import llava_bench as llava_bench_task
+from diva_downstream.llava.tasks import mmbench as mmbench_task
+from diva_downstream.llava.tasks import mmvp as mmvp_task
+from diva_downstream.llava.tasks import pope as pope_task
+from diva_downstream.llava.tasks.source import Document
 
 LLAVA_BENCH = "llava-bench-wild"
 LETTERS = "letters by rule"

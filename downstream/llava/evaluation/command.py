@@ -7,15 +7,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from benchmarks.device import usable_device
 from diva.errors import InputError
 from diva.results import Result, write_result
-from downstream.llava.evaluation.ask import Answerer
-from downstream.llava.evaluation.benchmarks import DEFAULT, Benchmark, find_benchmarks
-from downstream.llava.evaluation.judge import KEY, Judge
-from downstream.llava.evaluation.measure import Setting, measure, read_questions
-from downstream.llava.evaluation.model import Model, check_fair, read_model
-from downstream.llava.evaluation.show import show
+from diva_benchmarks.device import usable_device
+from diva_downstream.llava.evaluation.ask import Answerer
+from diva_downstream.llava.evaluation.benchmarks import DEFAULT, Benchmark, find_benchmarks
+from diva_downstream.llava.evaluation.judge import KEY, Judge
+from diva_downstream.llava.evaluation.measure import Setting, measure, read_questions
+from diva_downstream.llava.evaluation.model import Model, check_fair, read_model
+from diva_downstream.llava.evaluation.show import show
 
 
 def run(
@@ -37,7 +37,7 @@ def run(
         model, baseline: LLaVA folders in transformers' format.
         data: the folder that holds the benchmarks' folders.
         out: the folder for the result files, the open answers and their reviews, and the submission files.
-        benchmarks: names from `downstream.llava.evaluation.benchmarks.BENCHMARKS`; `DEFAULT` where none is
+        benchmarks: names from `diva_downstream.llava.evaluation.benchmarks.BENCHMARKS`; `DEFAULT` where none is
             given.
         first: how many questions, with all their rotations, or pairs of each are asked; None for all.
         batch: questions that are answered at once.

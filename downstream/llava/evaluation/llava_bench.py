@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-from benchmarks.statistics import CONFIDENCE, RESAMPLES, SEED, Interval, paired_test
 from diva.atomic import replacing
 from diva.results import Comparison, Item, Metric, Result
-from downstream.llava.evaluation.judge import Judge
-from downstream.llava.evaluation.reviews import Review, Reviews, Rules
-from downstream.llava.evaluation.scored import ALL, Answered, Scored, share
-from downstream.llava.tasks.llava_bench import CATEGORIES
-from downstream.llava.tasks.source import Document
+from diva_benchmarks.statistics import CONFIDENCE, RESAMPLES, SEED, Interval, paired_test
+from diva_downstream.llava.evaluation.judge import Judge
+from diva_downstream.llava.evaluation.reviews import Review, Reviews, Rules
+from diva_downstream.llava.evaluation.scored import ALL, Answered, Scored, share
+from diva_downstream.llava.tasks.llava_bench import CATEGORIES
+from diva_downstream.llava.tasks.source import Document
 
 HEADLINE, PARSED, UNPARSABLE = "relative", "relative, parsed reviews only", "unparsable"
 TEN = 10.0  # the highest score

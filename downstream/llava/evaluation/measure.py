@@ -5,17 +5,17 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.fingerprint import hash_lines
 from diva.results import Clock, DataSource, Result
 from diva.towers.checkpoint import file_sha256
-from downstream.llava.evaluation import llava_bench
-from downstream.llava.evaluation.ask import Answerer
-from downstream.llava.evaluation.benchmarks import Benchmark, Questions
-from downstream.llava.evaluation.judge import Judge
-from downstream.llava.evaluation.model import Model
-from downstream.llava.evaluation.reviews import Reviews, read_rules
-from downstream.llava.evaluation.scored import Answered, Scored
-from downstream.llava.evaluation.submission import write_submission
+from diva_benchmarks.fingerprint import hash_lines
+from diva_downstream.llava.evaluation import llava_bench
+from diva_downstream.llava.evaluation.ask import Answerer
+from diva_downstream.llava.evaluation.benchmarks import Benchmark, Questions
+from diva_downstream.llava.evaluation.judge import Judge
+from diva_downstream.llava.evaluation.model import Model
+from diva_downstream.llava.evaluation.reviews import Reviews, read_rules
+from diva_downstream.llava.evaluation.scored import Answered, Scored
+from diva_downstream.llava.evaluation.submission import write_submission
 
 ANSWERS, REVIEWS, SUBMISSION = "-answers.jsonl", "-reviews.jsonl", "-submission.xlsx"
 

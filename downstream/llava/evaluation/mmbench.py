@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 
-from benchmarks.comparison import compare
 from diva.results import Comparison, Item, Metric, Result
-from downstream.llava.evaluation.scored import ALL, UNREAD, Answered, Scored, share
-from downstream.llava.tasks.letters import read_letter
-from downstream.llava.tasks.mmbench import CIRCULAR, circular_outcomes, options_of, rotation_of
+from diva_benchmarks.comparison import compare
+from diva_downstream.llava.evaluation.scored import ALL, UNREAD, Answered, Scored, share
+from diva_downstream.llava.tasks.letters import read_letter
+from diva_downstream.llava.tasks.mmbench import CIRCULAR, circular_outcomes, options_of, rotation_of
 
 HEADLINE, SINGLE = "circular", "single-pass"
 LEVELS = {"category": "category", "l2-category": "l2_category"}

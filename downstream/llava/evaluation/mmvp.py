@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from diva.results import Item
-from downstream.llava.evaluation.scored import ALL, UNREAD, Answered, Scored, share
-from downstream.llava.tasks.letters import read_letter
-from downstream.llava.tasks.mmvp import Half, options_of, pair_outcomes
+from diva_downstream.llava.evaluation.scored import ALL, UNREAD, Answered, Scored, share
+from diva_downstream.llava.tasks.letters import read_letter
+from diva_downstream.llava.tasks.mmvp import Half, options_of, pair_outcomes
 
 HEADLINE, QUESTIONS = "pairs", "questions"
 

@@ -6,12 +6,12 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from benchmarks.fingerprint import fingerprint
 from diva.documents import read_json
 from diva.errors import InputError
 from diva.results import Subject
-from downstream.llava.formats import read_llava
-from downstream.llava.record import SwapRecord, read_record
+from diva_benchmarks.fingerprint import fingerprint
+from diva_downstream.llava.formats import read_llava
+from diva_downstream.llava.record import SwapRecord, read_record
 
 AS_PUBLISHED = "as published"
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.statistics import CONFIDENCE, RESAMPLES, SEED, Interval
 from diva.results import Item, Metric
-from downstream.llava.evaluation.scored import ALL, UNREAD, Answered, Scored, share
-from downstream.llava.tasks.pope import RATIOS, Counts, count, is_unread, says_yes
+from diva_benchmarks.statistics import CONFIDENCE, RESAMPLES, SEED, Interval
+from diva_downstream.llava.evaluation.scored import ALL, UNREAD, Answered, Scored, share
+from diva_downstream.llava.tasks.pope import RATIOS, Counts, count, is_unread, says_yes
 
 HEADLINE = "accuracy"
 Columns = NDArray[np.float64]

@@ -9,8 +9,8 @@ from typing import Any, Literal, NamedTuple, get_args
 from diva.atomic import replacing
 from diva.documents import read_json, read_json_lines
 from diva.errors import InputError
-from downstream.llava.evaluation.judge import SYSTEM, TEMPERATURE, TOKENS, Judge
-from downstream.llava.evaluation.scored import Answered
+from diva_downstream.llava.evaluation.judge import SYSTEM, TEMPERATURE, TOKENS, Judge
+from diva_downstream.llava.evaluation.scored import Answered
 
 RULE_FILE = "rule.json"  # in LLaVA's repository: llava/eval/table/rule.json
 Category = Literal["conv", "detail", "complex"]

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from benchmarks.statistics import wilson_interval
 from diva.results import Item, Metric
-from downstream.llava.tasks.source import Document
+from diva_benchmarks.statistics import wilson_interval
+from diva_downstream.llava.tasks.source import Document
 
 ALL = "all"  # the group of items that count alike
 UNREAD = "unread"

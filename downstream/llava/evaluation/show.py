@@ -7,9 +7,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks.comparison import verdict
-from benchmarks.signed import signed
 from diva.results import Metric, Result
+from diva_benchmarks.comparison import verdict
+from diva_benchmarks.signed import signed
 
 SHOWN = ("/", ",")  # metrics with one of these in their name are parts, which only the result file holds
 

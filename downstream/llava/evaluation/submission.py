@@ -8,8 +8,8 @@ from openpyxl import Workbook
 from openpyxl.cell.cell import TYPE_STRING
 
 from diva.atomic import replacing
-from downstream.llava.evaluation.scored import Answered
-from downstream.llava.tasks.mmbench import LETTERS
+from diva_downstream.llava.evaluation.scored import Answered
+from diva_downstream.llava.tasks.mmbench import LETTERS
 
 COLUMNS = ("index", "question", *LETTERS, "prediction")
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

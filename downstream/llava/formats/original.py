@@ -28,12 +28,12 @@ from diva.towers import ZOO, TowerInput, load_clip
 from diva.towers.checkpoint import read_state_dict, shards
 from diva.towers.formats.transformers_folder import WEIGHT_FILES
 from diva.towers.state_dict_diff import state_dict_diff
-from downstream.llava.formats.adapters import ADAPTER_FILE, merge_adapters
-from downstream.llava.formats.content import EMBEDDING, HEAD, LANGUAGE, PROJECTOR, TOWER, Llava, is_siglip
-from downstream.llava.formats.loading import load_tokenizer
-from downstream.llava.formats.original_keys import to_original, to_transformers
-from downstream.llava.formats.transformers_folder import SENTENCEPIECE
-from downstream.llava.formats.vocabulary import save_tokenizer_without_image, without_image_token
+from diva_downstream.llava.formats.adapters import ADAPTER_FILE, merge_adapters
+from diva_downstream.llava.formats.content import EMBEDDING, HEAD, LANGUAGE, PROJECTOR, TOWER, Llava, is_siglip
+from diva_downstream.llava.formats.loading import load_tokenizer
+from diva_downstream.llava.formats.original_keys import to_original, to_transformers
+from diva_downstream.llava.formats.transformers_folder import SENTENCEPIECE
+from diva_downstream.llava.formats.vocabulary import save_tokenizer_without_image, without_image_token
 
 PROJECTOR_FILE, BESIDE_ADAPTER = "mm_projector.bin", "non_lora_trainables.bin"
 TOWER_FOLDER = "vision_tower"

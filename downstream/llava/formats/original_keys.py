@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from downstream.llava.formats.content import HEAD, LANGUAGE, PROJECTOR, TOWER
+from diva_downstream.llava.formats.content import HEAD, LANGUAGE, PROJECTOR, TOWER
 
 # the projector is a Sequential there: linear, GELU, linear
 LINEAR = {"0": "linear_1", "2": "linear_2"}

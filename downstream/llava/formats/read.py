@@ -7,10 +7,10 @@ from transformers import LlamaForCausalLM, Qwen2ForCausalLM
 
 from diva.documents import read_json
 from diva.errors import InputError
-from downstream.llava.formats.content import HEAD, LANGUAGE, Llava
-from downstream.llava.formats.loading import load_model, load_tokenizer
-from downstream.llava.formats.original import read_original
-from downstream.llava.formats.transformers_folder import read_transformers
+from diva_downstream.llava.formats.content import HEAD, LANGUAGE, Llava
+from diva_downstream.llava.formats.loading import load_model, load_tokenizer
+from diva_downstream.llava.formats.original import read_original
+from diva_downstream.llava.formats.transformers_folder import read_transformers
 
 LANGUAGE_MODELS = {"llama": LlamaForCausalLM, "qwen2": Qwen2ForCausalLM}
 

@@ -25,11 +25,11 @@ from diva.towers import TowerInput
 from diva.towers.formats.image_processor import INTERPOLATIONS
 from diva.towers.quiet import quiet
 from diva.towers.state_dict_diff import state_dict_diff
-from downstream.llava.conversation import IMAGE, VICUNA_V1
-from downstream.llava.encode import image_mark
-from downstream.llava.formats.content import EMBEDDING, PROJECTOR, Llava, is_siglip, patch_count
-from downstream.llava.formats.loading import load_image_processor, load_model, load_tokenizer
-from downstream.llava.formats.vocabulary import with_image_token
+from diva_downstream.llava.conversation import IMAGE, VICUNA_V1
+from diva_downstream.llava.encode import image_mark
+from diva_downstream.llava.formats.content import EMBEDDING, PROJECTOR, Llava, is_siglip, patch_count
+from diva_downstream.llava.formats.loading import load_image_processor, load_model, load_tokenizer
+from diva_downstream.llava.formats.vocabulary import with_image_token
 
 # a tower's tensor in a file, as every version of transformers writes it, or in the running model
 TOWER_NAME = re.compile(r"^(model\.)?vision_tower\.(vision_model\.)?")

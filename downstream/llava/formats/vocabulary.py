@@ -9,8 +9,8 @@ import torch
 from tokenizers import AddedToken
 from torch import Tensor
 
-from downstream.llava.conversation import IMAGE
-from downstream.llava.formats.content import EMBEDDING, HEAD, Llava
+from diva_downstream.llava.conversation import IMAGE
+from diva_downstream.llava.formats.content import EMBEDDING, HEAD, Llava
 
 PAD = "<pad>"
 MULTIPLE = 64  # rows are filled up to a multiple of it, as in the published conversions: 32,000 become 32,064

@@ -12,8 +12,8 @@ from PIL import Image
 
 from diva.documents import read_json_lines
 from diva.errors import InputError
-from downstream.llava.tasks.pictures import picture_file
-from downstream.llava.tasks.source import IMAGE, Document, as_test_split, find, first_groups
+from diva_downstream.llava.tasks.pictures import picture_file
+from diva_downstream.llava.tasks.source import IMAGE, Document, as_test_split, find, first_groups
 
 FOLDERS = ("llava-bench-in-the-wild", "llava_bench")
 QUESTIONS, CONTEXT, REFERENCES = "questions.jsonl", "context.jsonl", "answers_gpt4.jsonl"

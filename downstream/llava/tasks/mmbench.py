@@ -16,9 +16,9 @@ from datasets import Dataset
 from PIL import Image
 
 from diva.errors import InputError
-from downstream.llava.tasks.letters import read_letter
-from downstream.llava.tasks.pictures import picture_of_row, read_table
-from downstream.llava.tasks.source import IMAGE, Document, as_test_split, find, first_groups
+from diva_downstream.llava.tasks.letters import read_letter
+from diva_downstream.llava.tasks.pictures import picture_of_row, read_table
+from diva_downstream.llava.tasks.source import IMAGE, Document, as_test_split, find, first_groups
 
 LETTERS = "ABCD"
 # what pandas, by which LLaVA's evaluation reads the table, takes for an empty cell

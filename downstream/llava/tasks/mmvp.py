@@ -18,10 +18,10 @@ from PIL import Image
 
 from diva.documents import read_file
 from diva.errors import InputError
-from downstream.llava.tasks.letters import read_letter
-from downstream.llava.tasks.mmbench import INSTRUCTIONS
-from downstream.llava.tasks.pictures import picture_file
-from downstream.llava.tasks.source import IMAGE, Document, as_test_split, find, first_groups
+from diva_downstream.llava.tasks.letters import read_letter
+from diva_downstream.llava.tasks.mmbench import INSTRUCTIONS
+from diva_downstream.llava.tasks.pictures import picture_file
+from diva_downstream.llava.tasks.source import IMAGE, Document, as_test_split, find, first_groups
 
 FOLDERS = ("MMVP", "mmvp", "mmvp_vqa")
 QUESTIONS = "Questions.csv"

@@ -13,9 +13,9 @@ from datasets import Dataset
 from PIL import Image
 
 from diva.errors import InputError
-from downstream.llava.tasks.llava_bench import read_lines
-from downstream.llava.tasks.pictures import picture_file
-from downstream.llava.tasks.source import IMAGE, Document, as_test_split, find, first_groups
+from diva_downstream.llava.tasks.llava_bench import read_lines
+from diva_downstream.llava.tasks.pictures import picture_file
+from diva_downstream.llava.tasks.source import IMAGE, Document, as_test_split, find, first_groups
 
 NEGATIVES = ("random", "popular", "adversarial")
 INSTRUCTION = "Answer the question using a single word or phrase."

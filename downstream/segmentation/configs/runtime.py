@@ -1,6 +1,6 @@
 """What every run shares."""
 
-custom_imports = {"imports": ["downstream.segmentation.registered"], "allow_failed_imports": False}
+custom_imports = {"imports": ["diva_downstream.segmentation.registered"], "allow_failed_imports": False}
 default_scope = "mmseg"
 env_cfg = {"cudnn_benchmark": True, "mp_cfg": {"mp_start_method": "fork"}, "dist_cfg": {"backend": "nccl"}}
 default_hooks = {

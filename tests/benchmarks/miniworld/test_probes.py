@@ -2,7 +2,7 @@ import pytest
 import torch
 from sklearn.linear_model import Ridge
 
-from benchmarks.miniworld.probes import PENALTY, probe_accuracies
+from diva_benchmarks.miniworld.probes import PENALTY, probe_accuracies
 
 
 @pytest.mark.parametrize("width", [5, 120])

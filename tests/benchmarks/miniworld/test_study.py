@@ -6,16 +6,16 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from benchmarks.miniworld.measure import Measured, Sizes
-from benchmarks.miniworld.plan import Distillation, Plan, Setting, read_plan
-from benchmarks.miniworld.rows import MOVING_AVERAGE, ORIGINAL, Row, averaged, read_rows, row_path, write_rows
-from benchmarks.miniworld.study import run
-from benchmarks.study import TRAINED
 from diva.errors import InputError
 from diva.miniworld.fit import Plan as Length
 from diva.miniworld.pretrain import RECIPE
 from diva.recipes import load_recipe
 from diva.training import train
+from diva_benchmarks.miniworld.measure import Measured, Sizes
+from diva_benchmarks.miniworld.plan import Distillation, Plan, Setting, read_plan
+from diva_benchmarks.miniworld.rows import MOVING_AVERAGE, ORIGINAL, Row, averaged, read_rows, row_path, write_rows
+from diva_benchmarks.miniworld.study import run
+from diva_benchmarks.study import TRAINED
 
 SHORT = "stages=[{train: [tower, projection], steps: 2, optimizer: {type: adamw, lr: 1.0e-3}}]"
 TOWER = "stages=[{train: [tower], steps: 2, optimizer: {type: adamw, lr: 1.0e-3}}]"
@@ -132,7 +132,7 @@ def test_every_setting_of_the_packaged_plan_is_a_recipe_that_loads() -> None:
 
 
 def test_a_plan_with_two_settings_of_one_name_is_refused(tmp_path: Path) -> None:
-    text = Path(str(files("benchmarks.miniworld")), "plan.yaml").read_text()
+    text = Path(str(files("diva_benchmarks.miniworld")), "plan.yaml").read_text()
     path = tmp_path / "plan.yaml"
     path.write_text(text.replace("name: 4 noise samples", "name: 1 noise sample"))
     with pytest.raises(InputError, match=r"plan\.yaml: is not (a plan of the study|YAML)"):

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from benchmarks.mmvp_vlm.command import run
-from benchmarks.mmvp_vlm.dataset import TITLES
 from diva.errors import InputError
 from diva.results import read_result
+from diva_benchmarks.mmvp_vlm.command import run
+from diva_benchmarks.mmvp_vlm.dataset import TITLES
 
 
 def bench(tower: Path | str, data: Path, **changes: Any) -> None:

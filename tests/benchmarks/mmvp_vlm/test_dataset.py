@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.mmvp_vlm.dataset import TITLES, category_of, read_mmvp
-from benchmarks.stored_image import StoredImage
 from diva.errors import InputError
+from diva_benchmarks.mmvp_vlm.dataset import TITLES, category_of, read_mmvp
+from diva_benchmarks.stored_image import StoredImage
 from tests.fixtures.mmvp import TYPES, photographs, write_mmvp_folder, write_questions
 
 # MMVP's own script takes the category of pair k from this list, at k // 15

@@ -10,13 +10,13 @@ import torch
 from PIL import Image
 from rich.console import Console
 
-from benchmarks.comparison import compare
-from benchmarks.mmvp_vlm.dataset import read_mmvp
-from benchmarks.mmvp_vlm.evaluate import AVERAGE, evaluate
-from benchmarks.mmvp_vlm.protocols import find_protocol
 from diva.errors import InputError
 from diva.results import Result
 from diva.towers import Clip
+from diva_benchmarks.comparison import compare
+from diva_benchmarks.mmvp_vlm.dataset import read_mmvp
+from diva_benchmarks.mmvp_vlm.evaluate import AVERAGE, evaluate
+from diva_benchmarks.mmvp_vlm.protocols import find_protocol
 from tests.fixtures.mmvp import write_mmvp_folder, write_questions
 
 KEYS = ("statement1_image1", "statement1_image2", "statement2_image1", "statement2_image2")

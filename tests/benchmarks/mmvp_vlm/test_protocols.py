@@ -3,9 +3,16 @@ import pytest
 import torch
 from torch import Generator
 
-from benchmarks.mmvp_vlm.protocols import PROTOCOLS, diva_dfn_378, diva_metaclip, diva_openai, find_protocol, pooled
 from diva.errors import InputError
 from diva.towers import TowerTokens
+from diva_benchmarks.mmvp_vlm.protocols import (
+    PROTOCOLS,
+    diva_dfn_378,
+    diva_metaclip,
+    diva_openai,
+    find_protocol,
+    pooled,
+)
 
 
 def a_generator(seed: int = 0) -> Generator:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from benchmarks.mmvp_vlm.score import average_percentage, category_percentages, pairs_right
+from diva_benchmarks.mmvp_vlm.score import average_percentage, category_percentages, pairs_right
 
 SIMILARITIES = hnp.arrays(
     np.float64,

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from benchmarks.report.build import build as build_content
-from benchmarks.report.command import run
-from benchmarks.report.sources import read_sources
 from diva.pipeline.manifest import MANIFEST, write_manifest
 from diva.results import Result, write_result
+from diva_benchmarks.report.build import build as build_content
+from diva_benchmarks.report.command import run
+from diva_benchmarks.report.sources import read_sources
 from tests.benchmarks.report.examples import (
     AFTER,
     BEFORE,

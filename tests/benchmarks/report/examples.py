@@ -8,10 +8,10 @@ from typing import Any
 
 from PIL import Image
 
-from benchmarks.study import TRAINED, Figure, Line, Original, Study
 from diva.pipeline.manifest import Manifest, StageRecord
 from diva.results import Comparison, DataSource, Item, Metric, Result, Run, Subject
 from diva.visualize.index import INDEX, Drawing, Index, ShownPair, View
+from diva_benchmarks.study import TRAINED, Figure, Line, Original, Study
 
 PATTERNS = ("Orientation", "Presence", "State", "Quantity", "Position", "Colour", "Structure", "Texts", "Viewpoint")
 BEFORE = Subject(label="before", source="openai-vit-l14-224", architecture="ViT-L-14", sha256="a" * 64)

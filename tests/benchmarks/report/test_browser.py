@@ -10,8 +10,8 @@ from typing import Literal, get_args
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from benchmarks.report.command import run
 from diva.results import write_result
+from diva_benchmarks.report.command import run
 from tests.benchmarks.report.examples import BEFORE, OTHER, against, mmvp, right_in_each
 from tests.benchmarks.report.figures import of_sections, shows
 

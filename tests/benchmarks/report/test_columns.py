@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.report.columns import short_labels
+from diva_benchmarks.report.columns import short_labels
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.report.command import run
 from diva.errors import InputError, RunError
 from diva.results import write_result
+from diva_benchmarks.report.command import run
 from tests.benchmarks.report.examples import AFTER, BEFORE, against, compared, mmvp, result, right_in_each
 
 
@@ -49,7 +49,7 @@ def test_a_report_among_its_own_results_is_written_anew(result_file: Path) -> No
 
 def test_a_report_needs_no_torch(result_file: Path, tmp_path: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from benchmarks.report.command import run;"
+        "import sys; from pathlib import Path; from diva_benchmarks.report.command import run;"
         f" run([Path({str(result_file)!r})], Path({str(tmp_path / 'report')!r}), True);"
         " print(sorted({name.split('.')[0] for name in sys.modules} & {'torch', 'open_clip', 'transformers'}))"
     )

@@ -2,8 +2,8 @@ import pytest
 from scipy.stats import binomtest
 from statsmodels.stats.contingency_tables import mcnemar
 
-from benchmarks.report.differences import headline_difference, judge
 from diva.results import Metric
+from diva_benchmarks.report.differences import headline_difference, judge
 from tests.benchmarks.report.examples import AFTER, BEFORE, OTHER, against, compared, mmvp, percent, result
 
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.report.content import Cell, Difference, Panel, Patterns, Row, Series, StudyGroup
-from benchmarks.report.methods import read_methods
-from benchmarks.report.plots import curves, forest, intervals, radar
+from diva_benchmarks.report.content import Cell, Difference, Panel, Patterns, Row, Series, StudyGroup
+from diva_benchmarks.report.methods import read_methods
+from diva_benchmarks.report.plots import curves, forest, intervals, radar
 from tests.benchmarks.report.examples import study, study_line, write_study
 
 

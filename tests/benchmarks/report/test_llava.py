@@ -1,9 +1,9 @@
 from pathlib import Path
 
-from benchmarks.report.build import build as build_content
-from benchmarks.report.render import render
-from benchmarks.report.sources import read_sources
 from diva.results import write_result
+from diva_benchmarks.report.build import build as build_content
+from diva_benchmarks.report.render import render
+from diva_benchmarks.report.sources import read_sources
 from tests.benchmarks.report.conftest import Build
 from tests.benchmarks.report.examples import AFTER, BEFORE, against, mmbench, mmvp, result, right_in_each
 

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import typer.main
 
-from benchmarks.report.build import build
-from benchmarks.report.command import run
-from benchmarks.report.sources import read_sources
-from benchmarks.study import Study
 from diva.cli import app
+from diva_benchmarks.report.build import build
+from diva_benchmarks.report.command import run
+from diva_benchmarks.report.sources import read_sources
+from diva_benchmarks.study import Study
 from tests.benchmarks.report.examples import a_study, study, study_line, write_study
 
 

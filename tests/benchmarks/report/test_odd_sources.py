@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.report.build import build
-from benchmarks.report.command import run
-from benchmarks.report.pictures import PNG, read_picture
-from benchmarks.report.render import render
-from benchmarks.report.sources import read_sources
 from diva.errors import InputError
+from diva_benchmarks.report.build import build
+from diva_benchmarks.report.command import run
+from diva_benchmarks.report.pictures import PNG, read_picture
+from diva_benchmarks.report.render import render
+from diva_benchmarks.report.sources import read_sources
 
 NAMES = ("metrics.jsonl", "recipe.yaml", "manifest.json", "visualised.json", "study.json", "result.json")
 BOMB = "a: &a [1]\n" + "".join(

@@ -6,8 +6,8 @@ from collections import defaultdict
 from html.parser import HTMLParser
 from pathlib import Path
 
-from benchmarks.report.command import run
 from diva.results import DataSource, Subject, write_result
+from diva_benchmarks.report.command import run
 from tests.benchmarks.report.examples import AFTER, PATTERNS, against, mmvp, result, right_in_each, write_metrics
 from tests.benchmarks.report.figures import of_difference, of_sections, shows
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.report.build import build
-from benchmarks.report.command import run
-from benchmarks.report.sources import read_sources
 from diva.pipeline.manifest import MANIFEST, write_manifest
 from diva.results import write_result
 from diva.visualize.index import INDEX
+from diva_benchmarks.report.build import build
+from diva_benchmarks.report.command import run
+from diva_benchmarks.report.sources import read_sources
 from tests.benchmarks.report.examples import AFTER, a_run, segmentation, write_png, write_visualised
 
 

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.report.sources import read_sources
 from diva.results import write_result
+from diva_benchmarks.report.sources import read_sources
 from tests.benchmarks.report.examples import AFTER, result, write_metrics
 
 

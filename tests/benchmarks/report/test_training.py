@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.report.training import POINTS, read_training
+from diva_benchmarks.report.training import POINTS, read_training
 from tests.benchmarks.report.examples import write_metrics
 
 

@@ -2,8 +2,8 @@ from typing import get_args
 
 import pytest
 
-from benchmarks.report import wording
 from diva.results import Metric
+from diva_benchmarks.report import wording
 
 
 @pytest.mark.parametrize(

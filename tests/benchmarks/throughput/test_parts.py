@@ -9,14 +9,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmarks.throughput.cases import Case, cases, read_counts, read_options
-from benchmarks.throughput.data_stage import measure_data
-from benchmarks.throughput.measure import flops, measure
-from benchmarks.throughput.peak import matmul_peak
-from benchmarks.throughput.pictures import write_pictures
 from diva.data import ImageStreams, Loader, count_images, inspect, open_source
 from diva.errors import InputError
 from diva.towers import Clip
+from diva_benchmarks.throughput.cases import Case, cases, read_counts, read_options
+from diva_benchmarks.throughput.data_stage import measure_data
+from diva_benchmarks.throughput.measure import flops, measure
+from diva_benchmarks.throughput.peak import matmul_peak
+from diva_benchmarks.throughput.pictures import write_pictures
 from tests.fixtures.images import write_shards
 
 CPU = torch.device("cpu")

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from benchmarks.encoder import Encoder
-from benchmarks.tensor_cache import TensorCache
 from diva.towers import Clip
+from diva_benchmarks.encoder import Encoder
+from diva_benchmarks.tensor_cache import TensorCache
 from tests.fixtures.zero_shot import write_captioned, write_digits, write_things
 
 

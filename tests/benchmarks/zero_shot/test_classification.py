@@ -8,10 +8,10 @@ from sklearn.metrics import accuracy_score, recall_score, top_k_accuracy_score
 from statsmodels.stats.proportion import proportion_confint
 from torch.nn import functional as F
 
-from benchmarks.zero_shot.classification import classify
-from benchmarks.zero_shot.data import OneLabel
-from benchmarks.zero_shot.prompts import Prompts
-from benchmarks.zero_shot.sets import Headline
+from diva_benchmarks.zero_shot.classification import classify
+from diva_benchmarks.zero_shot.data import OneLabel
+from diva_benchmarks.zero_shot.prompts import Prompts
+from diva_benchmarks.zero_shot.sets import Headline
 
 
 def problem(seed: int, n: int, classes: int) -> tuple[torch.Tensor, torch.Tensor, OneLabel, list[str]]:

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from benchmarks.zero_shot.command import run
-from benchmarks.zero_shot.sets import SETS
 from diva.errors import InputError, RunError
 from diva.results import read_result
+from diva_benchmarks.zero_shot.command import run
+from diva_benchmarks.zero_shot.sets import SETS
 from tests.fixtures.zero_shot import DIGITS, write_digits, write_prompts
 
 

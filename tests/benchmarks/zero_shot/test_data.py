@@ -11,9 +11,9 @@ import pytest
 import webdataset
 from numpy.testing import assert_array_equal
 
-from benchmarks.zero_shot.data import Captions, ManyLabels, OneLabel, SetData, read_set
-from benchmarks.zero_shot.sets import SETS, ZeroShotSet
 from diva.errors import InputError
+from diva_benchmarks.zero_shot.data import Captions, ManyLabels, OneLabel, SetData, read_set
+from diva_benchmarks.zero_shot.sets import SETS, ZeroShotSet
 from tests.fixtures.images import crops, encode
 from tests.fixtures.zero_shot import (
     DIGITS,

@@ -10,12 +10,12 @@ from numpy.testing import assert_array_equal
 from PIL import Image
 from sklearn.metrics import average_precision_score
 
-from benchmarks.encoder import Encoder
-from benchmarks.zero_shot.data import ManyLabels, SetData, read_set
-from benchmarks.zero_shot.evaluate import evaluate_set, kept_result
-from benchmarks.zero_shot.sets import SETS
 from diva.errors import InputError
 from diva.results import Result, write_result
+from diva_benchmarks.encoder import Encoder
+from diva_benchmarks.zero_shot.data import ManyLabels, SetData, read_set
+from diva_benchmarks.zero_shot.evaluate import evaluate_set, kept_result
+from diva_benchmarks.zero_shot.sets import SETS
 from tests.fixtures.images import crops, encode
 from tests.fixtures.zero_shot import DIGITS, TEMPLATES, THINGS, digits, write_digits
 

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.zero_shot.locate import locate_sets
-from benchmarks.zero_shot.sets import SETS
 from diva.errors import InputError
+from diva_benchmarks.zero_shot.locate import locate_sets
+from diva_benchmarks.zero_shot.sets import SETS
 
 
 def test_the_sets_are_the_27_and_2_of_the_usual_list() -> None:

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from sklearn.metrics import average_precision_score
 
-from benchmarks.zero_shot.data import ManyLabels
-from benchmarks.zero_shot.multilabel import average_precisions, rank_classes
-from benchmarks.zero_shot.prompts import Prompts
+from diva_benchmarks.zero_shot.data import ManyLabels
+from diva_benchmarks.zero_shot.multilabel import average_precisions, rank_classes
+from diva_benchmarks.zero_shot.prompts import Prompts
 
 
 @settings(max_examples=25)

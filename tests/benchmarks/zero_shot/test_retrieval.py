@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import bootstrap
 
-from benchmarks.zero_shot.data import Captions
-from benchmarks.zero_shot.retrieval import DEPTHS, retrieve
+from diva_benchmarks.zero_shot.data import Captions
+from diva_benchmarks.zero_shot.retrieval import DEPTHS, retrieve
 
 
 def problem(seed: int, n: int, most: int) -> tuple[torch.Tensor, torch.Tensor, Captions, list[str]]:

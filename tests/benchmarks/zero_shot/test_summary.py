@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from scipy.stats import norm
 
-from benchmarks.comparison import compare
-from benchmarks.statistics import difference_interval, wilson_interval
-from benchmarks.zero_shot.measured import ALL
-from benchmarks.zero_shot.summary import average_interval, summarise
 from diva.results import DataSource, Item, Metric, Result, Run, Subject
+from diva_benchmarks.comparison import compare
+from diva_benchmarks.statistics import difference_interval, wilson_interval
+from diva_benchmarks.zero_shot.measured import ALL
+from diva_benchmarks.zero_shot.summary import average_interval, summarise
 
 RUN = Run(
     command=["test"],

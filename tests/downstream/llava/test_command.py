@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from diva.cli import app
 from diva.errors import InputError
-from downstream.llava.miniature import write_miniature
+from diva_downstream.llava.miniature import write_miniature
 from tests.fixtures.images import crops
 
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from transformers import AutoProcessor, PreTrainedTokenizerBase
 
 from diva.errors import InputError
-from downstream.llava.conversation import VICUNA_V1, Conversation, Piece, Turn, pieces, read_conversations
-from downstream.llava.encode import IGNORED, encode
+from diva_downstream.llava.conversation import VICUNA_V1, Conversation, Piece, Turn, pieces, read_conversations
+from diva_downstream.llava.encode import IGNORED, encode
 
 # of `conv_vicuna_v1` in haotian-liu/LLaVA, llava/conversation.py, which `--version v1` and `--conv-mode vicuna_v1`
 # name; FastChat's vicuna_v1.1 has the same words. `conv_llava_v1` speaks of a human instead.

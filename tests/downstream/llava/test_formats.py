@@ -18,9 +18,9 @@ from transformers import (
 )
 
 from diva.errors import InputError
-from downstream.llava.convert import convert
-from downstream.llava.formats import read_llava
-from downstream.llava.swap import swap
+from diva_downstream.llava.convert import convert
+from diva_downstream.llava.formats import read_llava
+from diva_downstream.llava.swap import swap
 from tests.fixtures.llava import (
     IMAGE_TOKENS,
     PLACEHOLDER,

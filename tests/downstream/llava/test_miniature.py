@@ -12,9 +12,9 @@ from diva.miniworld.vocabulary import ATTRIBUTES, NAMES, PLACES, SHAPES
 from diva.miniworld.write import Counts, write_world
 from diva.miniworld.writers.pictures import jpegs
 from diva.results import read_result
-from downstream.llava.conversation import SYSTEM
-from downstream.llava.evaluation.command import run
-from downstream.llava.record import read_record
+from diva_downstream.llava.conversation import SYSTEM
+from diva_downstream.llava.evaluation.command import run
+from diva_downstream.llava.record import read_record
 from tests.fixtures.judge import loopback_judge
 from tests.fixtures.llava import miniature_stages, miniature_swap
 

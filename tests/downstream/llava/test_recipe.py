@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from diva.errors import InputError
-from downstream.llava.recipe import load_llava_recipe, packaged_llava_recipes
+from diva_downstream.llava.recipe import load_llava_recipe, packaged_llava_recipes
 
 
 @pytest.mark.parametrize("size", ["1.5-7b", "1.5-13b", "0.5b"])
@@ -65,7 +65,8 @@ def test_an_unknown_recipe_is_answered_with_the_nearest() -> None:
 
 def test_a_mistake_is_told_without_torch() -> None:
     script = (
-        "import sys; from downstream.llava.recipe import load_llava_recipe; load_llava_recipe('llava-0.5b-stage1');"
+        "import sys; from diva_downstream.llava.recipe import load_llava_recipe;"
+        " load_llava_recipe('llava-0.5b-stage1');"
         " assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", script], check=True)

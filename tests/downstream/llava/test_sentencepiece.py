@@ -10,10 +10,10 @@ from skimage import data
 from transformers import AutoProcessor
 
 from diva.errors import InputError
-from downstream.llava.conversation import SYSTEM, Conversation, Turn, pieces
-from downstream.llava.encode import IGNORED, encode
-from downstream.llava.formats.loading import load_tokenizer
-from downstream.llava.swap import swap
+from diva_downstream.llava.conversation import SYSTEM, Conversation, Turn, pieces
+from diva_downstream.llava.encode import IGNORED, encode
+from diva_downstream.llava.formats.loading import load_tokenizer
+from diva_downstream.llava.swap import swap
 from tests.fixtures.llava import IMAGE_TOKENS, tiny_vicuna
 
 ANSWERED = (Turn("human", "<image>\nWhat colour is the ball?"), Turn("gpt", "The ball is red."))

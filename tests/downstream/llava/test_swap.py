@@ -18,9 +18,9 @@ from diva.export.transformers_format import fill_llava
 from diva.seal import seal
 from diva.towers import load_clip
 from diva.towers.checkpoint import file_sha256
-from downstream.llava.convert import convert
-from downstream.llava.record import read_record
-from downstream.llava.swap import swap
+from diva_downstream.llava.convert import convert
+from diva_downstream.llava.record import read_record
+from diva_downstream.llava.swap import swap
 from tests.fixtures.llava import tiny_llava, tiny_original_llava
 from tests.fixtures.towers import tiny_clip, tiny_siglip, tiny_vit_h
 

@@ -19,12 +19,12 @@ from diva.errors import InputError, RunError
 from diva.lock import locked
 from diva.seal import seal
 from diva.towers import load_clip
-from downstream.llava.data import Collator, ConversationData
-from downstream.llava.recipe import DataSection, LlavaRecipe
-from downstream.llava.record import read_record
-from downstream.llava.swap import swap
-from downstream.llava.train import train
-from downstream.llava.trainer import newest_checkpoint
+from diva_downstream.llava.data import Collator, ConversationData
+from diva_downstream.llava.recipe import DataSection, LlavaRecipe
+from diva_downstream.llava.record import read_record
+from diva_downstream.llava.swap import swap
+from diva_downstream.llava.train import train
+from diva_downstream.llava.trainer import newest_checkpoint
 from tests.fixtures.images import crops
 from tests.fixtures.llava import IMAGE_TOKENS, SIDE
 from tests.fixtures.towers import tiny_clip, tiny_siglip

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-import downstream.segmentation  # noqa: F401 - stands in for operators of mmcv before mmseg is imported
+import diva_downstream.segmentation  # noqa: F401 - stands in for operators of mmcv before mmseg is imported
 from diva.miniworld.scene import draw, generator
 from diva.miniworld.writers import write_ade20k, write_pascal_context
 from tests.fixtures.tower_files import tiny_towers

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from torchmetrics.functional.segmentation import mean_iou
 from torchmetrics.segmentation import MeanIoU
 
-from downstream.segmentation.areas import Area, count_areas
-from downstream.segmentation.scores import scores_of
+from diva_downstream.segmentation.areas import Area, count_areas
+from diva_downstream.segmentation.scores import scores_of
 
 IGNORED = 255
 

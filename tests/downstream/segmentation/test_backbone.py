@@ -8,8 +8,8 @@ from mmseg.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS
 from torch import nn
 
 from diva.errors import InputError
-from downstream.segmentation.backbone import DivaTower
-from downstream.segmentation.layer_decay import TowerLayerDecay
+from diva_downstream.segmentation.backbone import DivaTower
+from diva_downstream.segmentation.layer_decay import TowerLayerDecay
 
 PICTURES = torch.randn(2, 3, 48, 64, generator=torch.Generator().manual_seed(0))
 

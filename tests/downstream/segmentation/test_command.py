@@ -15,9 +15,9 @@ from diva.errors import InputError, RunError
 from diva.lock import locked
 from diva.miniworld.vocabulary import CLASSES
 from diva.results import Result, read_result
-from downstream.segmentation.areas import Area
-from downstream.segmentation.command import Sizes, measure, train
-from downstream.segmentation.scores import scores_of
+from diva_downstream.segmentation.areas import Area
+from diva_downstream.segmentation.command import Sizes, measure, train
+from diva_downstream.segmentation.scores import scores_of
 
 SMALL = Sizes(iterations=6, crop=48, batch=4, workers=0)
 SAN = ("model.adapter.patch_size=8", "model.adapter.embed_dims=32", "model.adapter.depth=4")

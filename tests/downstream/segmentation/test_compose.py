@@ -14,10 +14,10 @@ from torch.nn.functional import interpolate
 
 from diva.errors import InputError
 from diva.towers import load_clip
-from downstream.segmentation.command import crop_of
-from downstream.segmentation.compose import RESOLUTIONS, compose, usual_sizes
-from downstream.segmentation.datasets import DATASETS, locate
-from downstream.segmentation.setup import Setup
+from diva_downstream.segmentation.command import crop_of
+from diva_downstream.segmentation.compose import RESOLUTIONS, compose, usual_sizes
+from diva_downstream.segmentation.datasets import DATASETS, locate
+from diva_downstream.segmentation.setup import Setup
 
 CONFIGS = Path(mmseg.__file__).parent / ".mim/configs"
 PUBLISHED = CONFIGS / "san/san-vit-l14_coco-stuff164k-640x640.py"

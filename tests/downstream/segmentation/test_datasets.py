@@ -13,8 +13,8 @@ from PIL import Image
 
 from diva.errors import InputError
 from diva.miniworld.vocabulary import CLASSES
-from downstream.segmentation.datasets import DATASETS, locate
-from downstream.segmentation.labels import LoadLabels, LoadPicture
+from diva_downstream.segmentation.datasets import DATASETS, locate
+from diva_downstream.segmentation.labels import LoadLabels, LoadPicture
 
 ADE, VOC = Path("ADEChallengeData2016"), Path("VOCdevkit/VOC2010")
 OFFICIAL = {

@@ -12,7 +12,7 @@ from torch import Tensor
 from diva.errors import InputError
 from diva.towers import load_clip
 from diva.towers.tower import Tower
-from downstream.segmentation.features import TowerFeatures
+from diva_downstream.segmentation.features import TowerFeatures
 
 FAMILIES = ("openai-like", "vit-h-like", "siglip")
 

@@ -8,7 +8,7 @@ from mmengine.utils.dl_utils import mmcv_full_available
 from mmseg.registry import MODELS
 
 from diva.errors import InputError
-from downstream.segmentation.registered import DivaTower
+from diva_downstream.segmentation.registered import DivaTower
 
 ROOT = Path(__file__).parents[3]
 
@@ -32,7 +32,7 @@ def test_every_decode_head_of_mmseg_is_there_with_mmcv_lite() -> None:
 
 def test_a_missing_package_is_one_sentence_with_the_command_that_installs_it() -> None:
     # -S hides what is installed, as if the extra had never been
-    script = "import downstream.segmentation.installation as i; i.require_packages()"
+    script = "import diva_downstream.segmentation.installation as i; i.require_packages()"
     done = subprocess.run([sys.executable, "-S", "-c", script], cwd=ROOT, capture_output=True, text=True)
     assert done.stderr.strip().splitlines()[-1] == (
         "diva.errors.InputError: segmentation: mmengine, mmcv, mmseg, ftfy cannot be imported;"

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from downstream.segmentation.plain_checkpoint import PlainCheckpoint
+from diva_downstream.segmentation.plain_checkpoint import PlainCheckpoint
 
 
 def draws(iteration: int, *, rank: int, after: int) -> list[float]:

@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from downstream.segmentation.areas import Area
-from downstream.segmentation.scores import RESAMPLES, interval, resampled_scores, scores_of
+from diva_downstream.segmentation.areas import Area
+from diva_downstream.segmentation.scores import RESAMPLES, interval, resampled_scores, scores_of
 
 
 def drawn(images: int, classes: int, seed: int, quality: float = 0.6) -> NDArray[np.int64]:

@@ -12,9 +12,9 @@ from torch.nn.functional import normalize
 
 from diva.errors import InputError
 from diva.towers import load_clip
-from downstream.segmentation.class_text import ClassText, class_embeddings
-from downstream.segmentation.side_adapter import SideAdapterTower
-from downstream.segmentation.training_free import NearestClassName
+from diva_downstream.segmentation.class_text import ClassText, class_embeddings
+from diva_downstream.segmentation.side_adapter import SideAdapterTower
+from diva_downstream.segmentation.training_free import NearestClassName
 
 CLASSES = ("sky", "grass", "a red ball")
 

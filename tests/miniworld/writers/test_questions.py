@@ -85,7 +85,7 @@ def test_open_questions_have_a_context_and_a_true_reference(tmp_path: Path) -> N
 
 
 def test_the_pipeline_s_own_readers_accept_the_folders(world: Path) -> None:
-    from downstream.llava.tasks import llava_bench, mmbench, mmvp, pope
+    from diva_downstream.llava.tasks import llava_bench, mmbench, mmvp, pope
 
     assert len(llava_bench.documents(data=str(world))["test"]) == 7
     assert len(mmvp.documents(data=str(world))["test"]) == 2 * 2 * len(ATTRIBUTES)

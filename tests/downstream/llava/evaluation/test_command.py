@@ -11,9 +11,9 @@ import pytest
 from diva.cli import app
 from diva.errors import InputError, RunError
 from diva.results import Result, read_result
-from downstream.llava.evaluation.command import run
-from downstream.llava.record import StageDone, SwapRecord, write_record
-from downstream.llava.swap import swap
+from diva_downstream.llava.evaluation.command import run
+from diva_downstream.llava.record import StageDone, SwapRecord, write_record
+from diva_downstream.llava.swap import swap
 from tests.fixtures.judge import LoopbackJudge, loopback_judge
 
 SECRET = "sk-not-to-be-seen"

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from diva.errors import InputError, RunError
-from downstream.llava.evaluation.judge import Judge
-from downstream.llava.evaluation.reviews import Reviews, Rule, prompt, read_rules
-from downstream.llava.evaluation.scored import Answered
+from diva_downstream.llava.evaluation.judge import Judge
+from diva_downstream.llava.evaluation.reviews import Reviews, Rule, prompt, read_rules
+from diva_downstream.llava.evaluation.scored import Answered
 from tests.fixtures.judge import LoopbackJudge, Reply
 
 SECRET = "sk-not-to-be-seen"

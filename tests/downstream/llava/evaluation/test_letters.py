@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from downstream.llava.tasks.letters import read_letter
+from diva_downstream.llava.tasks.letters import read_letter
 
 OPTIONS = {"A": "a red ball", "B": "a blue box", "C": "two pebbles", "D": "Vitamin B"}
 LETTER = st.sampled_from("ABCD")

@@ -6,10 +6,10 @@ import pytest
 
 from diva.errors import InputError
 from diva.results import Clock, DataSource, Result, Subject
-from downstream.llava.evaluation.llava_bench import comparisons, score
-from downstream.llava.evaluation.reviews import Review, parse_scores
-from downstream.llava.evaluation.scored import Answered, Scored
-from downstream.llava.tasks import llava_bench
+from diva_downstream.llava.evaluation.llava_bench import comparisons, score
+from diva_downstream.llava.evaluation.reviews import Review, parse_scores
+from diva_downstream.llava.evaluation.scored import Answered, Scored
+from diva_downstream.llava.tasks import llava_bench
 
 CATEGORIES = ("conv", "detail", "complex", "conv", "complex")
 

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from diva.errors import InputError
 from diva.results import Metric
-from downstream.llava.evaluation.mmbench import score
-from downstream.llava.evaluation.scored import Answered
-from downstream.llava.evaluation.submission import write_submission
-from downstream.llava.tasks import mmbench
-from downstream.llava.tasks.mmbench import Rotation
+from diva_downstream.llava.evaluation.mmbench import score
+from diva_downstream.llava.evaluation.scored import Answered
+from diva_downstream.llava.evaluation.submission import write_submission
+from diva_downstream.llava.tasks import mmbench
+from diva_downstream.llava.tasks.mmbench import Rotation
 from tests.fixtures.images import crops, encode
 
 COLUMNS = ["index", "question", "hint", "A", "B", "C", "D", "answer", "category", "image", "l2-category"]

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from diva.errors import InputError
-from downstream.llava.evaluation.mmvp import score
-from downstream.llava.evaluation.scored import Answered
-from downstream.llava.tasks import mmvp
-from downstream.llava.tasks.mmvp import Half
+from diva_downstream.llava.evaluation.mmvp import score
+from diva_downstream.llava.evaluation.scored import Answered
+from diva_downstream.llava.tasks import mmvp
+from diva_downstream.llava.tasks.mmvp import Half
 from tests.fixtures.images import crops
 
 HEAD = ("Index", "Question", "Options", "Correct Answer")

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
 
 from diva.errors import InputError
-from downstream.llava.evaluation.pope import score
-from downstream.llava.evaluation.scored import Answered
-from downstream.llava.tasks import pope
+from diva_downstream.llava.evaluation.pope import score
+from diva_downstream.llava.evaluation.scored import Answered
+from diva_downstream.llava.tasks import pope
 from tests.fixtures.images import crops
 
 # what is there, what is said, and how LLaVA's rule reads it

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import yaml
 
-from downstream.llava.evaluation.ask import TASKS
-from downstream.llava.evaluation.benchmarks import BENCHMARKS
+from diva_downstream.llava.evaluation.ask import TASKS
+from diva_downstream.llava.evaluation.benchmarks import BENCHMARKS
 
 ROOT = Path(__file__).parents[4]
 

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from benchmarks.mmvp_vlm.dataset import read_mmvp
-from benchmarks.tensor_cache import TensorCache
-from benchmarks.zero_shot.data import read_set
-from benchmarks.zero_shot.sets import ZeroShotSet
 from diva.images import read_image
+from diva_benchmarks.mmvp_vlm.dataset import read_mmvp
+from diva_benchmarks.tensor_cache import TensorCache
+from diva_benchmarks.zero_shot.data import read_set
+from diva_benchmarks.zero_shot.sets import ZeroShotSet
 from tests.faults.attacks.cell import Format
 from tests.fixtures.mmvp import write_mmvp_folder
 from tests.fixtures.zero_shot import (

@@ -18,16 +18,16 @@ from diva.miniworld.writers.mmbench import write_mmbench
 from diva.miniworld.writers.mmvp_vqa import write_mmvp_vqa
 from diva.miniworld.writers.pope import write_pope
 from diva.seal import SEAL, seal
-from downstream.llava.conversation import read_conversations
-from downstream.llava.evaluation.model import read_model
-from downstream.llava.evaluation.reviews import Reviews, read_rules
-from downstream.llava.formats.loading import load_tokenizer
-from downstream.llava.formats.read import read_llava
-from downstream.llava.inputs import check_inputs, write_inputs
-from downstream.llava.recipe import load_llava_recipe
-from downstream.llava.record import SwapRecord, read_record, write_record
-from downstream.llava.tasks import llava_bench, mmbench, mmvp, pope
-from downstream.llava.trainer import WEIGHTS, newest_checkpoint
+from diva_downstream.llava.conversation import read_conversations
+from diva_downstream.llava.evaluation.model import read_model
+from diva_downstream.llava.evaluation.reviews import Reviews, read_rules
+from diva_downstream.llava.formats.loading import load_tokenizer
+from diva_downstream.llava.formats.read import read_llava
+from diva_downstream.llava.inputs import check_inputs, write_inputs
+from diva_downstream.llava.recipe import load_llava_recipe
+from diva_downstream.llava.record import SwapRecord, read_record, write_record
+from diva_downstream.llava.tasks import llava_bench, mmbench, mmvp, pope
+from diva_downstream.llava.trainer import WEIGHTS, newest_checkpoint
 from tests.faults.attacks.cell import Format
 from tests.fixtures.llava import tiny_adapted_llava, tiny_llava, tiny_original_llava, tiny_vicuna
 

@@ -4,16 +4,16 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from benchmarks.miniworld.measure import Measured
-from benchmarks.miniworld.plan import PLAN, read_plan
-from benchmarks.miniworld.rows import ORIGINAL, Row, read_rows, write_rows
-from benchmarks.miniworld.study import _read_base
-from benchmarks.report.methods import read_methods
-from benchmarks.report.qualitative import read_qualitative
-from benchmarks.report.sources import read_sources
 from diva.errors import InputError
 from diva.miniworld.pretrain import RECIPE
 from diva.results import read_result, write_result
+from diva_benchmarks.miniworld.measure import Measured
+from diva_benchmarks.miniworld.plan import PLAN, read_plan
+from diva_benchmarks.miniworld.rows import ORIGINAL, Row, read_rows, write_rows
+from diva_benchmarks.miniworld.study import _read_base
+from diva_benchmarks.report.methods import read_methods
+from diva_benchmarks.report.qualitative import read_qualitative
+from diva_benchmarks.report.sources import read_sources
 from tests.benchmarks.report.examples import AFTER, a_study, mmvp, right_in_each, write_png, write_visualised
 from tests.faults.attacks.cell import Format
 from tests.faults.attacks.formats.towers import WORLD

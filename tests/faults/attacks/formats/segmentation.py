@@ -10,10 +10,10 @@ from diva.miniworld.scene import draw, generator
 from diva.miniworld.writers import write_ade20k, write_pascal_context
 from diva.seal import SEAL
 from diva.towers.checkpoint import read_state_dict
-from downstream.segmentation.checkpoints import CONTENT, checkpoint_of, newest_whole
-from downstream.segmentation.datasets import locate
-from downstream.segmentation.labels import LoadLabels, LoadPicture
-from downstream.segmentation.setup import Setup, read_setup
+from diva_downstream.segmentation.checkpoints import CONTENT, checkpoint_of, newest_whole
+from diva_downstream.segmentation.datasets import locate
+from diva_downstream.segmentation.labels import LoadLabels, LoadPicture
+from diva_downstream.segmentation.setup import Setup, read_setup
 from tests.faults.attacks.cell import Format
 
 ADE = "ADEChallengeData2016"

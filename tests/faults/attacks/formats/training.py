@@ -11,7 +11,6 @@ from accelerate import Accelerator
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from benchmarks.report.training import read_training
 from diva.condition import Condition, build_condition
 from diva.data import open_source
 from diva.data.latents import CacheIndex, Wanted, open_latents, write_latents
@@ -34,6 +33,7 @@ from diva.training.artefacts import (
 )
 from diva.training.checkpoints import newest_whole, read_position, save_checkpoint
 from diva.visualize.teacher import Teacher
+from diva_benchmarks.report.training import read_training
 from tests.benchmarks.report.examples import a_run
 from tests.faults.attacks.cell import Format
 from tests.faults.attacks.formats.images import _write_folder
