@@ -36,6 +36,14 @@ BRINGS_TORCH = (
     "mmengine",
     "lm_eval",
 )
+TORCHLESS = (
+    "diva.errors",
+    "diva.results",
+    "diva.tasks",
+    "diva.evaluation",
+    "diva.recipes",
+    "diva_benchmarks.report",
+)
 LIGHT = frozenset({*sys.stdlib_module_names, "diva", "typer", "rich"})
 
 
@@ -64,6 +72,8 @@ class Tree:
         for target in _imported(node, module, is_package=module in self._packages):
             self.imports[module].append(Import(where, target, lazy))
         match node:
+            case ast.If(test=ast.Name(id="TYPE_CHECKING")):
+                return  # never run
             case ast.Call(func=ast.Attribute(attr="backward" | "step" as method)):
                 self.training_calls.append((module, where, method))
         for child in ast.iter_child_nodes(node):
@@ -157,10 +167,18 @@ def _towers_know_nothing_of_what_is_built_on_them(tree: Tree) -> Iterator[str]:
 
 
 def _the_report_needs_no_torch(tree: Tree) -> Iterator[str]:
-    for module in tree.below("diva.errors", "diva.results", "diva.recipes", "diva_benchmarks.report"):
+    for module in tree.below(*TORCHLESS):
         for each in tree.reached(module):
             if _within(each.target, *BRINGS_TORCH):
                 yield f"{each.where}: {module} reaches {each.target}; it must work without torch"
+
+
+def _a_task_loads_without_torch(tree: Tree) -> Iterator[str]:
+    for module in tree.imports:
+        if module.endswith((".task", ".section")) or module == "diva_downstream.tasks":
+            for each in tree.reached(module, lazy=False):
+                if _within(each.target, *BRINGS_TORCH):
+                    yield f"{each.where}: {module} reaches {each.target}; the report loads every task without torch"
 
 
 def _measuring_needs_no_trainer(tree: Tree) -> Iterator[str]:
@@ -197,6 +215,7 @@ RULES = (
     _a_heavy_library_has_one_home,
     _towers_know_nothing_of_what_is_built_on_them,
     _the_report_needs_no_torch,
+    _a_task_loads_without_torch,
     _measuring_needs_no_trainer,
     _benchmarks_do_not_import_each_other,
     _the_command_line_answers_at_once,
@@ -250,6 +269,10 @@ BROKEN = {
         {"benchmarks/report/__init__.py": "", "benchmarks/report/plot.py": "def f():\n    import torch.nn"},
         "diva_benchmarks.report.plot reaches torch.nn; it must work without torch",
     ),
+    "a task's section imports torch": (
+        {"benchmarks/mmvp_vlm/section.py": "import torch"},
+        "diva_benchmarks.mmvp_vlm.section reaches torch; the report loads every task without torch",
+    ),
     "the result schema reaches torch through the package above what it imports": (
         {
             "diva/results.py": "from diva.towers.checkpoint import file_sha256",
@@ -274,8 +297,8 @@ BROKEN = {
     "a benchmark reaches another through a shared module": (
         {
             "benchmarks/__init__.py": "",
-            "benchmarks/zero_shot/__init__.py": "import diva_benchmarks.comparison",
-            "benchmarks/comparison.py": "import diva_benchmarks.mmvp_vlm",
+            "benchmarks/zero_shot/__init__.py": "import diva_benchmarks.encoder",
+            "benchmarks/encoder.py": "import diva_benchmarks.mmvp_vlm",
             "benchmarks/mmvp_vlm/__init__.py": "",
         },
         "diva_benchmarks.zero_shot reaches diva_benchmarks.mmvp_vlm",
@@ -325,7 +348,7 @@ def test_what_the_rules_allow_is_let_through() -> None:
         "benchmarks/__init__.py": "",
         "benchmarks/statistics.py": "import numpy",
         "benchmarks/mmvp_vlm/__init__.py": "",
-        "benchmarks/mmvp_vlm/score.py": "import diva_benchmarks.statistics, diva.towers",
+        "benchmarks/mmvp_vlm/score.py": "import diva.evaluation.statistics, diva.towers",
         "benchmarks/mmvp_vlm/command.py": "from . import score\nfrom diva_benchmarks.mmvp_vlm.score import right",
         "benchmarks/report/__init__.py": "from diva.results import read_result\nimport matplotlib",
         "downstream/llava/tasks.py": "import lm_eval",

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from diva.documents import read_yaml
 from diva.errors import InputError
@@ -26,6 +26,8 @@ class Setting(_Strict):
     Attributes:
         name: unique, as the table shows it.
         group: the question that it belongs to.
+        method, preserved_by: what the report sets beside each other; the method is called like the setting unless
+            given. They change no row, so no hash depends on them.
         recipe: packaged recipe.
         change: overrides of the recipe, `key=value`.
         data: share of the training images.
@@ -35,6 +37,8 @@ class Setting(_Strict):
 
     name: str
     group: str
+    method: str = Field(default="", exclude=True)
+    preserved_by: str = Field(default="", exclude=True)
     recipe: str
     change: tuple[str, ...] = ()
     data: float = 1.0

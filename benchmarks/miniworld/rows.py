@@ -10,7 +10,7 @@ from diva.documents import read_file
 from diva.errors import InputError
 from diva_benchmarks.miniworld.measure import Measured
 from diva_benchmarks.miniworld.plan import Plan
-from diva_benchmarks.study import TRAINED
+from diva_benchmarks.miniworld.summary import TRAINED
 
 ORIGINAL = "no training"
 MOVING_AVERAGE = "moving average"

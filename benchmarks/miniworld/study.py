@@ -48,7 +48,7 @@ from diva_benchmarks.miniworld.rows import (
     row_path,
     write_rows,
 )
-from diva_benchmarks.study import TRAINED
+from diva_benchmarks.miniworld.summary import TRAINED
 
 Train = Callable[[Recipe, Path], None]
 SHARDS = 4

@@ -5,9 +5,9 @@ from pathlib import Path
 from rich.console import Console
 
 from diva.atomic import check_file
+from diva.evaluation.comparison import compare
 from diva.results import write_result
 from diva.towers import load_clip
-from diva_benchmarks.comparison import compare
 from diva_benchmarks.device import usable_device
 from diva_benchmarks.mmvp_vlm.dataset import read_mmvp
 from diva_benchmarks.mmvp_vlm.evaluate import AVERAGE, evaluate

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import softmax
 
-from diva_benchmarks.statistics import macro_mean
+from diva.evaluation.statistics import macro_mean
 
 
 def pairs_right(similarities: ArrayLike, scale: float) -> NDArray[np.bool_]:

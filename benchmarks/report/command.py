@@ -39,8 +39,9 @@ def run(results: list[Path], out: Path, published: bool) -> None:
     console = Console(soft_wrap=True)
     for verdict in content.verdicts:
         console.print(Text(printable(f"{verdict.tower}: {verdict.sentence}")))
-    for study in content.methods:
-        console.print(Text(printable(f"{study.path}: {study.sentence}")))
+    for section in content.sections:
+        for sentence in section.sentences:
+            console.print(Text(printable(sentence)))
     for left_out in content.left_out:
         console.print(Text(printable(f"left out: {left_out.what}: {left_out.reason}")))
     console.print(Text(printable(f"The report is {out / FILES[0]}, with report.md and report.json beside it.")))

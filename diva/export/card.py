@@ -5,6 +5,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from diva import __version__
+from diva.evaluation.comparison import verdict
 from diva.export.crops import CropCost
 from diva.export.open_clip_format import is_approximated
 from diva.export.provenance import Provenance
@@ -42,7 +43,7 @@ def write_card(
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"metric": _metric, "public": _public}
+    environment.filters |= {"metric": _metric, "verdict": verdict, "public": _public}
     text = environment.get_template("card.md.jinja").render(
         version=__version__,
         clip=clip,

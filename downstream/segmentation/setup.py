@@ -41,14 +41,15 @@ class Setup(BaseModel):
     overrides: dict[str, Value] = Field(default={}, description="numbers of the config that were changed, by name")
 
     @property
-    def protocol(self) -> str:
-        """What two measurements must have in common to be compared, in words."""
-        words: list[str] = [self.head]
+    def settings(self) -> dict[str, str | int | float]:
+        """What two measurements must have in common to be compared."""
+        found: dict[str, str | int | float] = {"head": self.head}
         if self.head != TRAINING_FREE:
-            tower = "tower trained" if self.finetune else "tower frozen"
-            words += [f"trained on {self.dataset}", f"{self.iterations} × {self.batch} pictures", tower]
-        changed = [f"{key}={value}" for key, value in sorted(self.overrides.items())]
-        return ", ".join([*words, f"{self.crop} px", *changed])
+            found["training data"] = f"trained on {self.dataset}"
+            found |= {"iterations": self.iterations, "batch": self.batch}
+            found["tower"] = "tower trained" if self.finetune else "tower frozen"
+        changed = {key: f"{key}={value}" for key, value in sorted(self.overrides.items())}
+        return found | {"crop": self.crop} | changed
 
     def write(self, folder: Path) -> None:
         """Write the record of a run to its folder."""

@@ -55,8 +55,9 @@ def _result(sha256: str, value: float) -> Result:
         metric="average", difference=5.5, interval=(1.0, 10.0), test="exact McNemar", p_value=0.03, wins=9, losses=2
     )
     return Result(
-        benchmark="mmvp-vlm",
-        protocol="pooled",
+        task="mmvp-vlm",
+        headline="average",
+        settings={"protocol": "pooled"},
         subject=Subject(label="tiny", source="run", architecture="ViT", sha256=sha256),
         data=DataSource(name="MMVP-VLM", path="data", fingerprint="1" * 64, items=135),
         metrics={"average": Metric(value=value, unit="percent", n=135, interval=(24.0, 38.5))},

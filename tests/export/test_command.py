@@ -39,7 +39,7 @@ def test_a_run_is_exported_with_its_card(finished_run: FinishedRun, tmp_path: Pa
         f"SHA-256 `{file_sha256(finished_run.base / 'open_clip_model.safetensors')}`",
         fingerprint(open_source(str(finished_run.images))),
         "| mmvp-vlm | pooled | average | 31.2 % (24.0 to 38.5) | 135 |",
-        "+5.5 in average, 9 won and 2 lost, exact McNemar p = 0.03",
+        "average: difference +5.5 points, 95 % interval +1.0 to +10.0: better (9 won, 2 lost,",
         "Licence:",
     ):
         assert part in card

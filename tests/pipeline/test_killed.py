@@ -80,7 +80,7 @@ def test_a_killed_run_goes_on_without_doing_a_finished_stage_again(
     steps = [json.loads(line)["step"] for line in (out / "train" / "metrics.jsonl").read_text().splitlines()]
     assert steps == list(range(1, STEPS + 1))
     content = json.loads((out / "report" / "report.json").read_text())
-    assert content["runs"][0]["missing"] == []
+    assert content["incomplete"] == []
     assert [tower["recipe"] for tower in content["towers"]] == [None, "tiny"]
 
     third = start(recipe, out)

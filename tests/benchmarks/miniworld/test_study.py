@@ -15,7 +15,7 @@ from diva_benchmarks.miniworld.measure import Measured, Sizes
 from diva_benchmarks.miniworld.plan import Distillation, Plan, Setting, read_plan
 from diva_benchmarks.miniworld.rows import MOVING_AVERAGE, ORIGINAL, Row, averaged, read_rows, row_path, write_rows
 from diva_benchmarks.miniworld.study import run
-from diva_benchmarks.study import TRAINED
+from diva_benchmarks.miniworld.summary import TRAINED
 
 SHORT = "stages=[{train: [tower, projection], steps: 2, optimizer: {type: adamw, lr: 1.0e-3}}]"
 TOWER = "stages=[{train: [tower], steps: 2, optimizer: {type: adamw, lr: 1.0e-3}}]"

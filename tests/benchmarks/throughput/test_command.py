@@ -38,9 +38,7 @@ def test_every_case_is_a_line_and_a_result_beside_the_baseline(recipe: Path, tmp
     said = bench(recipe, "seed=5", *counts, "--baseline", "--options", "plain,cached", "--out", out)
     assert "× baseline" in said
     assert "milliseconds of an update" in said
-    results = {
-        result.protocol.rsplit(", ", 1)[1]: result for result in map(read_result, sorted(out.glob("*.json")))
-    }
+    results = {str(result.settings["options"]): result for result in map(read_result, sorted(out.glob("*.json")))}
     assert set(results) == {"baseline", "plain", "cached"}
     baseline, plain, cached = (results[name].metrics for name in ("baseline", "plain", "cached"))
     for metrics in (baseline, plain, cached):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from mmengine.visualization import Visualizer
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -65,9 +66,9 @@ def areas_in(result: Result, classes: int) -> np.ndarray:
     """Read each image's pixels back from a result's items, [N, 5, classes]."""
     areas = np.zeros((len(result.items), len(Area), classes), np.int64)
     for image, item in zip(areas, result.items, strict=True):
-        present = np.array(str(item.details["classes"]).split(), int)
+        present = np.array(item.details["classes"], int)
         for row in Area:
-            image[row, present] = np.array(str(item.details[row.name.lower()]).split(), int)
+            image[row, present] = np.array(item.details[row.name.lower()], int)
     return areas
 
 
@@ -91,8 +92,10 @@ def test_a_head_trains_is_saved_goes_on_after_a_stop_as_if_there_was_none_and_is
     dataset = HEADS[head][0]
     evaluate(resumed, world, out=tmp_path / "result.json")
     result = read_result(tmp_path / "result.json")
-    assert (result.benchmark, result.data.name) == (f"segmentation/{dataset}", dataset)
-    assert result.protocol.startswith(f"{head}, trained on {dataset}, 6 × 4 pictures, tower frozen, 48 px")
+    assert (result.measured, result.data.name) == (f"segmentation/{dataset}", dataset)
+    assert result.protocol.startswith(
+        f"{head} · trained on {dataset} · iterations 6 · batch 4 · tower frozen · crop 48"
+    )
     assert result.subject.source == str(trained)
     assert len(result.items) == result.metrics["mIoU"].n == 24
     classes = len(CLASSES) + (dataset == "pascal-context-60")
@@ -113,7 +116,7 @@ def test_without_training_two_towers_are_measured_side_by_side(
     out = tmp_path / "results" / "free.json"
     evaluate(trained, world, dataset=dataset, against=str(untrained), out=out, sizes=Sizes(crop=48, workers=0))
     result = read_result(out)
-    assert result.protocol == "training-free, 48 px"
+    assert result.protocol == "training-free · crop 48"
     assert result.baseline is not None
     assert result.baseline.subject.source == str(untrained)
     by_pixels, by_image = result.comparisons
@@ -346,6 +349,11 @@ def test_a_measurement_that_cannot_be_made_is_one_sentence(
 ) -> None:
     with pytest.raises(InputError, match=sentence):
         evaluate(trained, world, **changes)
+
+
+def test_runs_of_one_process_share_no_visualizer(finished: Path) -> None:
+    assert finished.is_dir()
+    assert not Visualizer.check_instance_created("visualizer")  # it would write to the first run's folder for ever
 
 
 def test_a_run_is_measured_as_it_was_trained(finished: Path, world: Path) -> None:

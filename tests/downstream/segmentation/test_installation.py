@@ -30,10 +30,12 @@ def test_every_decode_head_of_mmseg_is_there_with_mmcv_lite() -> None:
     assert {"FCNHead", "UPerHead", "SideAdapterCLIPHead"} <= MODELS.module_dict.keys()
 
 
-def test_a_missing_package_is_one_sentence_with_the_command_that_installs_it() -> None:
+def test_a_missing_package_is_one_sentence_with_the_command_that_installs_it(tmp_path: Path) -> None:
+    (tmp_path / "diva_downstream").symlink_to(ROOT / "downstream")
+    (tmp_path / "diva").symlink_to(ROOT / "diva")
     # -S hides what is installed, as if the extra had never been
     script = "import diva_downstream.segmentation.installation as i; i.require_packages()"
-    done = subprocess.run([sys.executable, "-S", "-c", script], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-S", "-c", script], cwd=tmp_path, capture_output=True, text=True)
     assert done.stderr.strip().splitlines()[-1] == (
         "diva.errors.InputError: segmentation: mmengine, mmcv, mmseg, ftfy cannot be imported;"
         " pip install -e '.[segmentation]' -c constraints.txt, in a clone of diva, brings it"
