@@ -1,7 +1,9 @@
 """The `diva` command: parses, calls, prints. A verb imports what it needs when it runs."""
 
 import os
+import signal
 import sys
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -9,6 +11,8 @@ import typer
 from diva import __version__
 from diva.cli import bench, core, llava, miniworld, quickstart, recipes, report, run, segmentation
 from diva.errors import InputError, RunError, printable
+
+ENDED = 128 + signal.SIGTERM  # as a shell has it
 
 app = typer.Typer(
     name="diva",
@@ -24,14 +28,25 @@ for name, group in (("bench", bench), ("llava", llava), ("miniworld", miniworld)
 
 
 def main() -> None:
-    """Run the command line; exit status 2 for input that cannot be used, 1 for a run that failed."""
+    """Run the command line; exit status 2 for input that cannot be used, 1 for a failed run, 143 after SIGTERM."""
     os.environ["PYTHONSAFEPATH"] = "1"  # no Python that this one starts imports a secrets.py of the current folder
+    signal.signal(signal.SIGTERM, _end)
     try:
         app()
     except InputError as error:
         _fail(str(error), 2)
     except RunError as error:
         _fail(str(error), 1)
+    except SystemExit as end:
+        if end.code == ENDED:
+            _fail("ended by SIGTERM; start it again, with --resume where the command has it", ENDED)
+        raise
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    """End this process by an exception, so that what is half written goes; once, however often it is asked to."""
+    signal.signal(number, signal.SIG_IGN)
+    raise SystemExit(ENDED)
 
 
 def _fail(sentence: str, status: int) -> None:

@@ -1,11 +1,8 @@
 """`diva run`: every stage of a recipe that is not done yet, and the report."""
 
-import signal
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from types import FrameType
 
 from doit.control import TaskControl
 from doit.runner import MThreadRunner, Runner
@@ -73,7 +70,7 @@ def run(
     if dry_run:
         print_plan(chosen, recipe.pipeline.data, read(), Console())
         return
-    with locked(folder) as lock, _stopping_on_sigterm():
+    with locked(folder) as lock:
         ledger = read()  # which nobody else writes now
         write_recipe(training_recipe(recipe), folder / TRAINING)
         failed = _run(chosen, recipe.pipeline, folder, ledger, lock, jobs)
@@ -129,17 +126,3 @@ def _check(step: Step, check: Callable[[Sequence[str]], None]) -> None:
         check(step.words)
     except InputError as error:
         raise InputError(f"pipeline.stages.{step.stage}.command: {error}") from error
-
-
-@contextmanager
-def _stopping_on_sigterm() -> Iterator[None]:
-    """Let SIGTERM (a cluster that wants its node back) end the stage in progress before this process."""
-
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        raise SystemExit(128 + signal.SIGTERM)
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
