@@ -16,6 +16,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = {"diva": "diva", "benchmarks": "diva_benchmarks", "downstream": "diva_downstream"}  # folder → its name
 TRAINER = "diva.training"
+LOWER = ("diva.errors", "diva.results", "diva.recipes", "diva.run_folder")
 CONFINED = {
     "diffusers": "diva.denoisers",
     "mmseg": "diva_downstream.segmentation",
@@ -150,14 +151,14 @@ def _a_heavy_library_has_one_home(tree: Tree) -> Iterator[str]:
 
 
 def _towers_know_nothing_of_what_is_built_on_them(tree: Tree) -> Iterator[str]:
-    for module in tree.below("diva.towers", "diva.errors", "diva.results", "diva.recipes"):
+    for module in tree.below("diva.towers", *LOWER):
         for each in tree.reached(module):
             if _within(each.target, "diva.condition", "diva.denoisers", "diva.feedback", TRAINER):
                 yield f"{each.where}: {module} reaches {each.target}; the lower layer knows nothing of the upper"
 
 
 def _the_report_needs_no_torch(tree: Tree) -> Iterator[str]:
-    for module in tree.below("diva.errors", "diva.results", "diva.recipes", "diva_benchmarks.report"):
+    for module in tree.below(*LOWER, "diva_benchmarks.report"):
         for each in tree.reached(module):
             if _within(each.target, *BRINGS_TORCH):
                 yield f"{each.where}: {module} reaches {each.target}; it must work without torch"

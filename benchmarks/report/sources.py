@@ -11,15 +11,15 @@ from diva.documents import read_file, read_yaml
 from diva.errors import InputError
 from diva.pipeline.manifest import MANIFEST
 from diva.results import Result, read_result
+from diva.run_folder import METRICS, RECIPE
 from diva.visualize.index import INDEX
 from diva_benchmarks.report.content import LeftOut, Methods, RecipeFile, Training
 from diva_benchmarks.report.methods import STUDY, read_methods
 from diva_benchmarks.report.pictures import Picture, read_picture
 from diva_benchmarks.report.qualitative import Qualitative, read_qualitative
 from diva_benchmarks.report.runs import PipelineRun, read_run
-from diva_benchmarks.report.training import METRICS, read_training
+from diva_benchmarks.report.training import read_training
 
-RECIPE = "recipe.yaml"
 SHEET = ".sheet.png"  # the picture sheet of RESULT.json is RESULT.sheet.png
 NAMED = (METRICS, RECIPE, MANIFEST, INDEX, STUDY)
 
