@@ -177,7 +177,7 @@ def test_every_field_in_which_a_released_recipe_differs_is_explained(name: str) 
 
 def test_a_resumed_run_may_change_the_fields_that_the_page_of_training_lists() -> None:
     (said,) = re.findall(r"Free to\s+change are(.+?)unless", TRAINING.read_text(), re.DOTALL)
-    assert set(re.findall(r"`([^`]+)`", said)) == FREE_ON_RESUME | {"training.micro_batch"}
+    assert set(re.findall(r"`([^`]+)`", said)) == FREE_ON_RESUME
 
 
 def test_every_figure_of_the_diagnostics_is_explained() -> None:

@@ -5,7 +5,7 @@ import hashlib
 import itertools
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
 from multiprocessing import get_context
@@ -14,14 +14,14 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import torch
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor
 
 from diva.atomic import discard, new_folder
 from diva.denoisers.miniature_teacher import MiniatureTeacher
-from diva.documents import read_file
+from diva.documents import read_model
 from diva.errors import InputError, RunError
 from diva.export.average import average
 from diva.export.open_clip_format import write_open_clip
@@ -34,6 +34,7 @@ from diva.miniworld.self_distillation import self_distil
 from diva.miniworld.teacher_training import weaker_teacher
 from diva.miniworld.writers import write_shards
 from diva.recipes import Recipe, load_recipe
+from diva.run_folder import MetricsLine, RunFolder, read_metrics
 from diva.towers import load_clip
 from diva_benchmarks.miniworld.measure import Yardstick
 from diva_benchmarks.miniworld.plan import Distillation, Plan, Setting, Teacher
@@ -190,10 +191,10 @@ def _run_job(job: Job, plan: Plan, bases: Path, work: Path, rows: Path, train: T
     discard(folder)  # of a study that was killed
     folder.mkdir(parents=True)
     run = _trained(job, plan, bases, work, train, folder)
-    before, trained = (_weights(each) for each in (base / CLIP_FOLDER, folder / "tower"))
+    before, trained = (_weights(each) for each in (base / CLIP_FOLDER, RunFolder(folder).tower))
     variants = {TRAINED: trained}
-    if (folder / "tower-ema").is_dir():
-        variants[MOVING_AVERAGE] = _weights(folder / "tower-ema")
+    if RunFolder(folder).moving_average.is_dir():
+        variants[MOVING_AVERAGE] = _weights(RunFolder(folder).moving_average)
     for share in plan.averages if job.name in plan.averaged else ():
         variants[averaged(share)] = average(before, trained, share)
     found = []
@@ -217,9 +218,10 @@ def _trained(job: Job, plan: Plan, bases: Path, work: Path, train: Train, folder
         assert job.setting is not None
         recipe = _recipe(job.setting, plan, seed, str(clip), bases, work, job.base)
         train(recipe, folder)
+    lines = read_metrics(RunFolder(folder).metrics)
     return Run(
-        gaps=_gaps(folder / "metrics.jsonl", recipe),
-        warnings=_warnings(folder / "train.log"),
+        gaps=_gaps(lines, recipe),
+        warnings=tuple(warning for line in lines for warning in line.warnings),
         images=sum(stage.steps or 0 for stage in recipe.stages) * recipe.training.global_batch,
         cpu_seconds=time.process_time() - began,
     )
@@ -229,7 +231,7 @@ def _distil(clip_folder: Path, scenes: Scenes, length: Length, seed: int, folder
     clip = load_clip(str(clip_folder))
     with Progress() as progress:
         self_distil(clip, scenes, length, seed=seed, folder=folder, progress=progress)
-    write_open_clip(clip, folder / "tower")
+    write_open_clip(clip, RunFolder(folder).tower)
 
 
 def _base_sha256(base: Path) -> str:
@@ -238,12 +240,7 @@ def _base_sha256(base: Path) -> str:
 
 
 def _read_base(base: Path) -> _Base:
-    try:
-        return _Base.model_validate_json(read_file(base / RECIPE))
-    except ValidationError as error:
-        raise InputError(
-            f"{base / RECIPE}: is not what diva miniworld pretrain writes; make the base again"
-        ) from error
+    return read_model(base / RECIPE, _Base, "make the base again with diva miniworld pretrain")
 
 
 def _weights(folder: Path) -> dict[str, Tensor]:
@@ -265,15 +262,10 @@ def _recipe(setting: Setting, plan: Plan, seed: int, clip: str, bases: Path, wor
     )
 
 
-def _gaps(metrics: Path, recipe: Recipe) -> Gaps | None:
-    records = [json.loads(line) for line in metrics.read_text().splitlines()]
-    gaps = {record["step"]: record["gap"] for record in records if "gap" in record}
+def _gaps(lines: Sequence[MetricsLine], recipe: Recipe) -> Gaps | None:
+    gaps = {line.step: line.curves["gap"] for line in lines if "gap" in line.curves}
     if not gaps:
         return None
     without_tower = itertools.takewhile(lambda stage: "tower" not in stage.train, recipe.stages)
     steps = sum(stage.steps or 0 for stage in without_tower)
     return Gaps(first=gaps[min(gaps)], before_tower=gaps.get(steps), last=gaps[max(gaps)])
-
-
-def _warnings(log: Path) -> tuple[str, ...]:
-    return tuple(line.split(" WARNING ", 1)[1] for line in log.read_text().splitlines() if " WARNING " in line)

@@ -14,14 +14,14 @@ from diva.evaluation.pictures import read_picture
 from diva.evaluation.section import Section
 from diva.pipeline.manifest import MANIFEST
 from diva.results import read_result
+from diva.run_folder import METRICS, RECIPE
 from diva.tasks import Task, find_tasks
 from diva.visualize.index import INDEX
 from diva_benchmarks.report.content import LeftOut, RecipeFile
 from diva_benchmarks.report.qualitative import read_qualitative
 from diva_benchmarks.report.runs import read_run
-from diva_benchmarks.report.training import METRICS, read_training
+from diva_benchmarks.report.training import read_training
 
-RECIPE = "recipe.yaml"
 SHEET = ".sheet.png"  # the picture sheet of RESULT.json is RESULT.sheet.png
 NAMED = (METRICS, RECIPE, MANIFEST, INDEX)
 

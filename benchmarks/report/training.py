@@ -1,15 +1,10 @@
 """Reading `metrics.jsonl`, the line of numbers that a training run writes every few steps."""
 
-import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from matplotlib.figure import Figure as Plot
-from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
-from diva.documents import read_file
-from diva.errors import InputError
 from diva.evaluation.drawing import INK, colour, dashes, drawn, house_style
 from diva.evaluation.section import (
     Block,
@@ -27,9 +22,8 @@ from diva.evaluation.section import (
     plain_table,
     words,
 )
+from diva.run_folder import MetricsLine, read_metrics
 
-METRICS = "metrics.jsonl"
-MAX_BYTES = 2**30  # of a file, which grows with every step
 GIB = 2**30
 POINTS = 400  # a curve on a page shows no more
 DIAGNOSED = ("loss_right", "loss_shuffled", "loss_empty")  # on the fixed grid of images, by condition
@@ -39,30 +33,13 @@ PANELS = {"loss": "Loss", "grad_norm": "Gradient norm before clipping", "lr": "L
 Curve = list[tuple[int, float]]  # steps and values
 
 
-class Line(BaseModel):
-    """One line; every number beside these fields is a curve."""
-
-    model_config = ConfigDict(extra="allow")
-
-    step: int
-    stage: str = ""
-    images: int | None = None
-    skipped: int | None = None
-    images_per_second: FiniteFloat | None = None
-    memory_gib: FiniteFloat | None = None
-
-    @property
-    def curves(self) -> dict[str, float]:
-        return {key: value for key, value in (self.model_extra or {}).items() if _is_number(value)}
-
-
 def read_training(path: Path) -> Section:
     """Read a run's `metrics.jsonl`; the run is called after its folder.
 
     Raises:
         InputError: the file cannot be read, holds no line, or one that is not of this kind.
     """
-    lines = read_lines(path)
+    lines = read_metrics(path)
     first_steps: dict[str, int] = {}
     for line in lines:
         first_steps.setdefault(line.stage, line.step)
@@ -84,7 +61,7 @@ def read_training(path: Path) -> Section:
     return Section(id="training", title="Training", blocks=blocks)
 
 
-def _said(lines: Sequence[Line]) -> Iterator[Inline]:
+def _said(lines: Sequence[MetricsLine]) -> Iterator[Inline]:
     last, speeds = lines[-1], [line.images_per_second for line in lines if line.images_per_second is not None]
     images = "" if last.images is None else f", {last.images:,} images"
     yield Words(text=f"{last.step} steps{images} ")
@@ -95,30 +72,13 @@ def _said(lines: Sequence[Line]) -> Iterator[Inline]:
         yield Number(value=max(memory) * GIB, unit="bytes")
 
 
-def read_lines(path: Path) -> list[Line]:
-    """Read every line of a `metrics.jsonl` that was wholly written; raises as `read_training` does."""
-    texts = read_file(path, MAX_BYTES).split(b"\n")[:-1]  # the run is writing the rest, or was killed while it did
-    if not texts:
-        raise InputError(f"{path}: holds no line yet; wait for the run's first steps")
-    return [_line(path, number, text) for number, text in enumerate(texts, start=1)]
-
-
-def _line(path: Path, number: int, text: bytes) -> Line:
-    try:
-        return Line.model_validate_json(text)
-    except ValidationError as error:
-        raise InputError(
-            f"{path}: line {number}: is no step of a training run; copy the file from the run's folder again"
-        ) from error
-
-
 def _evenly(count: int) -> Sequence[float]:
     if count <= POINTS:
         return range(count)
     return [index * (count - 1) / (POINTS - 1) for index in range(POINTS)]
 
 
-def panels_of(lines: Sequence[Line]) -> dict[str, dict[str, Curve]]:
+def panels_of(lines: Sequence[MetricsLine]) -> dict[str, dict[str, Curve]]:
     """Return the curves of each panel, step and value at a time.
 
     Loss, gradient norms and learning rate have a panel each, and so has every further number that a line holds,
@@ -170,7 +130,3 @@ def _panel(key: str) -> str:
         if key == start or key.startswith(f"{start}_"):
             return title
     return key.split("/")[0].replace("_", " ").capitalize()
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)

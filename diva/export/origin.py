@@ -7,9 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from diva.documents import read_file, read_yaml
 from diva.errors import InputError
+from diva.run_folder import RunFolder
 
 ORIGIN: Final = "provenance.json"
-RECIPE: Final = "recipe.yaml"
 
 
 class Origin(BaseModel):
@@ -42,15 +42,8 @@ def read_origin(place: Path) -> Origin:
     note = _read_note(place if place.is_dir() else place.parent)
     if note is not None and note != Origin():  # a run of an earlier version has an empty one beside its tower
         return note
-    run = run_of(place)
-    return Origin(recipe=_name(run / RECIPE) if run else None)
-
-
-def run_of(place: Path) -> Path | None:
-    """Return the folder of the training run that `place` (as for `read_origin`) belongs to, or None."""
-    folder = place if place.is_dir() else place.parent
-    # a run's tower lies in a folder of the run's, those of its checkpoints one deeper
-    return next((path for path in (folder, *list(folder.parents)[:2]) if (path / RECIPE).is_file()), None)
+    run = RunFolder.around(place)
+    return Origin(recipe=_name(run.recipe) if run else None)
 
 
 def write_origin(origin: Origin, folder: Path) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 from diva.data.resolve import open_source
 from diva.data.source import fingerprint
 from diva.errors import InputError
-from diva.export.origin import RECIPE, run_of
-from diva.recipes import Recipe, load_recipe
+from diva.recipes import Recipe
 from diva.results import Result, read_result
+from diva.run_folder import RunFolder
 from diva.towers.checkpoint import weights_sha256
 from diva.towers.formats import read_tower
 
@@ -48,18 +48,18 @@ def provenance_of(
     Raises:
         InputError: the run's recipe cannot be read, or `base` cannot.
     """
-    run = run_of(checkpoint)
-    recipe = load_recipe(str(run / RECIPE)) if run else None
+    run = RunFolder.around(checkpoint)
+    recipe = run.read_recipe() if run else None
     if base is None and recipe:
         named = Path(recipe.tower.checkpoint or recipe.tower.name)
         base = named if named.exists() else None
     return Provenance(
-        run=run,
+        run=run.path if run else None,
         recipe=recipe,
         base=base,
         base_sha256=_sha256(base, allow_torchscript) if base else None,
         data_fingerprint=_data_fingerprint(recipe.data.source) if recipe else None,
-        results=tuple(_results(run, sha256)) if run else (),
+        results=tuple(_results(run.path, sha256)) if run else (),
     )
 
 

@@ -9,13 +9,14 @@ from pydantic import BaseModel, ConfigDict
 from rich.progress import Progress
 
 from diva.atomic import discard, new_folder, replacing
-from diva.documents import read_json
+from diva.documents import read_model
 from diva.errors import InputError
 from diva.miniworld.clip_training import save_clip, train_clip
 from diva.miniworld.decoder_training import train_decoder
 from diva.miniworld.fit import Plan
 from diva.miniworld.gates import CLIP_FOLDER, TEACHER_FOLDER, Gates, measure_gates
 from diva.miniworld.teacher_training import train_teacher
+from diva.recipes.resume import check_resumed
 from diva.results import Clock
 from diva.towers import load_clip
 from diva.towers.checkpoint import file_sha256
@@ -35,6 +36,13 @@ class Settings(BaseModel):
     vae: Plan = Plan(steps=300, batch=16, learning_rate=3e-3)
     unet: Plan = Plan(steps=1000, batch=32, learning_rate=1.5e-3)
     decoder: Plan = Plan(steps=800, batch=32, learning_rate=1e-3)
+
+
+class _Begun(BaseModel):
+    """What an unfinished base was begun with."""
+
+    seed: int
+    settings: Settings
 
 
 def pretrain(out: Path, *, seed: int, settings: Settings, device: torch.device, progress: Progress) -> Gates:
@@ -88,18 +96,14 @@ def _begin(out: Path, seed: int, settings: Settings) -> Path:
     if (out / RECIPE).is_file():
         raise InputError(f"{out}: holds a complete base; name a new folder")
     work = out / WORK
-    begun = work / "settings.json"
-    wanted = {"seed": seed, "settings": settings.model_dump()}
-    if not begun.is_file():
-        if out.exists() and (not out.is_dir() or any(path != work for path in out.iterdir())):
-            raise InputError(f"{out}: is not empty; name a new folder for the base")
-        work.mkdir(parents=True, exist_ok=True)
-        _write_json(begun, wanted)
-    elif read_json(begun) != wanted:
-        raise InputError(
-            f"{out}: holds an unfinished base of another seed or other settings; go on with those of {begun}, or"
-            " name a new folder"
-        )
+    begun, wanted = work / "settings.json", _Begun(seed=seed, settings=settings)
+    if begun.is_file():
+        check_resumed(out, lambda: read_model(begun, _Begun, "name a new folder for the base"), wanted)
+        return work
+    if out.exists() and (not out.is_dir() or any(path != work for path in out.iterdir())):
+        raise InputError(f"{out}: is not empty; name a new folder for the base")
+    work.mkdir(parents=True, exist_ok=True)
+    _write_json(begun, wanted.model_dump())
     return work
 
 

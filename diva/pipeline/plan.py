@@ -13,7 +13,7 @@ from diva.errors import InputError, did_you_mean
 from diva.pipeline.manifest import REPORT
 from diva.recipes import Recipe
 from diva.recipes.pipeline import PipelineSection, PipelineStage
-from diva.recipes.resume import FREE_ON_RESUME, MICRO_BATCH, fields
+from diva.recipes.resume import FREE_ON_RESUME, lasting
 
 TRAINING = "training.yaml"  # the recipe without its pipeline, for `diva train`
 PACKAGES = Path(__file__).parents[2]  # the folder that diva and its pipelines are installed in
@@ -70,9 +70,7 @@ def plan(recipe: Recipe, out: Path) -> list[Step]:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InputError(f"pipeline: '{twice[0]}' means two things; give that stage or those data another name")
-    free, chosen = FREE_ON_RESUME | {MICRO_BATCH}, training_recipe(recipe).model_dump(mode="json")
-    lasting = {field: value for field, value in fields(chosen) if field not in free}
-    training = hashlib.sha256(json.dumps(lasting, sort_keys=True).encode()).hexdigest()
+    training = hashlib.sha256(json.dumps(lasting(recipe, FREE_ON_RESUME), sort_keys=True).encode()).hexdigest()
     return _in_order(
         [
             _step(pipeline, name, each, out, training)

@@ -119,7 +119,7 @@ class PublishedStep(OwnStep):
             with self._accelerator.autocast():
                 self._encode_text()
                 (loss,) = feedback(
-                    state.modules[0],
+                    state.modules.student,
                     trainer.denoiser,
                     trainer.objective,
                     pixels=pixels,
@@ -130,7 +130,7 @@ class PublishedStep(OwnStep):
             losses.append(loss.detach())
         limit = state.stage.clip_norm
         if limit is not None:
-            self._accelerator.clip_grad_norm_(state.modules[0].parameters(), limit)
+            self._accelerator.clip_grad_norm_(state.modules.student.parameters(), limit)
         state.optimizer.step()
         state.schedule.step()
         return torch.stack(losses)

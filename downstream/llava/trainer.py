@@ -1,14 +1,11 @@
 """transformers' Trainer with what LLaVA needs besides: its own checkpoints, two rates, batches by length."""
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.text import Text
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import Sampler
@@ -17,8 +14,9 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from diva.atomic import discard, replacing
-from diva.errors import InputError, RunError
-from diva.seal import DamagedError, is_sealed, seal, verify
+from diva.errors import RunError
+from diva.run_folder import MetricsLine, RunFolder
+from diva.seal import seal
 from diva_downstream.llava.trainable import load_trained, trained_names
 
 WEIGHTS = "trained.safetensors"
@@ -88,9 +86,9 @@ class StageTrainer(Trainer):
             folder = Path(str(self.args.output_dir))
             written = folder / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
             seal(written)
-            found = _checkpoints(folder)
-            place = found.index(written)  # later ones are damaged: the run continued from an earlier one
-            for path in found[:place] + found[place + self._keep :]:
+            found = RunFolder(folder.parent).checkpoints()
+            end = found.index(written) + 1  # later ones are damaged: the run continued from an earlier one
+            for path in found[: max(0, end - self._keep)] + found[end:]:
                 discard(path)
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:  # noqa: ARG002
@@ -141,39 +139,11 @@ class Curves(TrainerCallback):
             )
         if state.is_world_process_zero:
             with replacing(self._path) as temporary:
-                temporary.write_text("".join(f"{json.dumps(self._line(entry))}\n" for entry in lines))
+                temporary.write_text("".join(f"{self._line(entry)}\n" for entry in lines))
 
-    def _line(self, entry: dict[str, Any]) -> dict[str, Any]:
+    def _line(self, entry: dict[str, Any]) -> str:
         values = {name: entry[name] for name in CURVES if name in entry}
         if "learning_rate" in values:
             values["lr"] = values.pop("learning_rate")
-        return {"step": entry["step"], "stage": self._stage, "images": entry["step"] * self._batch, **values}
-
-
-def newest_checkpoint(folder: Path, console: Console) -> Path | None:
-    """Return the newest whole checkpoint in `folder`, or None where there is none; damaged newer ones are named.
-
-    Raises:
-        InputError: every complete one is damaged.
-    """
-    damaged = None
-    for path in _checkpoints(folder):
-        if not is_sealed(path):  # a run was stopped while it wrote or removed it
-            continue
-        try:
-            verify(path)
-        except DamagedError as error:
-            damaged = f"{path}: is damaged ({error})"
-            console.print(Text(f"{damaged}; an older checkpoint is used", style="yellow"), soft_wrap=True)
-        else:
-            return path
-    if damaged:
-        raise InputError(f"{damaged}, and there is no whole one; remove {folder} to start the run anew")
-    return None
-
-
-def _checkpoints(folder: Path) -> list[Path]:
-    """Return the folders of checkpoints, the newest first."""
-    numbers = {path: path.name.removeprefix(f"{PREFIX_CHECKPOINT_DIR}-") for path in folder.glob("*-*")}
-    found = [path for path, number in numbers.items() if number.isdecimal()]
-    return sorted(found, key=lambda path: int(numbers[path]), reverse=True)
+        line = MetricsLine(step=entry["step"], stage=self._stage, images=entry["step"] * self._batch, **values)
+        return line.model_dump_json(exclude_unset=True)

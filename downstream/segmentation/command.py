@@ -19,7 +19,7 @@ from diva.atomic import check_file
 from diva.errors import InputError, RunError, did_you_mean
 from diva.results import write_result
 from diva.towers import Clip, load_clip
-from diva_downstream.segmentation.checkpoints import checkpoint_of, newest_whole
+from diva_downstream.segmentation.checkpoints import checkpoint_of, newest_iterations
 from diva_downstream.segmentation.compose import picture_unit, usual_sizes
 from diva_downstream.segmentation.datasets import Located, locate
 from diva_downstream.segmentation.evaluation import Evaluation, add_baseline, evaluate
@@ -188,9 +188,9 @@ def _subject(
     located, clip = locate(dataset or setup.dataset, data), load_clip(setup.tower, setup.checkpoint)
     if clip.sha256 != setup.sha256:
         raise InputError(f"{run / RECORD}: {setup.tower} has changed since; train the head again")
-    done, damaged = newest_whole(run)
+    done, damaged = newest_iterations(run)
     if done < setup.iterations:
-        reason = f" ({damaged})" if damaged else ""
+        reason = f" ({damaged[0]})" if damaged else ""
         raise InputError(
             f"{run}: has {done} of {setup.iterations} iterations{reason}; continue with --resume first"
         )

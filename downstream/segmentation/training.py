@@ -15,8 +15,9 @@ from torch import distributed
 
 from diva.errors import InputError
 from diva.lock import LOCK, locked
+from diva.recipes.resume import check_resumed
 from diva.towers import Clip
-from diva_downstream.segmentation.checkpoints import checkpoint_of, newest_whole
+from diva_downstream.segmentation.checkpoints import checkpoint_of, newest_iterations
 from diva_downstream.segmentation.compose import compose
 from diva_downstream.segmentation.datasets import Located
 from diva_downstream.segmentation.setup import Setup, read_setup
@@ -42,9 +43,9 @@ def train_head(setup: Setup, clip: Clip, data: Located, out: Path, *, workers: i
             _check(setup, out, resume)  # again: another command may have begun since
             setup.write(out)
         _launch(config)
-        done, damaged = newest_whole(out) if resume else (0, "")
-        if damaged and first:
-            warning = f"warning: {damaged}; continuing after {done} iterations"
+        done, damaged = newest_iterations(out) if resume else (0, [])
+        for what in damaged if first else ():
+            warning = f"warning: {what}; continuing after {done} iterations"
             Console(stderr=True).print(Text(warning, style="yellow"), soft_wrap=True)
         start = {"resume": True, "load_from": str(checkpoint_of(out.resolve(), done))} if done else {}
         build_runner(config, out, **start).train()
@@ -73,14 +74,8 @@ def _launch(config: Config) -> None:
 
 
 def _check(setup: Setup, out: Path, resume: bool) -> None:
-    before = read_setup(out) if resume else None
-    if before is None:  # with `resume` as well: a pipeline that was killed early knows not whether there is a run
-        if out.exists() and (not out.is_dir() or any(path.name != LOCK for path in out.iterdir())):
-            raise InputError(f"{out}: is not empty; name another folder with --out, or go on with --resume")
-        return
-    differs = [name for name in Setup.model_fields if getattr(before, name) != getattr(setup, name)]
-    if differs:
-        raise InputError(
-            f"{out}: was begun with another {differs[0]} ({getattr(before, differs[0])}); name another folder with"
-            " --out, or give the same options"
-        )
+    before = read_setup(out)
+    # with `resume` as well: a pipeline that was killed early knows not whether there is a run
+    if not before and out.exists() and (not out.is_dir() or any(path.name != LOCK for path in out.iterdir())):
+        raise InputError(f"{out}: is not empty; name another folder with --out")
+    check_resumed(out, (lambda: before) if before else None, setup, resume=resume)

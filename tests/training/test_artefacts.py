@@ -10,6 +10,7 @@ from diva.denoisers import load_denoiser
 from diva.errors import RunError
 from diva.recipes import load_recipe
 from diva.recipes.denoisers import StableDiffusion
+from diva.run_folder import RunFolder
 from diva.training.artefacts import write_denoiser
 
 
@@ -17,15 +18,15 @@ def test_a_denoiser_that_a_full_disk_refuses_leaves_the_earlier_one(teacher_fold
     section = StableDiffusion(path=str(teacher_folder))
     denoiser = load_denoiser(section, dtype=torch.float32, device=torch.device("cpu"))
     recipe = load_recipe("diva/quickstart")
-    write_denoiser(denoiser, tmp_path, recipe, "first")
+    write_denoiser(denoiser, RunFolder(tmp_path), recipe, "first")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
     try:
         with pytest.raises(RunError, match=r"denoiser: cannot be written \(.*; free or change the place"):
-            write_denoiser(denoiser, tmp_path, recipe, "second")
+            write_denoiser(denoiser, RunFolder(tmp_path), recipe, "second")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert [path.name for path in tmp_path.iterdir()] == ["denoiser"]
     assert '"tower_sha256": "first"' in (tmp_path / "denoiser" / "diva.json").read_text()
-    write_denoiser(denoiser, tmp_path, recipe, "second")
+    write_denoiser(denoiser, RunFolder(tmp_path), recipe, "second")
     assert '"tower_sha256": "second"' in (tmp_path / "denoiser" / "diva.json").read_text()

@@ -23,10 +23,10 @@ from safetensors.torch import load_file
 from diva.errors import InputError, RunError
 from diva.export.origin import read_origin
 from diva.recipes import Recipe, load_recipe
+from diva.run_folder import RunFolder
 from diva.towers import load_clip
 from diva.training import train
 from diva.training.build import build_accelerator, build_trainer
-from diva.training.checkpoints import checkpoints
 from diva.training.metrics import Metrics
 from diva.training.run import _refuse_other_processes
 from tests.training.conftest import WriteRecipe
@@ -114,7 +114,7 @@ def test_a_run_killed_midway_and_resumed_ends_as_an_uninterrupted_one(
 
     command = [Path(sys.executable).with_name("diva"), "train", path, "--out", killed]
     process = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL)
-    wait_for(lambda: checkpoints(killed / "checkpoints") or process.poll() is not None)
+    wait_for(lambda: RunFolder(killed).checkpoints() or process.poll() is not None)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (killed / "tower").exists()
@@ -134,7 +134,7 @@ def test_a_run_killed_midway_and_resumed_ends_as_an_uninterrupted_one(
     assert moved == {key for key in before if key.startswith("visual.")}
     model, _ = open_clip.create_model_from_pretrained(f"local-dir:{killed / 'tower'}")
     torch.testing.assert_close(model.state_dict()["visual.proj"], after["visual.proj"])
-    assert len(checkpoints(killed / "checkpoints")) == 2
+    assert len(RunFolder(killed).checkpoints()) == 2
 
 
 def test_sigterm_saves_and_the_run_goes_on_where_it_stopped(tiny: Tiny, tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_sigterm_saves_and_the_run_goes_on_where_it_stopped(tiny: Tiny, tmp_path
     before = signal.getsignal(signal.SIGTERM)
     train(recipe, stopped)
     assert signal.getsignal(signal.SIGTERM) is before
-    (saved,) = checkpoints(stopped / "checkpoints")
+    (saved,) = RunFolder(stopped).checkpoints()
     assert 3 <= int(saved.name.removeprefix("step-")) < 20
     assert not (stopped / "tower").exists()
 
@@ -175,11 +175,11 @@ def test_a_run_stopped_in_its_first_stage_goes_through_the_second(tiny: Tiny, tm
     assert [line["lr"] for line in lines[6:]] == pytest.approx([1e-2 * (1 + c) / 2 for c in cosine])
 
     train(recipe, stopped)
-    for path in checkpoints(stopped / "checkpoints")[1:]:
+    for path in RunFolder(stopped).checkpoints()[1:]:
         path.rename(path.with_name("later"))
     for name in ("tower", "projection.safetensors"):
         (stopped / name).rename(stopped / f"old-{name}")
-    assert [path.name for path in checkpoints(stopped / "checkpoints")] == ["step-00000005"]
+    assert [path.name for path in RunFolder(stopped).checkpoints()] == ["step-00000005"]
     train(recipe, stopped, resume=True)
     assert_equal(whole, stopped)
 
@@ -253,7 +253,7 @@ def init(**told):
 def test_a_full_disk_leaves_the_earlier_checkpoint_and_nothing_half_written(tiny: Tiny, tmp_path: Path) -> None:
     run = tmp_path / "run"
     train(tiny("stages.0.steps=5"), run)
-    (kept,) = checkpoints(run / "checkpoints")
+    (kept,) = RunFolder(run).checkpoints()
     (run / "tower").rename(run / "old-tower")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
@@ -317,11 +317,11 @@ def test_a_finished_run_is_not_overwritten_and_a_resumed_one_keeps_its_recipe(ti
     train(tiny("stages.0.steps=5"), run)
     with pytest.raises(InputError, match="already holds a run; go on with --resume or choose another --out"):
         train(tiny(), run)
-    with pytest.raises(InputError, match=r"stages: differs from .*a resumed run keeps its recipe"):
+    with pytest.raises(InputError, match=r"stages: differs from what .*a resumed run keeps its recipe, so set"):
         train(tiny(), run, resume=True)
     with pytest.raises(InputError, match=r"data.image_size: differs from"):
         train(tiny("stages.0.steps=5", "data.image_size=48"), run, resume=True)
-    (saved,) = checkpoints(run / "checkpoints")
+    (saved,) = RunFolder(run).checkpoints()
     shared = tiny("feedback.same_draws_on_every_process=true")
     _refuse_other_processes(shared, saved, 1)
     with pytest.raises(InputError, match=r"same_draws_on_every_process: .* processes, 1 in .* and 2 now; start"):

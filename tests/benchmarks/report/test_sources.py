@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from diva.results import write_result
+from diva.run_folder import read_metrics
 from diva_benchmarks.report.sources import read_sources
-from diva_benchmarks.report.training import read_lines
 from tests.benchmarks.report.examples import AFTER, result, write_metrics
 
 
@@ -75,7 +75,7 @@ def test_a_broken_recipe_is_named_and_the_curves_stay(tmp_path: Path) -> None:
 def test_a_line_that_is_being_written_waits_for_the_next_report(tmp_path: Path) -> None:
     metrics = write_metrics(tmp_path / "metrics.jsonl", lines=3)
     metrics.write_text(metrics.read_text()[:-20])
-    assert len(read_lines(metrics)) == 2
+    assert len(read_metrics(metrics)) == 2
     assert [each.id for each in read_sources([tmp_path]).sections] == ["training"]
 
 

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from diva_benchmarks.report.training import POINTS, panels_of, read_lines, read_training
+from diva.run_folder import read_metrics
+from diva_benchmarks.report.training import POINTS, panels_of, read_training
 from tests.benchmarks.report.examples import write_metrics
 from tests.benchmarks.report.figures import of_blocks, text
 
 
 def test_curves_of_one_kind_share_a_panel(tmp_path: Path) -> None:
-    panels = panels_of(read_lines(write_metrics(tmp_path / "metrics.jsonl")))
+    panels = panels_of(read_metrics(write_metrics(tmp_path / "metrics.jsonl")))
     assert {title: list(curves) for title, curves in panels.items()} == {
         "Loss": ["loss", "loss_sample_1"],
         "Gradient norm before clipping": ["grad_norm_tower", "grad_norm"],
@@ -31,7 +32,7 @@ def test_a_run_is_summed_up(tmp_path: Path) -> None:
 
 
 def test_a_long_run_keeps_its_first_and_last_step(tmp_path: Path) -> None:
-    loss = panels_of(read_lines(write_metrics(tmp_path / "m.jsonl", 3 * POINTS)))["Loss"]["loss"]
+    loss = panels_of(read_metrics(write_metrics(tmp_path / "m.jsonl", 3 * POINTS)))["Loss"]["loss"]
     steps = [step for step, _ in loss]
     assert len(steps) == POINTS
     assert (steps[0], steps[-1]) == (1, 3 * POINTS)
@@ -41,4 +42,4 @@ def test_a_long_run_keeps_its_first_and_last_step(tmp_path: Path) -> None:
 def test_what_is_no_finite_number_is_no_point_of_a_curve(tmp_path: Path) -> None:
     lines = [{"step": 1, "loss": float("nan"), "note": "text"}, {"step": 2, "loss": 0.5}, {"step": 3, "loss": None}]
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert panels_of(read_lines(tmp_path / "metrics.jsonl")) == {"Loss": {"loss": [(2, 0.5)]}}
+    assert panels_of(read_metrics(tmp_path / "metrics.jsonl")) == {"Loss": {"loss": [(2, 0.5)]}}

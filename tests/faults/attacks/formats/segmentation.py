@@ -10,7 +10,7 @@ from diva.miniworld.scene import draw, generator
 from diva.miniworld.writers import write_ade20k, write_pascal_context
 from diva.seal import SEAL
 from diva.towers.checkpoint import read_state_dict
-from diva_downstream.segmentation.checkpoints import CONTENT, checkpoint_of, newest_whole
+from diva_downstream.segmentation.checkpoints import CONTENT, checkpoint_of, newest_iterations
 from diva_downstream.segmentation.datasets import locate
 from diva_downstream.segmentation.labels import LoadLabels, LoadPicture
 from diva_downstream.segmentation.setup import Setup, read_setup
@@ -55,7 +55,7 @@ def _write_checkpoints(folder: Path) -> None:
 
 
 def _read_checkpoint(folder: Path) -> Any:
-    number, _ = newest_whole(folder)
+    number, _ = newest_iterations(folder)
     assert number
     return read_state_dict(checkpoint_of(folder, number))["head"].tolist()
 
