@@ -36,14 +36,8 @@ BRINGS_TORCH = (
     "mmengine",
     "lm_eval",
 )
-TORCHLESS = (
-    "diva.errors",
-    "diva.results",
-    "diva.tasks",
-    "diva.evaluation",
-    "diva.recipes",
-    "diva_benchmarks.report",
-)
+LOWER = ("diva.errors", "diva.results", "diva.recipes", "diva.run_folder")
+TORCHLESS = (*LOWER, "diva.tasks", "diva.evaluation", "diva_benchmarks.report")
 LIGHT = frozenset({*sys.stdlib_module_names, "diva", "typer", "rich"})
 
 
@@ -160,7 +154,7 @@ def _a_heavy_library_has_one_home(tree: Tree) -> Iterator[str]:
 
 
 def _towers_know_nothing_of_what_is_built_on_them(tree: Tree) -> Iterator[str]:
-    for module in tree.below("diva.towers", "diva.errors", "diva.results", "diva.recipes"):
+    for module in tree.below("diva.towers", *LOWER):
         for each in tree.reached(module):
             if _within(each.target, "diva.condition", "diva.denoisers", "diva.feedback", TRAINER):
                 yield f"{each.where}: {module} reaches {each.target}; the lower layer knows nothing of the upper"
