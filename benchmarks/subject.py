@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from diva.export.origin import Origin, read_origin
+from diva.exporting.origin import Origin, read_origin
 from diva.results import Subject
 from diva.towers import Clip
 

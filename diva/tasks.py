@@ -103,6 +103,9 @@ class TowerTask(Task, ABC):
             InputError: the data or a setting cannot be used.
         """
 
+    def check(self, data: Path, settings: Any) -> None:
+        """Raise InputError for data or settings that cannot be used; called before a tower is loaded."""
+
     def read_settings(self, given: Mapping[str, Any]) -> Settings:
         """Check what the task is told; values may be text, as the command line has them.
 

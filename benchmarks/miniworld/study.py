@@ -23,8 +23,8 @@ from diva.atomic import discard, new_folder
 from diva.denoisers.miniature_teacher import MiniatureTeacher
 from diva.documents import read_model
 from diva.errors import InputError, RunError
-from diva.export.average import average
-from diva.export.open_clip_format import write_open_clip
+from diva.exporting.average import average
+from diva.exporting.open_clip_format import write_open_clip
 from diva.miniworld.captions import full_captions
 from diva.miniworld.fit import Plan as Length
 from diva.miniworld.gates import CLIP_FOLDER, TEACHER_FOLDER

@@ -37,6 +37,14 @@ class MmvpVlmTask(TowerTask):
 
     settings = MmvpVlmSettings
 
+    def check(self, data: Path, settings: MmvpVlmSettings) -> None:
+        """Read the protocol's name and the folder."""
+        from diva_benchmarks.mmvp_vlm.dataset import read_mmvp
+        from diva_benchmarks.mmvp_vlm.protocols import find_protocol
+
+        find_protocol(settings.protocol)
+        read_mmvp(data)
+
     def measure(
         self,
         clip: "Clip",

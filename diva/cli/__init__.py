@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from diva import __version__
-from diva.cli import bench, core, llava, miniworld, quickstart, recipes, report, run, segmentation
+from diva.cli import bench, core, llava, miniworld, quickstart, recipes, report, run, schema, segmentation
 from diva.errors import InputError, RunError, printable
 
 ENDED = 128 + signal.SIGTERM  # as a shell has it
@@ -21,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verbs in (core, recipes, run, report, quickstart):
+for verbs in (core, recipes, run, report, quickstart, schema):
     app.add_typer(verbs.app)
 for name, group in (("bench", bench), ("llava", llava), ("miniworld", miniworld), ("seg", segmentation)):
     app.add_typer(group.app, name=name)

@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 
 from diva.cli.options import Against, AgainstCheckpoint, Batch, Checkpoint, Device, TextFrom, Tower
+from diva.cli.tasks import TaskGroup
 
-app = typer.Typer(no_args_is_help=True, help="Measure a tower, alone or against a baseline.")
+app = typer.Typer(cls=TaskGroup, no_args_is_help=True, help="Measure a tower, alone or against a baseline.")
 
 
 @app.command()

@@ -55,8 +55,10 @@ def export(
     allow_torchscript: Torchscript = False,
 ) -> None:
     """Write a tower as open_clip, transformers or LLaVA load it."""
-    from diva.export.average import read_shares
-    from diva.export.command import export as run
+    from rich.console import Console
+
+    from diva.exporting.average import read_shares
+    from diva.exporting.command import export as run
 
     run(
         checkpoint,
@@ -67,6 +69,7 @@ def export(
         delta=delta,
         push_to_hub=push_to_hub,
         allow_torchscript=allow_torchscript,
+        console=Console(stderr=True),
     )
 
 

@@ -33,8 +33,8 @@ def pretrain(
     """Train a miniature CLIP and a miniature teacher from nothing, and measure their gates."""
     from rich.console import Console
 
+    from diva.device import usable_device
     from diva.miniworld.command import run_pretrain
-    from diva_benchmarks.device import usable_device
 
     run_pretrain(out, seed=seed, device=usable_device(device), console=Console())
 
@@ -44,8 +44,8 @@ def gates(base: Annotated[Path, typer.Argument(help="folder of a base")], device
     """Measure whether a base may ship."""
     from rich.console import Console
 
+    from diva.device import usable_device
     from diva.miniworld.command import run_gates
-    from diva_benchmarks.device import usable_device
 
     run_gates(base, device=usable_device(device), console=Console())
 

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,14 +25,21 @@ from diva.errors import RunError
 from diva.run_folder import MetricsLine
 
 logger = logging.getLogger("diva.training")
+OnLine = Callable[[MetricsLine], None]
 
 
 class Metrics:
     """Writes `metrics.jsonl`, the bar and accelerate's trackers, on the main process alone."""
 
-    def __init__(self, accelerator: Accelerator, path: Path, *, total: int, start: int) -> None:
-        """Continue the metrics of a run at step `start` of `total`; later lines and damaged ones are dropped."""
-        self._accelerator, self._path = accelerator, path
+    def __init__(
+        self, accelerator: Accelerator, path: Path, *, total: int, start: int, on_line: OnLine | None
+    ) -> None:
+        """Continue the metrics of a run at step `start` of `total`; later lines and damaged ones are dropped.
+
+        Args:
+            on_line: called with each line, in place of the bar.
+        """
+        self._accelerator, self._path, self._on_line = accelerator, path, on_line
         if accelerator.is_main_process:
             _truncate(path, start)
         self._bar = Progress(
@@ -42,7 +49,7 @@ class Metrics:
             TextColumn("{task.fields[shown]}"),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
-            disable=not accelerator.is_main_process,
+            disable=on_line is not None or not accelerator.is_main_process,
         )
         self._task = self._bar.add_task("", total=total, completed=start, stage="starting", shown="")
         self._mark = (time.perf_counter(), 0)
@@ -79,6 +86,8 @@ class Metrics:
                 raise RunError(
                     f"{self._path}: cannot be written ({error.strerror}); free the disk and go on with --resume"
                 ) from error
+            if self._on_line:
+                self._on_line(line)
         numbers = {key: value for key, value in dict(line).items() if isinstance(value, int | float)}
         self._accelerator.log(numbers, step=step)
         shown = f"loss {values['loss']:.4f}  {f'{speed:.1f} images/s  ' if speed else ''}{line.memory_gib:.1f} GiB"

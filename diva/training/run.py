@@ -13,10 +13,10 @@ from accelerate.utils import gather_object, set_seed
 from rich.console import Console
 
 from diva.errors import InputError, RunError, printable
-from diva.export.open_clip_format import write_open_clip
+from diva.exporting.open_clip_format import write_open_clip
 from diva.recipes import Recipe, write_recipe
 from diva.recipes.resume import check_resumed, free_on_resume
-from diva.run_folder import Position, RunFolder
+from diva.run_folder import MetricsLine, Position, RunFolder
 from diva.towers import Clip
 from diva.training.adapt import plain_state
 from diva.training.artefacts import tower_digest, write_denoiser, write_projection
@@ -27,13 +27,18 @@ from diva.training.trainer import Trainer
 logger = logging.getLogger("diva.training")
 
 
-def train(recipe: Recipe, folder: Path, *, resume: bool = False) -> None:
+def train(
+    recipe: Recipe, folder: Path, *, resume: bool = False, on_metrics: Callable[[MetricsLine], None] | None = None
+) -> None:
     """Train the recipe's tower into `folder`.
 
     The folder then holds `tower/` (open_clip's format, with the untouched text tower), `projection.safetensors`,
     `denoiser/` where a stage trains it, `metrics.jsonl`, `recipe.yaml` with every field resolved, and
     `checkpoints/`. SIGTERM saves a checkpoint and returns normally. Processes and devices are those of
     `accelerate launch` or `torchrun`.
+
+    Args:
+        on_metrics: called with each line of `metrics.jsonl`, on the main process, in place of a bar and sentences.
 
     Raises:
         InputError: the recipe names something that is missing or does not fit, another process is at work in
@@ -47,12 +52,18 @@ def train(recipe: Recipe, folder: Path, *, resume: bool = False) -> None:
             held.enter_context(run.lock())
             return _find_checkpoint(recipe, run, resume)
 
-        _train(recipe, run, accelerator, _of_main(accelerator, begin))
+        _train(recipe, run, accelerator, _of_main(accelerator, begin), on_metrics)
 
 
-def _train(recipe: Recipe, run: RunFolder, accelerator: Accelerator, latest: Path | None) -> None:
+def _train(
+    recipe: Recipe,
+    run: RunFolder,
+    accelerator: Accelerator,
+    latest: Path | None,
+    on_metrics: Callable[[MetricsLine], None] | None,
+) -> None:
     """Train from the checkpoint `latest`, or from the start, to the end or until a stop is asked for."""
-    console = Console(stderr=True, quiet=not accelerator.is_main_process, markup=False)
+    console = Console(stderr=True, quiet=bool(on_metrics) or not accelerator.is_main_process, markup=False)
     if latest is None and run.tower.exists():
         console.print(f"nothing is left to train; the tower is in {run.tower}", soft_wrap=True)
         return
@@ -63,6 +74,7 @@ def _train(recipe: Recipe, run: RunFolder, accelerator: Accelerator, latest: Pat
     clip = load_tower(recipe)
     original = tower_digest(clip.tower)
     trainer = build_trainer(recipe, accelerator, clip, run.path)
+    trainer.on_metrics = on_metrics
     if accelerator.is_main_process and latest is None:
         run.checkpoint_folder.mkdir(parents=True, exist_ok=True)
         run.metrics.unlink(missing_ok=True)  # of a run that never reached a checkpoint

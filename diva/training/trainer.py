@@ -22,7 +22,7 @@ from diva.feedback import Draws, feedback
 from diva.objectives import Objective
 from diva.recipes import Recipe
 from diva.recipes.stages import Stage
-from diva.run_folder import Position, RunFolder
+from diva.run_folder import MetricsLine, Position, RunFolder
 from diva.towers.preprocess import TowerInput
 from diva.training.checkpoints import save_checkpoint
 from diva.training.diagnostics import Diagnostics, warnings
@@ -124,6 +124,7 @@ class Trainer:
         self.step = 0
         self.stop = Stop(accelerator)
         self.before_checkpoint: Callable[[], None] | None = None  # called by every process
+        self.on_metrics: Callable[[MetricsLine], None] | None = None  # in place of the bar
         self._saved = 0  # the step of the newest checkpoint
         self._pending: list[Update] = []
 
@@ -134,7 +135,8 @@ class Trainer:
         if position:
             self.prefetcher.load_state_dict(position.data)
         first, total = position.stage if position else 0, sum(self.stage_steps)
-        with Metrics(self.accelerator, self.run_folder.metrics, total=total, start=self.step) as metrics:
+        path, shown = self.run_folder.metrics, self.on_metrics
+        with Metrics(self.accelerator, path, total=total, start=self.step, on_line=shown) as metrics:
             for number in range(first, len(self.stage_steps)):
                 if not self._run_stage(number, metrics, resume if number == first else None):
                     return False

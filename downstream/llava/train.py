@@ -21,7 +21,7 @@ from transformers import (
 
 from diva.atomic import new_files
 from diva.errors import InputError, RunError
-from diva.export.delta import state_sha256
+from diva.exporting.delta import state_sha256
 from diva.pretrained import load_pretrained
 from diva.recipes.load import write_recipe
 from diva.recipes.resume import check_resumed

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from diva.errors import InputError
-from diva.export.origin import Origin, write_origin
+from diva.exporting.origin import Origin, write_origin
 from diva.towers import Clip
 from diva_benchmarks.subject import subject_of
 

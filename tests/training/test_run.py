@@ -21,7 +21,7 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 
 from diva.errors import InputError, RunError
-from diva.export.origin import read_origin
+from diva.exporting.origin import read_origin
 from diva.recipes import Recipe, load_recipe
 from diva.run_folder import RunFolder
 from diva.towers import load_clip

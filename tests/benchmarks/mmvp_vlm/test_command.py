@@ -86,7 +86,7 @@ def test_a_tower_against_itself_differs_in_nothing(
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"seeds": 0}, "--seeds: 0 is too few"),
+        ({"seeds": 0}, "seeds: Input should be greater than or equal to 1"),
         ({"batch": -1}, "--batch: -1 is too few"),
         ({"protocol": "pool"}, r"--protocol: 'pool' is unknown; did you mean 'pooled'\?"),
         ({"device": "quantum"}, "--device: 'quantum' cannot be used here"),

@@ -8,7 +8,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # a process with threads cannot be forked
 for name in (
     "diffusers.models",
     "peft",
-    "diva.export.command",
+    "diva.exporting.command",
     "diva.pipeline.run",
     "diva.training.caching",
     "diva_downstream.llava.train",

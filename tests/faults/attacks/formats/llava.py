@@ -9,7 +9,7 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
-from diva.export.delta import state_sha256
+from diva.exporting.delta import state_sha256
 from diva.miniworld.scene import draw, generator
 from diva.miniworld.writers.llava import write_llava
 from diva.miniworld.writers.llava_bench import write_llava_bench

@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from diva.export.delta import Delta, state_sha256
-from diva.export.open_clip_format import fill_open_clip
-from diva.export.origin import Origin, read_origin, write_origin
-from diva.export.transformers_format import fill_transformers
+from diva.exporting.delta import Delta, state_sha256
+from diva.exporting.open_clip_format import fill_open_clip
+from diva.exporting.origin import Origin, read_origin, write_origin
+from diva.exporting.transformers_format import fill_transformers
 from diva.towers import load_clip
 from diva.towers.checkpoint import read_state_dict
 from tests.faults.attacks.cell import Format

@@ -18,7 +18,7 @@ from diva.data.latents.write import shard_names
 from diva.data.raw import Loss
 from diva.data.source import fingerprint
 from diva.denoisers import load_denoiser
-from diva.export.delta import state_sha256
+from diva.exporting.delta import state_sha256
 from diva.images import UnusableError
 from diva.pipeline.manifest import read_manifest, write_manifest
 from diva.recipes import load_recipe

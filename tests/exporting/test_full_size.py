@@ -7,9 +7,9 @@ import torch
 from PIL import Image
 from transformers import AutoModel
 
-from diva.export.transformers_format import fill_transformers
+from diva.exporting.transformers_format import fill_transformers
 from diva.towers import load_clip
-from tests.export.test_transformers import our_hidden_states
+from tests.exporting.test_transformers import our_hidden_states
 
 
 @pytest.mark.slow

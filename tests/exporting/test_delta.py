@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from diva.errors import InputError
-from diva.export.delta import Delta, is_delta, state_sha256
+from diva.exporting.delta import Delta, is_delta, state_sha256
 
 # every finite float32, from subnormal to huge: base + difference rounds wherever it can
 NUMBERS = st.floats(-(2.0**120), 2.0**120, width=32)

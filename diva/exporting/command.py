@@ -12,16 +12,16 @@ from torch import Tensor
 
 from diva.documents import parse_json
 from diva.errors import InputError, did_you_mean
-from diva.export.average import average as average_states
-from diva.export.card import write_card
-from diva.export.crops import measure_crop_cost
-from diva.export.delta import DTYPES, Delta, is_delta
-from diva.export.folder import check_replaceable, complete_folder
-from diva.export.hub import push_to_hub as push
-from diva.export.open_clip_format import fill_open_clip
-from diva.export.origin import Origin, read_origin, write_origin
-from diva.export.provenance import Provenance, provenance_of
-from diva.export.transformers_format import fill_llava, fill_transformers
+from diva.exporting.average import average as average_states
+from diva.exporting.card import write_card
+from diva.exporting.crops import measure_crop_cost
+from diva.exporting.delta import DTYPES, Delta, is_delta
+from diva.exporting.folder import check_replaceable, complete_folder
+from diva.exporting.hub import push_to_hub as push
+from diva.exporting.open_clip_format import fill_open_clip
+from diva.exporting.origin import Origin, read_origin, write_origin
+from diva.exporting.provenance import Provenance, provenance_of
+from diva.exporting.transformers_format import fill_llava, fill_transformers
 from diva.towers import Clip, load_clip
 from diva.towers.build import fitted
 from diva.towers.clip import assemble
@@ -49,6 +49,7 @@ def export(
     delta: str | None = None,
     push_to_hub: str | None = None,
     allow_torchscript: bool = False,
+    console: Console | None = None,
 ) -> list[Path]:
     """Export the tower in `checkpoint` and return the folders that were written.
 
@@ -61,6 +62,7 @@ def export(
         delta: instead of a tower write its difference to the base, as "bf16" or "float32".
         push_to_hub: repository to upload to.
         allow_torchscript: also read TorchScript archives, which carry code.
+        console: where it is said what was written.
 
     Raises:
         InputError: an option, the tower or the base cannot be used; nothing has been written then.
@@ -78,7 +80,7 @@ def export(
     trained = {key: value.clone() if average else value for key, value in clip.model.state_dict().items()}
     start = _base_state(clip, provenance, allow_torchscript=allow_torchscript) if average or delta else trained
     sources = [path for path in (clip.weights, provenance.base) if path]
-    console = Console(stderr=True)
+    console = console or Console(quiet=True)
     for folder, alpha in targets.items():
         state = trained if alpha is None else average_states(start, trained, alpha)
         clip.model.load_state_dict(state)

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from diva.device import usable_device
 from diva.errors import InputError
-from diva_benchmarks.device import usable_device
 
 
 def test_auto_is_the_cpu_where_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from diva.export.command import export
+from diva.exporting.command import export
 from diva.towers import load_clip
-from tests.export.conftest import FinishedRun
+from tests.exporting.conftest import FinishedRun
 
 SCRIPT = """
 import sys

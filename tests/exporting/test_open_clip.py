@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from diva.errors import InputError
-from diva.export.open_clip_format import write_open_clip
+from diva.exporting.open_clip_format import write_open_clip
 from diva.towers import load_clip
 from tests.fixtures.towers import FAMILIES, SENTENCES, transformers_model, write_tokenizer
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from diva.export.crops import measure_crop_cost
-from diva.export.transformers_format import fill_transformers
+from diva.exporting.crops import measure_crop_cost
+from diva.exporting.transformers_format import fill_transformers
 from diva.towers import load_clip
 from tests.fixtures.towers import FAMILIES
 

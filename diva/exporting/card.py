@@ -6,10 +6,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from diva import __version__
 from diva.evaluation.comparison import verdict
-from diva.export.crops import CropCost
-from diva.export.open_clip_format import is_approximated
-from diva.export.provenance import Provenance
-from diva.export.transformers_model import is_siglip
+from diva.exporting.crops import CropCost
+from diva.exporting.open_clip_format import is_approximated
+from diva.exporting.provenance import Provenance
+from diva.exporting.transformers_model import is_siglip
 from diva.markdown import escaped
 from diva.results import Metric
 from diva.towers import Clip
@@ -35,7 +35,7 @@ def write_card(
         cost: what transformers' preparation of images costs, where the folder holds one.
     """
     environment = Environment(
-        loader=PackageLoader("diva.export", "."),
+        loader=PackageLoader("diva.exporting", "."),
         undefined=StrictUndefined,
         autoescape=False,
         finalize=_finalize,

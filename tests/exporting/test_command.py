@@ -11,13 +11,13 @@ from transformers import AutoModel
 from diva.data.resolve import open_source
 from diva.data.source import fingerprint
 from diva.errors import InputError, RunError
-from diva.export.command import export
-from diva.export.hub import push_to_hub
-from diva.export.origin import Origin, read_origin
+from diva.exporting.command import export
+from diva.exporting.hub import push_to_hub
+from diva.exporting.origin import Origin, read_origin
 from diva.towers import load_clip
 from diva.towers.checkpoint import file_sha256
 from diva_benchmarks.subject import subject_of
-from tests.export.conftest import FinishedRun
+from tests.exporting.conftest import FinishedRun
 from tests.fixtures.towers import state_of, write_training_checkpoint
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from diva.export.open_clip_format import write_open_clip
+from diva.exporting.open_clip_format import write_open_clip
 from diva.results import Comparison, DataSource, Metric, Result, Run, Subject, write_result
 from diva.towers import load_clip
 from tests.fixtures.images import crops, encode

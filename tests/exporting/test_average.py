@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diva.errors import InputError
-from diva.export.average import average, read_shares
+from diva.exporting.average import average, read_shares
 
 FLOATS = st.lists(st.floats(-1e3, 1e3, width=32), min_size=4, max_size=4)
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import AutoImageProcessor, AutoModel, AutoProcessor, AutoTokenizer
 
 from diva.errors import InputError
-from diva.export.transformers_format import fill_llava, fill_transformers
+from diva.exporting.transformers_format import fill_llava, fill_transformers
 from diva.towers import Clip, load_clip
 from tests.fixtures.towers import (
     FAMILIES,

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from diva.atomic import new_folder
 from diva.errors import InputError
-from diva.export.processors import tokenizer_on_this_machine
+from diva.exporting.processors import tokenizer_on_this_machine
 from diva.towers import Clip
 from diva.towers.build import build_model
 from diva.towers.family import activation_of

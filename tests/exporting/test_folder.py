@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from diva.errors import InputError, RunError
-from diva.export.folder import complete_folder
+from diva.exporting.folder import complete_folder
 
 
 def write(folder: Path, name: str = "config.json", *sources: Path) -> None:
