@@ -19,7 +19,7 @@ from transformers import (
 )
 
 from diva.atomic import new_files
-from diva.errors import InputError, RunError
+from diva.errors import InputError, RunError, first_line
 from diva.export.delta import state_sha256
 from diva.lock import locked
 from diva.pretrained import load_pretrained
@@ -143,7 +143,7 @@ def _arguments(recipe: LlavaRecipe, out: Path) -> TrainingArguments:
             report_to="none",
         )
     except ValueError as error:
-        raise InputError(f"training.precision: {str(error).splitlines()[0]}; try fp32") from error
+        raise InputError(f"training.precision: {first_line(error)}; try fp32") from error
 
 
 def _processor(folder: Path) -> LlavaProcessor:
