@@ -51,6 +51,8 @@ def run(
         check_file(out)
     chosen, where, pairs = find_protocol(protocol), usable_device(device), read_mmvp(data)
     clips = [load_clip(name, weights, text_from=text) for name, weights, text in named]
+    for clip in clips:
+        clip.require_text()  # before the first of two is measured
     progress = Console(stderr=True)
     results = [
         evaluate(clip, pairs, chosen, seeds=range(seeds), batch=batch, device=where, console=progress)
