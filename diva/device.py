@@ -2,7 +2,7 @@
 
 import torch
 
-from diva.errors import InputError
+from diva.errors import InputError, first_line
 
 
 def usable_device(name: str) -> torch.device:
@@ -15,8 +15,9 @@ def usable_device(name: str) -> torch.device:
         device = torch.device(_best() if name == "auto" else name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:  # torch asserts that it was built with CUDA
-        reason = str(error).splitlines()[0]
-        raise InputError(f"--device: '{name}' cannot be used here ({reason}); 'cpu' always works") from error
+        raise InputError(
+            f"--device: '{name}' cannot be used here ({first_line(error)}); 'cpu' always works"
+        ) from error
     return device
 
 

@@ -23,6 +23,11 @@ def printable(text: str) -> str:
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
+def first_line(error: Exception) -> str:
+    """Return the first line of what a library says is wrong, or the error's kind where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def install(extra: str) -> str:
     """Return the part of a sentence that says how to install an extra; there is no release of this package."""
     return f"pip install -e '.[{extra}]' -c constraints.txt, in a clone of diva"

@@ -50,6 +50,9 @@ def evaluate(
     chosen.check(Path(data), told)
     named = [(tower, checkpoint, text_from)] + ([(against, against_checkpoint, None)] if against else [])
     clips = [load_clip(name, weights, text_from=text) for name, weights, text in named]
+    if chosen.needs_text:
+        for clip in clips:  # before the first of two is measured
+            clip.require_text()
     results = [chosen.measure(clip, Path(data), told, device=where, batch=batch, console=shown) for clip in clips]
     result = results[0]
     for baseline in results[1:]:

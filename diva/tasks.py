@@ -84,9 +84,11 @@ class TowerTask(Task, ABC):
 
     Attributes:
         settings: the model of what it can be told.
+        needs_text: whether a tower without its text tower cannot be measured.
     """
 
     settings: type[Settings] = Settings
+    needs_text = True
 
     @abstractmethod
     def measure(

@@ -8,11 +8,14 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+import open_clip
 import pytest
 
 from diva import cli
+from diva.errors import InputError
 from diva.recipes import load_recipe
 from diva.results import read_result
+from diva.tower_names import check_tower, tower_names
 from diva.towers import ZOO
 from diva_benchmarks.mmvp_vlm.protocols import PROTOCOLS
 from diva_downstream.llava.evaluation.benchmarks import DEFAULT
@@ -58,6 +61,47 @@ def test_help_answers_without_loading_a_framework() -> None:
     assert all(verb in done.stdout for verb in ("train", "bench", "zoo", "data"))
 
 
+MISTYPED = (
+    "bench mmvp --tower {} --data .",
+    "bench zero-shot --tower {} --data .",
+    "train diva --tower {}",
+    "recipes diva --tower {}",
+    "run diva --tower {}",
+    "data cache-latents diva --out out --tower {}",
+    "llava swap . --tower {} --out out",
+    "seg train --tower {} --head linear --dataset ade20k --data . --out out",
+    "seg eval --tower {} --data .",
+)
+ELSEWHERE = {
+    "bench mmvp --tower . --data . --against {}": "--against: ",
+    "bench zero-shot --tower . --data . --text-from {}": "--text-from: ",
+    "train diva/openai-vit-l14-224 tower.name={}": "tower.name: ",
+    "export {} --to open_clip --out out": "CHECKPOINT: ",
+    "towers inspect {}": "FILE: ",
+}
+
+
+def test_a_mistyped_tower_is_reported_by_its_option_before_a_framework_is_loaded(tmp_path: Path) -> None:
+    commands = dict.fromkeys(MISTYPED, "--tower: ") | ELSEWHERE
+    script = "import sys, diva.cli\nfor words in sys.argv[1:]:\n sys.argv = ['diva', *words.split()]\n"
+    script += " try: diva.cli.main()\n except SystemExit as stop: assert stop.code == 2\n"
+    script += "assert not {'torch', 'transformers', 'open_clip'} & set(sys.modules)"
+    words = [each.format("openai-vit-l14-2244") for each in commands]
+    done = subprocess.run([sys.executable, "-c", script, *words], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for (command, where), sentence in zip(commands.items(), done.stderr.splitlines(), strict=True):
+        assert sentence.startswith(f"diva: {where}"), (command, sentence)
+        if where.startswith(("--", "tower")):
+            assert sentence.endswith("did you mean 'openai-vit-l14-224'?"), (command, sentence)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_names_that_are_known_at_once_are_those_of_the_zoo_and_of_open_clip() -> None:
+    assert set(tower_names()) == {"quickstart", *ZOO, *open_clip.list_models()}
+    with pytest.raises(InputError, match=r"--tower: 'a{300}' is not"):
+        check_tower("a" * 300, "--tower")
+
+
 def test_the_installed_command_names_what_is_wrong_and_leaves_nothing(tmp_path: Path) -> None:
     command = Path(sys.executable).with_name("diva")
     done = subprocess.run(
@@ -99,9 +143,11 @@ def test_recipes_lists_every_method_variant_and_tower_that_has_a_file(diva: Comm
 
 
 def test_a_method_is_composed_for_any_tower_by_an_option(diva: Command, tmp_path: Path) -> None:
-    (tmp_path / "printed.yaml").write_text(diva("recipes", "dcr", "--tower", "towers/mine", "seed=2").out)
-    assert load_recipe(str(tmp_path / "printed.yaml")) == load_recipe("dcr", ["seed=2"], "towers/mine")
-    assert diva("recipes", "dcr/relased", "--tower", "x").status == 2
+    mine, printed = str(tmp_path / "mine"), tmp_path / "printed.yaml"
+    Path(mine).mkdir()
+    printed.write_text(diva("recipes", "dcr", "--tower", mine, "seed=2").out)
+    assert load_recipe(str(printed)) == load_recipe("dcr", ["seed=2"], mine)
+    assert diva("recipes", "dcr/relased", "--tower", mine).status == 2
 
 
 def test_a_recipe_is_printed_as_a_file_that_means_the_same(diva: Command, tmp_path: Path) -> None:

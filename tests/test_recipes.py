@@ -159,10 +159,12 @@ def test_the_composed_recipes_are_those_that_were_written_out_in_0_1_field_by_fi
     assert len(expected) == 1 + 61
 
 
-def test_a_tower_without_a_file_is_composed_with_any_method_and_variant() -> None:
-    ours = load_recipe("dcr/as-released", ["seed=3"], tower="towers/mine")
+def test_a_tower_without_a_file_is_composed_with_any_method_and_variant(tmp_path: Path) -> None:
+    tower = tmp_path / "mine"
+    tower.mkdir()
+    ours = load_recipe("dcr/as-released", ["seed=3"], tower=str(tower))
     packaged = load_recipe("dcr/openai-vit-l14-224-as-released", ["seed=3"])
-    assert (ours.name, ours.tower.name, ours.tower.checkpoint) == ("dcr/mine-as-released", "towers/mine", None)
+    assert (ours.name, ours.tower.name, ours.tower.checkpoint) == ("dcr/mine-as-released", str(tower), None)
     assert ours.description == "DCR as released, mine, Stable Diffusion 2.1-base"
     differ = {"name", "description", "tower", "pipeline"}
     assert ours.model_dump(exclude=differ) == packaged.model_dump(exclude=differ)

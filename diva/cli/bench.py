@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from diva.cli.options import Against, AgainstCheckpoint, Batch, Checkpoint, Device, TextFrom, Tower
+from diva.cli.options import Against, AgainstCheckpoint, Batch, Checkpoint, Device, TextFrom, Tower, check_towers
 from diva.cli.tasks import TaskGroup
 
 app = typer.Typer(cls=TaskGroup, no_args_is_help=True, help="Measure a tower, alone or against a baseline.")
@@ -28,6 +28,7 @@ def mmvp(
     device: Device = "auto",
 ) -> None:
     """MMVP-VLM: nine visual patterns, scored by pairs."""
+    check_towers(tower, against, text_from)
     from diva_benchmarks.mmvp_vlm.command import run
 
     run(tower, against, checkpoint, against_checkpoint, data, out, protocol, seeds, batch, device, text_from)
@@ -82,6 +83,7 @@ def zero_shot(
     margin: Annotated[float, typer.Option(help="loss in points that still counts as preserved")] = 1.0,
 ) -> None:
     """Zero-shot classification and retrieval: is the tower's ability preserved?"""
+    check_towers(tower, against, text_from)
     from diva_benchmarks.zero_shot.command import run
 
     run(tower, against, checkpoint, against_checkpoint, data, sets, out, cache, batch, device, margin, text_from)

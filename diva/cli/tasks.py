@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from diva.cli.options import Against, AgainstCheckpoint, Batch, Checkpoint, Device, TextFrom, Tower
+from diva.cli.options import Against, AgainstCheckpoint, Batch, Checkpoint, Device, TextFrom, Tower, check_towers
 
 Told = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="what else the task can be told")]
 
@@ -49,6 +49,7 @@ def _of_task(name: str) -> Any:
         device: Device = "auto",
         told: Told = None,
     ) -> None:
+        check_towers(tower, against, text_from)
         from rich.console import Console
 
         from diva.atomic import check_file

@@ -20,7 +20,7 @@ from transformers import (
 )
 
 from diva.atomic import new_files
-from diva.errors import InputError, RunError
+from diva.errors import InputError, RunError, first_line
 from diva.exporting.delta import state_sha256
 from diva.pretrained import load_pretrained
 from diva.recipes.load import write_recipe
@@ -143,7 +143,7 @@ def _arguments(recipe: LlavaRecipe, run: RunFolder) -> TrainingArguments:
             report_to="none",
         )
     except ValueError as error:
-        raise InputError(f"training.precision: {str(error).splitlines()[0]}; try fp32") from error
+        raise InputError(f"training.precision: {first_line(error)}; try fp32") from error
 
 
 def _processor(folder: Path) -> LlavaProcessor:

@@ -8,6 +8,7 @@ from diva.errors import InputError
 from diva.results import read_result
 from diva_benchmarks.mmvp_vlm.command import run
 from diva_benchmarks.mmvp_vlm.dataset import TITLES
+from tests.fixtures.towers import transformers_model
 
 
 def bench(tower: Path | str, data: Path, **changes: Any) -> None:
@@ -51,6 +52,19 @@ def test_two_towers_are_shown_and_written_side_by_side(
     assert f"baseline: {other_tower_folder}\n" in shown
     assert "exact McNemar p" in shown
     assert "no change shown" in shown  # 18 pairs of two random towers
+
+
+def test_a_baseline_that_reads_no_text_is_refused_before_the_tower_is_measured(
+    tower_folder: Path, mmvp_folder: Path, tmp_path: Path
+) -> None:
+    transformers_model("CLIPVisionModelWithProjection").save_pretrained(tmp_path / "image tower")
+    data = Path(shutil.copytree(mmvp_folder, tmp_path / "data"))
+    for picture in data.rglob("*.jpg"):
+        picture.write_bytes(b"damaged")
+    with pytest.raises(InputError, match=r"image tower: has an image tower alone.*of --tower, diva bench"):
+        bench(tower_folder, data, against=str(tmp_path / "image tower"))
+    with pytest.raises(InputError, match="jpg"):  # which measuring would find
+        bench(tower_folder, data)
 
 
 def test_a_tower_alone_is_shown_without_a_verdict(
