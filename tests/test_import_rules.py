@@ -56,9 +56,23 @@ class Tree:
     def __init__(self, files: Mapping[str, str]) -> None:
         self.imports: dict[str, list[Import]] = {_module(path): [] for path in files}
         self.training_calls: list[tuple[str, str, str]] = []
+        self.private_parts: list[tuple[str, str, str]] = []
         self._packages = {_module(path) for path in files if path.endswith("__init__.py")}
         for path, source in files.items():
-            self._read(path, ast.parse(source), lazy=False)
+            root = ast.parse(source)
+            self._read(path, root, lazy=False)
+            self._read_private_parts(path, root)
+
+    def _read_private_parts(self, path: str, root: ast.AST) -> None:
+        """Note what is read of others' underscored names, those apart that the file itself defines."""
+        own = {node.name for node in ast.walk(root) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+        for node in ast.walk(root):
+            match node:
+                case ast.Attribute(value=ast.Name(id="self" | "cls")):
+                    pass
+                case ast.Attribute(attr=name) if name == "__mro__" or (name[0] == "_" and name[:2] != "__"):
+                    if name not in own | {"_replace", "_asdict", "_fields"}:  # a named tuple's are public
+                        self.private_parts.append((_module(path), f"{path}:{node.lineno}", name))
 
     def _read(self, path: str, node: ast.AST, *, lazy: bool) -> None:
         module, where = _module(path), f"{path}:{getattr(node, 'lineno', 0)}"
@@ -204,6 +218,12 @@ def _only_the_trainer_trains(tree: Tree) -> Iterator[str]:
             yield f"{where}: calls .{method}(); only the trainer does"
 
 
+def _private_parts_of_libraries_are_in_one_place(tree: Tree) -> Iterator[str]:
+    for module, where, name in tree.private_parts:
+        if module.rpartition(".")[2] != "compat":
+            yield f"{where}: uses {name}; private parts of libraries belong into compat.py"
+
+
 RULES = (
     _the_core_stands_alone,
     _a_heavy_library_has_one_home,
@@ -214,6 +234,7 @@ RULES = (
     _benchmarks_do_not_import_each_other,
     _the_command_line_answers_at_once,
     _only_the_trainer_trains,
+    _private_parts_of_libraries_are_in_one_place,
 )
 
 
@@ -313,6 +334,10 @@ BROKEN = {
         {"diva/feedback.py": "loss.backward()"},
         "diva/feedback.py:1: calls .backward(); only the trainer does",
     ),
+    "a private part of a library": (
+        {"diva/training/a.py": "from accelerate.state import AcceleratorState\nAcceleratorState._reset_state()"},
+        "diva/training/a.py:2: uses _reset_state; private parts of libraries belong into compat.py",
+    ),
     "a step outside the trainer": (
         {"benchmarks/a.py": "def f(self):\n    self.optimizer.step()"},
         "benchmarks/a.py:2: calls .step(); only the trainer does",
@@ -337,6 +362,8 @@ def test_what_the_rules_allow_is_let_through() -> None:
         "diva/recipes/load.py": "import yaml",
         "diva/towers/__init__.py": "import torch, open_clip\nfrom diva.errors import InputError",
         "diva/denoisers/sd.py": "import diffusers",
+        "diva/compat.py": "import torch\ntorch._dynamo.config.recompile_limit = 9",
+        "diva/augment.py": "def _own():\n    self._x = other._own()._replace(a=1)",
         "diva/training/run.py": "import diva.towers, diva.denoisers.sd\nloss.backward()\noptimizer.step()",
         "diva/miniworld/fit.py": "value.backward()",
         "benchmarks/__init__.py": "",

@@ -12,6 +12,7 @@ import torch
 from open_clip import CLIP, CustomTextCLIP
 from torch import Tensor, nn
 
+from diva.compat import image_text_models
 from diva.errors import InputError, did_you_mean, install
 from diva.pretrained import check_files, check_vocabulary
 from diva.towers.build import ImageOnly, build_image_only, build_model, fitted, load_strictly
@@ -158,7 +159,7 @@ def load_clip(
         return _with_image_tower(base, read_tower(Path(name), allow_torchscript=allow_torchscript))
     if name.startswith("hf-hub:"):
         return assemble(read_tower(fetch(name.removeprefix("hf-hub:"))), name)
-    architectures = open_clip.list_models()
+    architectures = image_text_models()
     path = Path(name.removeprefix("local-dir:"))
     if name.startswith("local-dir:") or (path.exists() and name not in (*ZOO, *architectures)):
         if checkpoint is not None:
@@ -172,7 +173,7 @@ def load_clip(
     if checkpoint is None and not random_weights:
         where = f" (its weights are hf-hub:{entry.hub}; see docs/data.md)" if entry else ""
         raise InputError(f"tower.checkpoint: '{name}' needs a local weights file{where}")
-    config = open_clip.get_model_config(architecture)
+    config = architectures[architecture]
     if checkpoint is None:
         model = build_model(config, entry.preprocess if entry else {})
         return Clip(model, architecture, name, None, TowerInput.of(model), config)

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import torch
-from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from diva.compat import forget_accelerator
 from diva.feedback import Draws, feedback
 from diva.pretrained import load_pretrained
 from diva.recipes import Recipe
@@ -74,7 +74,7 @@ class OwnStep:
         """End the workers and free the memory."""
         self._trainer.loader.close()
         self._accelerator.free_memory()
-        AcceleratorState._reset_state()  # the next step may be of another precision
+        forget_accelerator()  # the next step may be of another precision
 
     def _update(self, batches: Iterator[MicroBatch]) -> Tensor:
         """Return the losses [S]."""
