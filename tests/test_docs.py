@@ -12,12 +12,12 @@ import typer.main
 from typer.exceptions import TyperException
 
 from diva.cli import app
-from diva.miniworld.gates import Gates
 from diva.pipeline.plan import plan
 from diva.recipes import PackagedRecipes, load_recipe
 from diva.recipes.resume import FREE_ON_RESUME
 from diva.towers import ZOO
 from diva.training.diagnostics import Measurement
+from diva_benchmarks.miniworld.gates import Gates
 from diva_downstream.llava.recipe import load_llava_recipe
 
 ROOT = Path(__file__).parents[1]

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from diva.documents import read_yaml
 from diva.errors import InputError
-from diva.miniworld.fit import Plan as Length
+from diva_benchmarks.miniworld.fit import Schedule
 from diva_benchmarks.miniworld.measure import Sizes
 
 PLAN = Path(__file__).with_name("plan.yaml")
@@ -46,7 +46,7 @@ class Setting(_Strict):
 
 
 class Distillation(_Strict):
-    """A control on the same images without a teacher, see `diva.miniworld.self_distillation`.
+    """A control on the same images without a teacher, see `diva_benchmarks.miniworld.self_distillation`.
 
     Attributes:
         name: unique, as the table shows it.
@@ -56,7 +56,7 @@ class Distillation(_Strict):
 
     name: str
     group: str
-    self_distillation: Length
+    self_distillation: Schedule
 
 
 class Plan(_Strict):

@@ -16,7 +16,8 @@ from diva.towers import Clip, TowerTokens
 from diva_benchmarks.encoder import finite
 from diva_benchmarks.mmvp_vlm.dataset import NAME, MmvpVlm, Pair
 from diva_benchmarks.mmvp_vlm.protocols import Protocol
-from diva_benchmarks.mmvp_vlm.score import average_percentage, category_percentages, pairs_right
+from diva_benchmarks.mmvp_vlm.score import average_percentage, category_percentages
+from diva_benchmarks.pair_rule import pairs_right
 from diva_benchmarks.stored_image import StoredImage
 from diva_benchmarks.subject import subject_of
 

@@ -4,7 +4,7 @@ import time
 
 import torch
 
-from diva_benchmarks.throughput.step import synchronise
+from diva_benchmarks.throughput.stopwatch import synchronise
 
 REPEATS = 5
 SIDES = {"cuda": 8192, "cpu": 2048}

@@ -55,14 +55,13 @@ def throughput(
     out: Annotated[Path | None, typer.Option(help="folder for the result files")] = None,
 ) -> None:
     """Speed of a training step: images/s, share of the device's peak, memory, and where the time goes."""
-    from diva.training.measured import Measured
     from diva_benchmarks.throughput.bench import Setting
     from diva_benchmarks.throughput.command import run
 
     overrides = [word for word in recipes if "=" in word]
     setting = Setting(overrides, random_weights, shards, updates, warmup, out)
     names = [word for word in recipes if "=" not in word]
-    run(names, setting, Measured(), batch, options, baseline, stage)
+    run(names, setting, batch, options, baseline, stage)
 
 
 @app.command("zero-shot")

@@ -6,7 +6,6 @@ its own, a killed quickstart goes on where it was, and its last stage is the rep
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,7 @@ from rich.text import Text
 from diva.atomic import replacing
 from diva.documents import read_file
 from diva.errors import InputError, install
-from diva.miniworld.gates import CLIP_FOLDER, TEACHER_FOLDER
-from diva.miniworld.pretrain import DECODER_FOLDER
+from diva.miniworld.base import SHIPPED
 from diva.pipeline.run import run as run_pipeline
 
 RECIPE = "quickstart.yaml"
@@ -68,7 +66,6 @@ def run(out: Path, *, seed: int, check: Callable[[Sequence[str]], None]) -> None
 
 
 def _recipe(seed: int, installed: Sequence[str]) -> dict[str, Any]:
-    base = Path(str(files("diva.miniworld"))) / "bases" / "0"
     stages = dict(_stages(seed, installed))
     return {
         "extends": "diva/quickstart",
@@ -76,9 +73,9 @@ def _recipe(seed: int, installed: Sequence[str]) -> dict[str, Any]:
         "seed": seed,
         "pipeline": {
             "data": {
-                "clip": {"path": str(base / CLIP_FOLDER)},
-                "teacher": {"path": str(base / TEACHER_FOLDER)},
-                "decoder": {"path": str(base / DECODER_FOLDER)},
+                "clip": {"path": str(SHIPPED.clip)},
+                "teacher": {"path": str(SHIPPED.teacher)},
+                "decoder": {"path": str(SHIPPED.decoder)},
             },
             "stages": stages,
         },

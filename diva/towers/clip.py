@@ -12,6 +12,7 @@ import torch
 from open_clip import CLIP, CustomTextCLIP
 from torch import Tensor, nn
 
+from diva.compat import image_text_models
 from diva.errors import InputError, first_line, install
 from diva.pretrained import check_files, check_vocabulary
 from diva.tower_names import check_tower
@@ -177,7 +178,7 @@ def load_clip(
         raise InputError(
             f"'{name}' needs a local weights file{where}: --checkpoint, or tower.checkpoint in a recipe"
         )
-    config = open_clip.get_model_config(architecture)
+    config = image_text_models()[architecture]
     if checkpoint is None:
         model = build_model(config, entry.preprocess if entry else {})
         return Clip(model, architecture, name, None, TowerInput.of(model), config)
@@ -229,7 +230,7 @@ def _build(source: TowerSource) -> CLIP | CustomTextCLIP | ImageOnly:
 
 
 def _names() -> tuple[str, ...]:
-    return (*ZOO, *open_clip.list_models())
+    return (*ZOO, *image_text_models())
 
 
 def _own_weights(name: str) -> Path | None:

@@ -20,6 +20,7 @@ from transformers import (
 )
 
 from diva.atomic import new_files
+from diva.compat import keep_whole_what_is_there
 from diva.errors import InputError, RunError, first_line
 from diva.exporting.delta import state_sha256
 from diva.pretrained import load_pretrained
@@ -164,9 +165,7 @@ def _trainer(
     config: Any = model.config
     torch.manual_seed(recipe.seed)  # of the adapters
     prepared = prepare(model, recipe)
-    # FSDP shards by them, and a LLaVA's list has layers of CLIP's text tower, which it does not have
-    own = {type(module).__name__ for module in model.modules()}
-    model._no_split_modules = own.intersection(model._no_split_modules or ())
+    keep_whole_what_is_there(model)
     # FSDP shards tensors of one dtype
     sharded = arguments.fsdp or os.environ.get("ACCELERATE_USE_FSDP") == "true"
     set_dtypes(prepared, torch.bfloat16 if training.precision == "bf16" and not sharded else torch.float32)

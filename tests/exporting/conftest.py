@@ -1,4 +1,4 @@
-"""Tiny towers, photographs, and a finished training run for the tests of `diva.export`."""
+"""Tiny towers, photographs, and a finished training run for the tests of `diva.exporting`."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime

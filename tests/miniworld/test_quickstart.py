@@ -6,10 +6,10 @@ import pytest
 from diva.cli.run import check_words
 from diva.errors import InputError
 from diva.miniworld import quickstart
-from diva.miniworld.gates import Gates
 from diva.pipeline.plan import plan
 from diva.recipes import load_recipe
 from diva.towers.checkpoint import file_sha256
+from diva_benchmarks.miniworld.gates import Gates
 
 
 def _steps(tmp_path: Path, installed: list[str], seed: int = 3) -> dict[str, str]:

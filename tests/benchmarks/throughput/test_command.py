@@ -1,10 +1,8 @@
 """The whole benchmark on tiny models."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from accelerate.state import AcceleratorState
 from typer.testing import CliRunner
 
 from diva.cli import app
@@ -12,12 +10,6 @@ from diva.errors import InputError
 from diva.results import read_result
 from tests.fixtures.images import write_shards
 from tests.fixtures.recipes import write_recipe_file
-
-
-@pytest.fixture(autouse=True)
-def _fresh_accelerator() -> Iterator[None]:
-    yield
-    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 @pytest.fixture

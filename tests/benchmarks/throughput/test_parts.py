@@ -36,7 +36,7 @@ class Sleeper(nn.Module):
 
 
 class Sleepy:
-    """A step whose parts take known times, and whose arithmetic is known."""
+    """An update whose parts take known times, and whose arithmetic is known."""
 
     images = 2
     device = CPU
@@ -51,7 +51,7 @@ class Sleepy:
     def networks(self) -> Mapping[str, nn.Module]:
         return {"tower": self.tower, "UNet forward": self.network}
 
-    def update(self, mark: Callable[[str], None] | None = None) -> Tensor:
+    def make(self, mark: Callable[[str], None] | None = None) -> Tensor:
         if mark:
             mark("data")
         time.sleep(0.01)
