@@ -14,6 +14,7 @@ import diva
 from diva.errors import InputError
 from diva.results import read_result
 from diva.tasks import find_tasks
+from tests.fixtures.contract import every_figure_is_on_the_page
 
 ROOT = Path(__file__).parents[1]
 METADATA = "Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
@@ -52,6 +53,13 @@ def test_the_page_s_blocks_run_as_they_stand(
         result.metrics["average"].value
     ]
     assert (tmp_path / "exported" / "config.json").is_file()
+
+
+def test_the_readme_s_block_runs_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (block,) = blocks("README.md")
+    exec(compile(block, "README.md", "exec"), {})
+    assert every_figure_is_on_the_page([tmp_path / "mmvp.json"], tmp_path / "report") > 9
 
 
 def install(folder: Path, module: Path, entry: str) -> None:

@@ -8,6 +8,7 @@ from diva.evaluation.measures import Measure, Measured, held_comparison
 from diva.evaluation.section import (
     Beside,
     Block,
+    Details,
     Inline,
     Number,
     Paragraph,
@@ -52,6 +53,14 @@ def zero_shot(title: str, measured: Measured) -> Section:
             blocks.append(Paragraph(content=words(f"{sentence} ({len(names)}): {', '.join(names)}.")))
     figures = intervals(rows, measured.keys(baseline=False))
     blocks.append(Beside(table=measured.table([*rows, *means], "Set"), figures=figures))
+    further = [
+        measure.row(name, f"{measure.data.name}: {name}")
+        for measure in sets
+        for name in measure.metrics
+        if name != measure.headline
+    ]
+    if further:
+        blocks.append(Details(summary="Further figures of the sets", blocks=[measured.table(further, "Figure")]))
     return Section(
         id="zero-shot",
         title="Zero-shot by set",

@@ -12,6 +12,7 @@ from diva.errors import InputError, RunError
 from diva.results import read_result
 from diva_benchmarks.zero_shot.command import run
 from diva_benchmarks.zero_shot.sets import SETS
+from tests.fixtures.contract import every_figure_is_on_the_page
 from tests.fixtures.zero_shot import DIGITS, write_digits, write_prompts
 
 
@@ -66,6 +67,7 @@ def test_two_towers_are_shown_and_written_set_by_set(
         assert result.metrics[result.headline].value == pytest.approx(100 * item.outcome)
         assert f"{100 * item.outcome:.1f} [" in shown
         assert SETS[item.id].title in shown
+    assert every_figure_is_on_the_page(sorted((tmp_path / "out").glob("*.json")), tmp_path / "report") > 40
     absent = [name for name in SETS if name not in ("mnist", "voc2007", "flickr30k")]
     assert [each.name for each in summary.missing if each.reason == "absent"] == absent
     assert f"absent: 26 of 29 sets ({', '.join(absent)})" in shown

@@ -19,6 +19,7 @@ from diva.results import Result, read_result
 from diva_downstream.segmentation.areas import Area
 from diva_downstream.segmentation.command import Sizes, measure, train
 from diva_downstream.segmentation.scores import scores_of
+from tests.fixtures.contract import every_figure_is_on_the_page
 
 SMALL = Sizes(iterations=6, crop=48, batch=4, workers=0)
 SAN = ("model.adapter.patch_size=8", "model.adapter.embed_dims=32", "model.adapter.depth=4")
@@ -96,6 +97,7 @@ def test_a_head_trains_is_saved_goes_on_after_a_stop_as_if_there_was_none_and_is
     assert result.protocol.startswith(
         f"{head} · trained on {dataset} · iterations 6 · batch 4 · tower frozen · crop 48"
     )
+    assert every_figure_is_on_the_page([tmp_path / "result.json"], tmp_path / "report") > 10
     assert result.subject.source == str(trained)
     assert len(result.items) == result.metrics["mIoU"].n == 24
     classes = len(CLASSES) + (dataset == "pascal-context-60")
