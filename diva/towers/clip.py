@@ -12,7 +12,7 @@ import torch
 from open_clip import CLIP, CustomTextCLIP
 from torch import Tensor, nn
 
-from diva.errors import InputError, did_you_mean, install
+from diva.errors import InputError, did_you_mean, install, is_full
 from diva.pretrained import check_files, check_vocabulary
 from diva.towers.build import ImageOnly, build_image_only, build_model, fitted, load_strictly
 from diva.towers.checkpoint import weights_sha256
@@ -218,6 +218,8 @@ def _build(source: TowerSource) -> CLIP | CustomTextCLIP | ImageOnly:
         projected = "visual.proj" in source.state or "timm_model_name" in source.config["vision_cfg"]
         return build_image_only(source.config, source.preprocess, projected=projected)
     except Exception as error:  # open_clip and timm check nothing themselves
+        if is_full(error):  # of the temporary file that open_clip reads it from
+            raise
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(f"{source.path}: its configuration builds no model ({reason}); fetch it again") from error
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.text import Text
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import Sampler
@@ -82,12 +83,18 @@ class StageTrainer(Trainer):
         return GroupedByLength(size, self._lengths, self.args.seed)
 
     def _save_checkpoint(self, *arguments: Any) -> None:
-        super()._save_checkpoint(*arguments)
-        self.accelerator.wait_for_everyone()  # each process writes the state of its random numbers
+        folder = Path(str(self.args.output_dir))
+        written = folder / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+        try:
+            super()._save_checkpoint(*arguments)
+            self.accelerator.wait_for_everyone()  # each process writes the state of its random numbers
+            if self.is_world_process_zero():
+                seal(written)
+        except (OSError, RuntimeError, SafetensorError) as error:  # torch's own, for a full disk, is a RuntimeError
+            discard(written)
+            reason = str(error).splitlines()[0]
+            raise RunError(f"{written}: cannot be written ({reason}); free the disk and --resume") from error
         if self.is_world_process_zero():
-            folder = Path(str(self.args.output_dir))
-            written = folder / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
-            seal(written)
             found = _checkpoints(folder)
             place = found.index(written)  # later ones are damaged: the run continued from an earlier one
             for path in found[:place] + found[place + self._keep :]:
