@@ -1,5 +1,6 @@
 """The two ways in which a command fails, each with one sentence for the user."""
 
+import errno
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -13,6 +14,11 @@ class InputError(ValueError):
 
 class RunError(RuntimeError):
     """A run that had started could not go on: the sentence says where it stopped (exit status 1)."""
+
+
+def is_full(error: BaseException) -> bool:
+    """Tell whether something could not be written because the disk, or what a user may write to it, is full."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def printable(text: str) -> str:

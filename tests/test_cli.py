@@ -2,9 +2,13 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterable
+from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +23,7 @@ from diva.tower_names import check_tower, tower_names
 from diva.towers import ZOO
 from diva_benchmarks.mmvp_vlm.protocols import PROTOCOLS
 from diva_downstream.llava.evaluation.benchmarks import DEFAULT
+from tests.fixtures.full_disk import full_disk
 from tests.fixtures.images import write_shards
 from tests.fixtures.mmvp import write_mmvp_folder
 from tests.fixtures.recipes import write_recipe_file
@@ -32,6 +37,7 @@ class Outcome(NamedTuple):
 
 
 TRAINING = Path(__file__).parents[1] / "docs" / "training.md"
+MINIATURE = files("diva.miniworld") / "bases" / "0" / "clip"
 Command = Callable[..., Outcome]
 
 
@@ -44,11 +50,14 @@ def diva(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> 
         monkeypatch.setenv("COLUMNS", "200")
         monkeypatch.setenv("PYTHONSAFEPATH", "1")  # as `main` sets it for good: undone here with the test
         capfd.readouterr()
+        before = signal.getsignal(signal.SIGTERM)
         try:
             cli.main()
             status = 0
         except SystemExit as stop:
             status = int(stop.code or 0)
+        finally:
+            signal.signal(signal.SIGTERM, before)
         return Outcome(status, *capfd.readouterr())
 
     return run
@@ -117,6 +126,31 @@ def test_the_installed_command_names_what_is_wrong_and_leaves_nothing(tmp_path: 
     )
     assert done.stdout == ""
     assert list(tmp_path.iterdir()) == []
+
+
+def test_sigterm_ends_a_command_in_a_sentence_and_what_is_half_written_goes(diva: Command, tmp_path: Path) -> None:
+    def end_it_while_it_writes() -> None:
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.glob(".model.*.tmp")) and time.monotonic() < deadline:
+            time.sleep(0.001)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    ending = threading.Thread(target=end_it_while_it_writes)
+    ending.start()
+    found = diva("export", MINIATURE, "--to", "transformers", "--out", tmp_path / "model")
+    ending.join()
+    sentence = "diva: ended by SIGTERM; start it again, with --resume where the command has it"
+    assert (found.status, found.err.splitlines()[-1]) == (143, sentence)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_temporary_file_that_a_full_disk_refuses_is_no_fault_of_the_tower(diva: Command, tmp_path: Path) -> None:
+    with full_disk(200):
+        found = diva("export", MINIATURE, "--to", "transformers", "--out", tmp_path / "model")
+    assert found.status == 1
+    assert found.err == (
+        "diva: a temporary file or a log: cannot be written (File too large); free the disk and start again\n"
+    )
 
 
 def test_zoo_prints_every_published_tower(diva: Command) -> None:

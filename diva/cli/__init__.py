@@ -10,7 +10,7 @@ import typer
 
 from diva import __version__
 from diva.cli import bench, core, llava, miniworld, quickstart, recipes, report, run, schema, segmentation
-from diva.errors import InputError, RunError, printable
+from diva.errors import InputError, RunError, is_full, printable
 
 ENDED = 128 + signal.SIGTERM  # as a shell has it
 
@@ -37,6 +37,11 @@ def main() -> None:
         _fail(str(error), 2)
     except RunError as error:
         _fail(str(error), 1)
+    except OSError as error:
+        if not is_full(error):
+            raise
+        what = error.filename or "a temporary file or a log"  # of a library's; a write does not know its name
+        _fail(f"{what}: cannot be written ({error.strerror}); free the disk and start again", 1)
     except SystemExit as end:
         if end.code == ENDED:
             _fail("ended by SIGTERM; start it again, with --resume where the command has it", ENDED)

@@ -13,7 +13,7 @@ from open_clip import CLIP, CustomTextCLIP
 from torch import Tensor, nn
 
 from diva.compat import image_text_models
-from diva.errors import InputError, first_line, install
+from diva.errors import InputError, first_line, install, is_full
 from diva.pretrained import check_files, check_vocabulary
 from diva.tower_names import check_tower
 from diva.towers.build import ImageOnly, build_image_only, build_model, fitted, load_strictly
@@ -224,6 +224,8 @@ def _build(source: TowerSource) -> CLIP | CustomTextCLIP | ImageOnly:
         projected = "visual.proj" in source.state or "timm_model_name" in source.config["vision_cfg"]
         return build_image_only(source.config, source.preprocess, projected=projected)
     except Exception as error:  # open_clip and timm check nothing themselves
+        if is_full(error):  # of the temporary file that open_clip reads it from
+            raise
         raise InputError(
             f"{source.path}: its configuration builds no model ({first_line(error)}); fetch it again"
         ) from error

@@ -12,7 +12,7 @@ from tests.faults.crashes.commands import COMMANDS, Command, made, prepare
 from tests.faults.crashes.counts import KILLS, STOPS, record
 from tests.faults.crashes.process import Moment, Running
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(7200)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(36000)]
 BUSY = "another command is at work there"
 ENDED_BY_SIGTERM = 128 + signal.SIGTERM
 
@@ -40,15 +40,15 @@ class Whole(NamedTuple):
             return Moment(paths=chance.randint(1, self.paths))
         return Moment(seconds=chance.uniform(0, self.lasted))
 
-    def start(self, out: Path, **options: Any) -> Running:
+    def start(self, out: Path) -> Running:
         """Start the command, in a folder of its own."""
         out.parent.mkdir()
-        return Running(self.command.line(self.inputs, out), **options)
+        return Running(self.command.line(self.inputs, out))
 
     def wrong(self, out: Path) -> str:
         """Start the command again as a user would, and return what is wrong with what comes out."""
         while True:
-            status, said = Running(self.command.line(self.inputs, out, again=True)).wait()
+            status, said = Running(self.command.line(self.inputs, out, self.command.resume)).wait()
             if BUSY not in said:  # of a process that lost its parent
                 break
             time.sleep(1)
@@ -128,7 +128,9 @@ def test_a_command_that_finds_the_disk_full_says_so_and_goes_on_once_there_is_ro
     chance = random.Random(name)
     for number in range(STOPS):
         out, room = tmp_path / str(number) / "out", chance.choice(whole.sizes) - 1
-        status, said = whole.start(out, largest_file=room).wait()
+        out.parent.mkdir()
+        line = whole.command.line(whole.inputs, out, whole.command.single)
+        status, said = Running(line, room=room).wait()
         remains = left(out)
         told, again = complaint(said), whole.wrong(out)
         if status != 1 or told or remains or again:

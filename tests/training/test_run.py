@@ -4,7 +4,6 @@ import json
 import math
 import os
 import re
-import resource
 import shutil
 import signal
 import subprocess
@@ -29,6 +28,7 @@ from diva.training import train
 from diva.training.build import build_accelerator, build_trainer
 from diva.training.metrics import Metrics
 from diva.training.run import _refuse_other_processes
+from tests.fixtures.full_disk import full_disk
 from tests.training.conftest import WriteRecipe
 
 Tiny = Callable[..., Recipe]
@@ -255,21 +255,13 @@ def test_a_full_disk_leaves_the_earlier_checkpoint_and_nothing_half_written(tiny
     train(tiny("stages.0.steps=5"), run)
     (kept,) = RunFolder(run).checkpoints()
     (run / "tower").rename(run / "old-tower")
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
-    try:
-        with pytest.raises(RunError, match=r"run/tower: cannot be written \("):
-            train(tiny("stages.0.steps=5"), run, resume=True)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with full_disk(100_000), pytest.raises(RunError, match=r"run/tower: cannot be written \("):
+        train(tiny("stages.0.steps=5"), run, resume=True)
     assert not (run / "tower").exists()
     (run / "recipe.yaml").write_text((run / "recipe.yaml").read_text().replace("steps: 5", "steps: 20"))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
-    try:
-        with pytest.raises(RunError, match=r"step-00000010: the checkpoint could not be .*the last good one is"):
-            train(tiny(), run, resume=True)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    told = pytest.raises(RunError, match=r"step-00000010: the checkpoint could not be .*the last good one is")
+    with full_disk(100_000), told:
+        train(tiny(), run, resume=True)
     assert [path.name for path in (run / "checkpoints").iterdir()] == [kept.name]
 
 

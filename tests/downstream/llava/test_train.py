@@ -24,6 +24,7 @@ from diva_downstream.llava.recipe import DataSection, LlavaRecipe
 from diva_downstream.llava.record import read_record
 from diva_downstream.llava.swap import swap
 from diva_downstream.llava.train import train
+from tests.fixtures.full_disk import full_disk
 from tests.fixtures.images import crops
 from tests.fixtures.llava import IMAGE_TOKENS, SIDE
 from tests.fixtures.towers import tiny_clip, tiny_siglip
@@ -216,6 +217,20 @@ def test_each_file_of_a_checkpoint_that_is_damaged_makes_the_older_one_be_used(
         damage(path / "optimizer.pt")
     with pytest.raises(InputError, match=r"checkpoint-2: optimizer\.pt .*no checkpoint is whole: restore one"):
         train(settings, out, resume=True)
+
+
+def test_a_checkpoint_that_a_full_disk_refuses_is_a_sentence_and_leaves_nothing(
+    swapped: Path, data: Path, tmp_path: Path
+) -> None:
+    settings = recipe(swapped, data, "projector", steps=1)
+    train(settings, tmp_path / "whole")
+    room = (tmp_path / "whole" / "checkpoints" / "checkpoint-1" / "optimizer.pt").stat().st_size - 1
+    with full_disk(room), pytest.raises(RunError, match=r"^\S+/checkpoint-1: cannot be written \(.*--resume$"):
+        train(settings, tmp_path / "out")
+    assert list((tmp_path / "out" / "checkpoints").iterdir()) == []
+    train(settings, tmp_path / "out", resume=True)
+    ours, theirs = (tmp_path / name / "model.safetensors" for name in ("out", "whole"))
+    assert ours.read_bytes() == theirs.read_bytes()
 
 
 def test_a_second_training_in_the_same_folder_is_refused_and_nothing_is_left_of_the_lock(

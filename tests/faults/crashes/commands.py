@@ -19,6 +19,7 @@ from tests.fixtures.llava import tiny_llava
 from tests.fixtures.recipes import write_recipe_file
 
 MEASURED = {"images_per_second", "memory_gib"}  # what no two runs have in common
+WORKERLESS = "data.workers=0"
 LOGS = re.compile(r"train\.log|\d{8}_\d{6}(/.*)?")  # one for each start, or none
 
 
@@ -30,6 +31,7 @@ class Command:
         words: with the folder that `prepare` filled as `{}`.
         results: patterns of the files that must come out the same.
         resume: what is added to go on after a stop.
+        single: what keeps it to one process: a limit on files is one on the memory that processes share, too.
         shared: whether two at once in one folder do no harm.
     """
 
@@ -37,11 +39,12 @@ class Command:
     words: str
     results: tuple[str, ...]
     resume: str = ""
+    single: str = ""
     shared: bool = False
 
-    def line(self, inputs: Path, out: Path, *, again: bool = False) -> list[str]:
+    def line(self, inputs: Path, out: Path, more: str = "") -> list[str]:
         """Return what is typed after `diva`."""
-        return f"{self.words.format(inputs)} --out {out} {self.resume if again else ''}".split()
+        return f"{self.words.format(inputs)} --out {out} {more}".split()
 
 
 COMMANDS = (
@@ -50,10 +53,16 @@ COMMANDS = (
         "train {}/tiny.yaml",
         ("tower/*", "projection.safetensors", "metrics.jsonl", "recipe.yaml"),
         "--resume",
+        WORKERLESS,
     ),
-    Command("diva data cache-latents", "data cache-latents {}/tiny.yaml", ("*",)),
+    Command("diva data cache-latents", "data cache-latents {}/tiny.yaml", ("*",), single=WORKERLESS),
     Command("diva export", f"export {TOWER} --to transformers", ("*",), shared=True),
-    Command("diva run", "run {}/tiny.yaml", ("manifest.json", "train/tower/*.safetensors", "export/model/*")),
+    Command(
+        "diva run",
+        "run {}/tiny.yaml",
+        ("manifest.json", "train/tower/*.safetensors", "export/model/*"),
+        single=WORKERLESS,
+    ),
     Command(
         "diva llava train",
         "llava train {}/llava.yaml",

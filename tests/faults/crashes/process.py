@@ -4,11 +4,11 @@ import fcntl
 import math
 import multiprocessing
 import os
-import resource
 import signal
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import chain
 from multiprocessing.connection import Connection
@@ -16,8 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.fixtures.full_disk import full_disk
+
 ROOM = 2**20  # bytes that a command may print before anybody reads them
-SECONDS = 300
+SECONDS = 3600
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(["tests.faults.crashes.preload"])
 
@@ -33,11 +35,11 @@ class Moment:
 class Running:
     """A `diva` command at work, in a session of its own."""
 
-    def __init__(self, words: Sequence[str], *, largest_file: int | None = None) -> None:
-        """Start it; with `largest_file`, a longer file cannot be written, as if the disk were full."""
+    def __init__(self, words: Sequence[str], *, room: int | None = None) -> None:
+        """Start it; `room` is what a full disk leaves each file, in bytes."""
         self._said, printed = _FORKS.Pipe(duplex=False)
         fcntl.fcntl(printed.fileno(), fcntl.F_SETPIPE_SZ, ROOM)
-        self._process = _FORKS.Process(target=_main, args=(words, printed, largest_file))
+        self._process = _FORKS.Process(target=_main, args=(words, printed, room))
         self._process.start()
         printed.close()
         self._pid = self._process.pid or 0
@@ -68,7 +70,7 @@ class Running:
         return len(seen)
 
 
-def _main(words: Sequence[str], printed: Connection, largest_file: int | None) -> None:
+def _main(words: Sequence[str], printed: Connection, room: int | None) -> None:
     from diva.cli import main
 
     os.dup2(printed.fileno(), 1)
@@ -76,11 +78,10 @@ def _main(words: Sequence[str], printed: Connection, largest_file: int | None) -
     printed.close()
     multiprocessing.set_start_method("fork", force=True)  # what a new Python would have
     np.random.seed()  # a new Python would begin anywhere
-    if largest_file is not None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
     sys.argv = ["diva", *words]
     os.setsid()  # from here on it can be struck
-    main()
+    with nullcontext() if room is None else full_disk(room):
+        main()
 
 
 def _paths(place: Path) -> set[str]:
