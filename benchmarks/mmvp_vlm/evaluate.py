@@ -5,18 +5,17 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from rich.console import Console
 from rich.progress import track
 from torch import Generator, Tensor
 
-from diva.evaluation.statistics import mean_interval, wilson_interval
+from diva.evaluation.statistics import macro_mean, mean_interval, wilson_interval
 from diva.results import Clock, DataSource, Item, Metric, Result
 from diva.towers import Clip, TowerTokens
 from diva_benchmarks.encoder import finite
 from diva_benchmarks.mmvp_vlm.dataset import NAME, MmvpVlm, Pair
 from diva_benchmarks.mmvp_vlm.protocols import Protocol
-from diva_benchmarks.mmvp_vlm.score import average_percentage, category_percentages
 from diva_benchmarks.pair_rule import pairs_right
 from diva_benchmarks.stored_image import StoredImage
 from diva_benchmarks.subject import subject_of
@@ -69,6 +68,22 @@ def evaluate(
         ],
         run=clock.stop(),
     )
+
+
+def category_percentages(outcomes: ArrayLike, categories: Sequence[str]) -> dict[str, float]:
+    """Return the percentage of right pairs of each category, in order of first appearance.
+
+    Args:
+        outcomes: [P], 1 right, 0 wrong, or a share over several draws.
+        categories: the category of each of the P pairs.
+    """
+    values, names = np.asarray(outcomes, dtype=np.float64), np.asarray(categories)
+    return {name: 100 * float(values[names == name].mean()) for name in dict.fromkeys(categories)}
+
+
+def average_percentage(outcomes: ArrayLike, categories: Sequence[str]) -> float:
+    """Return the mean of the categories' percentages, the figure that the papers report."""
+    return 100 * macro_mean(outcomes, categories)
 
 
 @torch.inference_mode()

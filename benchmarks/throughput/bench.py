@@ -17,9 +17,8 @@ from diva.training.caching import cache_latents
 from diva_benchmarks.subject import subject_of
 from diva_benchmarks.throughput.cases import BASELINE, CACHED, Case
 from diva_benchmarks.throughput.data_stage import measure_data, open_loader
-from diva_benchmarks.throughput.measure import flops, measure
+from diva_benchmarks.throughput.measure import flops, matmul_peak, measure
 from diva_benchmarks.throughput.outcome import Outcome, as_result
-from diva_benchmarks.throughput.peak import matmul_peak
 from diva_benchmarks.throughput.pictures import write_pictures
 from diva_benchmarks.throughput.random_weights import write_teacher
 from diva_benchmarks.throughput.updates import ReleasedUpdate, TrainerUpdate

@@ -1,4 +1,4 @@
-"""Timing updates."""
+"""Timing updates, and what the device can do at best."""
 
 import time
 from dataclasses import dataclass
@@ -10,6 +10,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from diva_benchmarks.throughput.stopwatch import synchronise, watching
 from diva_benchmarks.throughput.updates import OTHER, TrainerUpdate
+
+PEAK_REPEATS = 5
+PEAK_SIDES = {"cuda": 8192, "cpu": 2048}  # of the matrices
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,20 @@ def flops(update: TrainerUpdate) -> int:
     with FlopCounterMode(display=False) as counter:
         update.make()
     return counter.get_total_flops()
+
+
+def matmul_peak(device: torch.device, dtype: torch.dtype) -> float:
+    """Return the FLOP/s of the fastest of some large square matrix products in `dtype`."""
+    side = PEAK_SIDES.get(device.type, 4096)
+    a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
+    fastest = float("inf")
+    for _ in range(PEAK_REPEATS + 1):  # the first also loads the kernel
+        synchronise(device)
+        start = time.perf_counter()
+        a @ b
+        synchronise(device)
+        fastest = min(fastest, time.perf_counter() - start)
+    return 2 * side**3 / fastest
 
 
 def _memory(device: torch.device) -> int:

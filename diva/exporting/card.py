@@ -7,8 +7,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from diva import __version__
 from diva.evaluation.comparison import verdict
 from diva.exporting.crops import CropCost
+from diva.exporting.history import History
 from diva.exporting.open_clip_format import is_approximated
-from diva.exporting.provenance import Provenance
 from diva.exporting.transformers_model import is_siglip
 from diva.markdown import escaped
 from diva.results import Metric
@@ -19,7 +19,7 @@ from diva.towers.family import activation_of
 def write_card(
     folder: Path,
     clip: Clip,
-    provenance: Provenance,
+    history: History,
     *,
     kind: str,
     alpha: float | None = None,
@@ -28,7 +28,7 @@ def write_card(
     """Write `README.md` into `folder`.
 
     Args:
-        clip: the tower; provenance: what is known of its making.
+        clip: the tower; history: what is known of its making.
         kind: "open_clip", "transformers", "llava", or "delta (float32)" and the like.
         alpha: the trained tower's share, if it was averaged with its base; its measurements are then not this
             tower's and are left out.
@@ -49,7 +49,7 @@ def write_card(
         clip=clip,
         activation=activation_of(clip.model),
         approximated=is_approximated(clip),
-        provenance=provenance,
+        history=history,
         kind=kind,
         siglip=is_siglip(clip),
         alpha=alpha,

@@ -17,10 +17,10 @@ from diva.exporting.card import write_card
 from diva.exporting.crops import measure_crop_cost
 from diva.exporting.delta import DTYPES, Delta, is_delta
 from diva.exporting.folder import check_replaceable, complete_folder
+from diva.exporting.history import History, history_of
 from diva.exporting.hub import push_to_hub as push
+from diva.exporting.note import Note, read_note, write_note
 from diva.exporting.open_clip_format import fill_open_clip
-from diva.exporting.origin import Origin, read_origin, write_origin
-from diva.exporting.provenance import Provenance, provenance_of
 from diva.exporting.transformers_format import fill_llava, fill_transformers
 from diva.towers import Clip, load_clip
 from diva.towers.build import fitted
@@ -73,38 +73,38 @@ def export(
     for folder in targets:
         check_replaceable(folder, checkpoint, *([base] if base else []))
     clip = _load(checkpoint, base, allow_torchscript=allow_torchscript)
-    provenance = provenance_of(checkpoint, clip.sha256, base, allow_torchscript=allow_torchscript)
-    origin = read_origin(checkpoint).model_copy(
-        update={"base_sha256": provenance.base_sha256, "trained_sha256": clip.sha256}
+    history = history_of(checkpoint, clip.sha256, base, allow_torchscript=allow_torchscript)
+    note = read_note(checkpoint).model_copy(
+        update={"base_sha256": history.base_sha256, "trained_sha256": clip.sha256}
     )
     trained = {key: value.clone() if average else value for key, value in clip.model.state_dict().items()}
-    start = _base_state(clip, provenance, allow_torchscript=allow_torchscript) if average or delta else trained
-    sources = [path for path in (clip.weights, provenance.base) if path]
+    start = _base_state(clip, history, allow_torchscript=allow_torchscript) if average or delta else trained
+    sources = [path for path in (clip.weights, history.base) if path]
     console = console or Console(quiet=True)
     for folder, alpha in targets.items():
         state = trained if alpha is None else average_states(start, trained, alpha)
         clip.model.load_state_dict(state)
         with complete_folder(folder, *sources) as content:
-            write_origin(_averaged(origin, alpha), content)
+            write_note(_averaged(note, alpha), content)
             if delta:
                 _fill_delta(clip, start, state, delta, content)
-                write_card(content, clip, provenance, kind=f"delta ({delta})", alpha=alpha)
+                write_card(content, clip, history, kind=f"delta ({delta})", alpha=alpha)
             else:
                 assert to is not None  # as checked above
                 FORMATS[to](clip, content)
                 cost = measure_crop_cost(clip, content) if to != "open_clip" else None
-                write_card(content, clip, provenance, kind=to, alpha=alpha, cost=cost)
+                write_card(content, clip, history, kind=to, alpha=alpha, cost=cost)
         console.print(Text(f"wrote {folder}"), soft_wrap=True)
     if push_to_hub:
         console.print(Text(f"pushed to {push(out, push_to_hub)}"), soft_wrap=True)
     return list(targets)
 
 
-def _averaged(origin: Origin, alpha: float | None) -> Origin:
-    """Return the origin of the average of a tower with its base, `alpha` being the tower's share."""
+def _averaged(note: Note, alpha: float | None) -> Note:
+    """Return the note of the average of a tower with its base, `alpha` being the tower's share."""
     if alpha is None:
-        return origin
-    return origin.model_copy(update={"share": alpha * (1 if origin.share is None else origin.share)})
+        return note
+    return note.model_copy(update={"share": alpha * (1 if note.share is None else note.share)})
 
 
 def _targets(out: Path, average: Sequence[float]) -> dict[Path, float | None]:
@@ -153,11 +153,11 @@ def _tower_fields(delta: Delta, file: Path) -> dict[str, Any]:
     return dict(fields)
 
 
-def _base_state(clip: Clip, provenance: Provenance, *, allow_torchscript: bool) -> States:
-    if provenance.base is None:
+def _base_state(clip: Clip, history: History, *, allow_torchscript: bool) -> States:
+    if history.base is None:
         raise InputError("--base: name the weights that training started from; no recipe beside the tower does")
-    source = read_tower(provenance.base, allow_torchscript=allow_torchscript)
-    return {key: value.float() for key, value in fitted(clip.model, source.state, provenance.base).items()}
+    source = read_tower(history.base, allow_torchscript=allow_torchscript)
+    return {key: value.float() for key, value in fitted(clip.model, source.state, history.base).items()}
 
 
 def _fill_delta(clip: Clip, base: States, trained: States, dtype: str, folder: Path) -> None:

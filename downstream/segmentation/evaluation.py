@@ -18,11 +18,11 @@ from diva.towers.checkpoint import read_state_dict
 from diva_benchmarks.fingerprint import fingerprint
 from diva_benchmarks.subject import subject_of
 from diva_downstream.segmentation.areas import Area, Counts
-from diva_downstream.segmentation.compose import compose
+from diva_downstream.segmentation.build_config import build_config
 from diva_downstream.segmentation.datasets import Located
+from diva_downstream.segmentation.head_record import HeadRecord
 from diva_downstream.segmentation.metric import ImageAreas, ImageCounts
 from diva_downstream.segmentation.scores import Scores, interval, resampled_scores, scores_of
-from diva_downstream.segmentation.setup import Setup
 from diva_downstream.segmentation.training import build_runner
 
 TASK = "segmentation"
@@ -64,9 +64,9 @@ class Evaluation:
 
 
 def evaluate(
-    setup: Setup, clip: Clip, data: Located, checkpoint: Path | None, *, folder: Path, workers: int
+    record: HeadRecord, clip: Clip, data: Located, checkpoint: Path | None, *, folder: Path, workers: int
 ) -> Evaluation:
-    """Measure `clip` with the head of `setup` on the test split of `data`.
+    """Measure `clip` with the head of `record` on the test split of `data`.
 
     Args:
         checkpoint: of the head's training; None for a head without any.
@@ -82,9 +82,9 @@ def evaluate(
         InputError: a label map is missing or has a label of no class, or the checkpoint is of another head.
     """
     files = data.files("test")
-    config = compose(setup, clip, data, training=False, workers=workers)
+    config = build_config(record, clip, data, training=False, workers=workers)
     runner = build_runner(config, folder)
-    clock = Clock([setup.seed], str(next(runner.model.parameters(), torch.empty(0)).device))
+    clock = Clock([record.seed], str(next(runner.model.parameters(), torch.empty(0)).device))
     if checkpoint:
         _load(runner, checkpoint)
     runner.test()
@@ -98,7 +98,7 @@ def evaluate(
         task=TASK,
         part=data.name,
         headline=MEAN_IOU,
-        settings=setup.settings,
+        settings=record.settings,
         subject=subject_of(clip),
         data=DataSource(
             name=data.name,

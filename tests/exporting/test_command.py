@@ -13,7 +13,7 @@ from diva.data.source import fingerprint
 from diva.errors import InputError, RunError
 from diva.exporting.command import export
 from diva.exporting.hub import push_to_hub
-from diva.exporting.origin import Origin, read_origin
+from diva.exporting.note import Note, read_note
 from diva.towers import load_clip
 from diva.towers.checkpoint import file_sha256
 from diva_benchmarks.subject import subject_of
@@ -66,14 +66,14 @@ def test_one_average_takes_the_folder_and_several_take_one_each(finished_run: Fi
 def test_the_recipe_and_the_share_travel_with_the_tower(finished_run: FinishedRun, tmp_path: Path) -> None:
     base = file_sha256(finished_run.base / "open_clip_model.safetensors")
     export(finished_run.folder, tmp_path / "plain", to="llava")
-    assert read_origin(tmp_path / "plain") == Origin(
+    assert read_note(tmp_path / "plain") == Note(
         recipe="tiny", base_sha256=base, trained_sha256=finished_run.sha256
     )
     (half,) = export(finished_run.folder, tmp_path / "half", to="open_clip", average=[0.5])
-    assert (read_origin(half).recipe, read_origin(half).share) == ("tiny", 0.5)
+    assert (read_note(half).recipe, read_note(half).share) == ("tiny", 0.5)
     export(half, tmp_path / "quarter", to="transformers", average=[0.5], base=finished_run.base)
-    origin = read_origin(tmp_path / "quarter")
-    assert (origin.recipe, origin.share, origin.base_sha256) == ("tiny", 0.25, base)
+    note = read_note(tmp_path / "quarter")
+    assert (note.recipe, note.share, note.base_sha256) == ("tiny", 0.25, base)
     assert subject_of(load_clip(str(half))).share == 0.5
     assert str(tmp_path) not in (half / "provenance.json").read_text()  # which may be published
 

@@ -20,7 +20,7 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 
 from diva.errors import InputError, RunError
-from diva.exporting.origin import read_origin
+from diva.exporting.note import read_note
 from diva.recipes import Recipe, load_recipe
 from diva.run_folder import RunFolder
 from diva.towers import load_clip
@@ -75,7 +75,7 @@ def test_the_tower_of_every_checkpoint_is_kept_and_training_does_not_notice(
         )
         assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
     assert load_clip(str(towers["step-00000002"])).sha256 != load_clip(str(towers["step-00000004"])).sha256
-    assert read_origin(towers["step-00000002"]) == read_origin(tmp_path / "kept" / "tower")
+    assert read_note(towers["step-00000002"]) == read_note(tmp_path / "kept" / "tower")
 
 
 def test_a_finished_run_without_checkpoints_is_left_as_it_is(tiny: Tiny, tmp_path: Path) -> None:

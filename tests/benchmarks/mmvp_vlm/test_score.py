@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from diva_benchmarks.mmvp_vlm.score import average_percentage, category_percentages
+from diva_benchmarks.mmvp_vlm.evaluate import average_percentage, category_percentages
 from diva_benchmarks.pair_rule import pairs_right
 
 SIMILARITIES = hnp.arrays(

@@ -14,8 +14,7 @@ from diva.errors import InputError
 from diva.towers import Clip
 from diva_benchmarks.throughput.cases import Case, cases, read_counts, read_options
 from diva_benchmarks.throughput.data_stage import measure_data
-from diva_benchmarks.throughput.measure import flops, measure
-from diva_benchmarks.throughput.peak import matmul_peak
+from diva_benchmarks.throughput.measure import flops, matmul_peak, measure
 from diva_benchmarks.throughput.pictures import write_pictures
 from tests.fixtures.images import write_shards
 

@@ -12,8 +12,8 @@ from diva.seal import SEAL
 from diva.towers.checkpoint import read_state_dict
 from diva_downstream.segmentation.checkpoints import CONTENT, checkpoint_of, newest_iterations
 from diva_downstream.segmentation.datasets import locate
+from diva_downstream.segmentation.head_record import HeadRecord, read_head_record
 from diva_downstream.segmentation.labels import LoadLabels, LoadPicture
-from diva_downstream.segmentation.setup import Setup, read_setup
 from tests.faults.attacks.cell import Format
 
 ADE = "ADEChallengeData2016"
@@ -61,7 +61,7 @@ def _read_checkpoint(folder: Path) -> Any:
 
 
 def _write_record(folder: Path) -> None:
-    Setup(
+    HeadRecord(
         tower="t",
         checkpoint=None,
         sha256="a" * 64,
@@ -88,5 +88,7 @@ FORMATS = (
         )
         for file, kind in ((CONTENT, "torch"), (SEAL, "text"))
     ),
-    Format("segmentation: record of a run", "json", _write_record, "segmentation.json", read_setup, optional=True),
+    Format(
+        "segmentation: record of a run", "json", _write_record, "segmentation.json", read_head_record, optional=True
+    ),
 )

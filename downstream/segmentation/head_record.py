@@ -18,7 +18,7 @@ Head = Literal["linear", "upernet", "san", "training-free"]
 Value = StrictBool | StrictInt | StrictFloat | list[StrictInt | StrictFloat]
 
 
-class Setup(BaseModel):
+class HeadRecord(BaseModel):
     """Everything that the scores of a head depend on, apart from the data's content."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -57,7 +57,7 @@ class Setup(BaseModel):
             temporary.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 
-def read_setup(folder: Path) -> Setup | None:
+def read_head_record(folder: Path) -> HeadRecord | None:
     """Return the record of the run in `folder`; None where there is none.
 
     Raises:
@@ -67,7 +67,7 @@ def read_setup(folder: Path) -> Setup | None:
     if not path.is_file():
         return None
     try:
-        return Setup.model_validate_json(read_file(path))
+        return HeadRecord.model_validate_json(read_file(path))
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "the file"

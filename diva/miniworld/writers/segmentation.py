@@ -1,4 +1,4 @@
-"""Segmentation in Pascal Context's layout: `VOCdevkit/VOC2010` with masks in `SegmentationClassContext`."""
+"""Segmentation in ADE20K's and in Pascal Context's layout."""
 
 from pathlib import Path
 
@@ -9,8 +9,18 @@ from diva.miniworld.vocabulary import CLASSES
 from diva.miniworld.writers.pictures import write_segmented
 
 
+def write_ade20k(training: Scenes, validation: Scenes, folder: Path) -> None:
+    """Write ADE20K's layout: both splits and `objectInfo150.txt`, which names the classes; masks count from 1."""
+    root = folder / "ADEChallengeData2016"
+    for split, short, scenes in (("training", "train", training), ("validation", "val", validation)):
+        names = [f"ADE_{short}_{index:08d}" for index in range(1, scenes.number + 1)]
+        write_segmented(scenes, root / "images" / split, root / "annotations" / split, names)
+    rows = [f"{index}\t{name}" for index, name in enumerate(CLASSES, 1)]
+    (root / "objectInfo150.txt").write_text("\n".join(["Idx\tName", *rows, ""]))
+
+
 def write_pascal_context(training: Scenes, validation: Scenes, folder: Path) -> None:
-    """Write both splits and `labels.txt`, which names the world's classes; masks count them from 1."""
+    """Write Pascal Context's layout: both splits and `labels.txt`, which names the classes; masks count from 1."""
     root = folder / "VOCdevkit" / "VOC2010"
     lists = root / "ImageSets" / "SegmentationContext"
     lists.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Where a tower comes from: the recipe, the base, the data and the measurements that lie beside it."""
+"""The history of a tower, for its model card: the recipe, base, data and measurements that lie beside it now."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from diva.towers.formats import read_tower
 
 
 @dataclass(frozen=True)
-class Provenance:
+class History:
     """What is known of a tower's making; None where it is not.
 
     Attributes:
@@ -34,9 +34,9 @@ class Provenance:
     results: tuple[Result, ...]
 
 
-def provenance_of(
+def history_of(
     checkpoint: Path, sha256: str, base: Path | None = None, *, allow_torchscript: bool = False
-) -> Provenance:
+) -> History:
     """Collect what is known of the tower in `checkpoint`.
 
     Args:
@@ -53,7 +53,7 @@ def provenance_of(
     if base is None and recipe:
         named = Path(recipe.tower.checkpoint or recipe.tower.name)
         base = named if named.exists() else None
-    return Provenance(
+    return History(
         run=run.path if run else None,
         recipe=recipe,
         base=base,

@@ -34,7 +34,7 @@ def test_a_missing_package_is_one_sentence_with_the_command_that_installs_it(tmp
     (tmp_path / "diva_downstream").symlink_to(ROOT / "downstream")
     (tmp_path / "diva").symlink_to(ROOT / "diva")
     # -S hides what is installed, as if the extra had never been
-    script = "import diva_downstream.segmentation.installation as i; i.require_packages()"
+    script = "import diva_downstream.segmentation.mmcv_shim as i; i.require_packages()"
     done = subprocess.run([sys.executable, "-S", "-c", script], cwd=tmp_path, capture_output=True, text=True)
     assert done.stderr.strip().splitlines()[-1] == (
         "diva.errors.InputError: segmentation: mmengine, mmcv, mmseg, ftfy cannot be imported;"

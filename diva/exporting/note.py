@@ -1,18 +1,17 @@
-"""Which recipe a tower comes from, and how much of it is trained: a note that travels with an exported folder."""
+"""The note that travels with an exported folder: the recipe of its tower, and how much of it is trained."""
 
 from pathlib import Path
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from diva.documents import read_file, read_yaml
-from diva.errors import InputError
+from diva.documents import read_model, read_yaml
 from diva.run_folder import RunFolder
 
-ORIGIN: Final = "provenance.json"
+NOTE: Final = "provenance.json"
 
 
-class Origin(BaseModel):
+class Note(BaseModel):
     """Where a tower comes from, as far as is known.
 
     Attributes:
@@ -30,7 +29,7 @@ class Origin(BaseModel):
     trained_sha256: str | None = None
 
 
-def read_origin(place: Path) -> Origin:
+def read_note(place: Path) -> Note:
     """Return what lies beside the tower at `place`: an export's note, or the recipe of a run.
 
     Args:
@@ -39,26 +38,18 @@ def read_origin(place: Path) -> Origin:
     Raises:
         InputError: the note or the recipe cannot be read.
     """
-    note = _read_note(place if place.is_dir() else place.parent)
-    if note is not None and note != Origin():  # a run of an earlier version has an empty one beside its tower
-        return note
+    path = (place if place.is_dir() else place.parent) / NOTE
+    if path.exists():
+        note = read_model(path, Note, "export the tower again, or remove it")
+        if note != Note():  # a run of an earlier version has an empty one beside its tower
+            return note
     run = RunFolder.around(place)
-    return Origin(recipe=_name(run.recipe) if run else None)
+    return Note(recipe=_name(run.recipe) if run else None)
 
 
-def write_origin(origin: Origin, folder: Path) -> None:
+def write_note(note: Note, folder: Path) -> None:
     """Write the note into the existing `folder`."""
-    (folder / ORIGIN).write_text(origin.model_dump_json(indent=1) + "\n", encoding="utf-8")
-
-
-def _read_note(folder: Path) -> Origin | None:
-    path = folder / ORIGIN
-    if not path.exists():
-        return None
-    try:
-        return Origin.model_validate_json(read_file(path))
-    except ValidationError as error:
-        raise InputError(f"{path}: is no note of `diva export`; export the tower again, or remove it") from error
+    (folder / NOTE).write_text(note.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 
 def _name(recipe: Path) -> str | None:

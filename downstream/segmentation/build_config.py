@@ -9,7 +9,7 @@ from diva.errors import InputError, did_you_mean
 from diva.towers import Clip
 from diva_downstream.segmentation.datasets import CONFIGS, Located, PictureSizes
 from diva_downstream.segmentation.features import TowerFeatures
-from diva_downstream.segmentation.setup import TRAINING_FREE, Setup, Value
+from diva_downstream.segmentation.head_record import TRAINING_FREE, HeadRecord, Value
 
 SHARED = (
     *("custom_imports", "default_scope", "env_cfg", "default_hooks", "custom_hooks", "visualizer", "log_processor"),
@@ -28,11 +28,13 @@ SAN_SIZES = PictureSizes(640, (2560, 640))
 WARM_UP = 1 / 40  # of the iterations
 
 
-def compose(setup: Setup, clip: Clip, data: Located, *, training: bool, workers: int, processes: int = 1) -> Config:
-    """Return the config of a run of `setup` on `data`, for mmengine's Runner and for mmseg's own tools.
+def build_config(
+    record: HeadRecord, clip: Clip, data: Located, *, training: bool, workers: int, processes: int = 1
+) -> Config:
+    """Return the config of a run of `record` on `data`, for mmengine's Runner and for mmseg's own tools.
 
     Args:
-        clip: the tower of `setup`; its measurements are read off it.
+        clip: the tower of `record`; its measurements are read off it.
         training: whether the run trains; otherwise only what testing needs is in it.
         workers: processes that load data.
         processes: among which a batch is shared out.
@@ -40,24 +42,24 @@ def compose(setup: Setup, clip: Clip, data: Located, *, training: bool, workers:
     Raises:
         InputError: the batch cannot be shared out, SAN's tower is to be trained, or an override names no field.
     """
-    head = setup.head.replace("-", "_")
+    head = record.head.replace("-", "_")
     parts = [Config.fromfile(CONFIGS / f"{part}.py") for part in ("runtime", "schedule", f"heads/{head}")]
     fields = {key: value for part in (*parts, data.config) for key, value in part.items()}
     config = Config({key: fields[key] for key in (*SHARED, *(TRAINING if training else ()))})
     features = TowerFeatures(clip.tower, [-1], joint=False)
-    _fill_tower(config.model, setup, clip)
-    FILLERS[setup.head](config.model, features, data.classes)
-    _set_sizes(config, setup.crop, usual_sizes(setup.head, data))
+    _fill_tower(config.model, record, clip)
+    FILLERS[record.head](config.model, features, data.classes)
+    _set_sizes(config, record.crop, usual_sizes(record.head, data))
     for name in ("train_dataloader", "test_dataloader"):
         if name in config:
             config[name].update(num_workers=workers, persistent_workers=workers > 0)
     if training:
         for step in config.train_dataloader.dataset.pipeline:
             step.update(fields.get("augmentation", {}).get(step.type, {}))
-        _set_training(config, setup, processes)
-    config.randomness = {"seed": setup.seed}
+        _set_training(config, record, processes)
+    config.randomness = {"seed": record.seed}
     override(
-        config, {key: each for key, each in setup.overrides.items() if training or not key.startswith(TRAINING)}
+        config, {key: each for key, each in record.overrides.items() if training or not key.startswith(TRAINING)}
     )
     return config
 
@@ -116,15 +118,15 @@ def picture_unit(clip: Clip, head: str) -> int:
     return round(patch / RESOLUTIONS.get(patch, 1.0)) if head == "san" else patch
 
 
-def _fill_tower(model: ConfigDict, setup: Setup, clip: Clip) -> None:
-    tower = {"tower": setup.tower, "checkpoint": str(setup.checkpoint) if setup.checkpoint else None}
+def _fill_tower(model: ConfigDict, record: HeadRecord, clip: Clip) -> None:
+    tower = {"tower": record.tower, "checkpoint": str(record.checkpoint) if record.checkpoint else None}
     for part in (model, model.get("backbone", {}), model.get("decode_head", {})):
         if "tower" in part:
             part.update(tower)
     model.data_preprocessor.update(
         mean=[255 * each for each in clip.input.mean],
         std=[255 * each for each in clip.input.std],
-        test_cfg={"size_divisor": picture_unit(clip, setup.head)},
+        test_cfg={"size_divisor": picture_unit(clip, record.head)},
     )
 
 
@@ -168,21 +170,21 @@ def _set_sizes(config: Config, crop: int, usual: PictureSizes) -> None:
         config.model.test_cfg.update(crop_size=(crop, crop), stride=(2 * crop // 3, 2 * crop // 3))
 
 
-def _set_training(config: Config, setup: Setup, processes: int) -> None:
-    if setup.batch % processes:
-        raise InputError(f"--batch: {setup.batch} pictures cannot be shared out among {processes} processes")
-    config.train_dataloader.batch_size = setup.batch // processes
-    config.train_cfg.max_iters = setup.iterations
-    config.default_hooks.checkpoint.interval = max(1, setup.iterations // 10)
+def _set_training(config: Config, record: HeadRecord, processes: int) -> None:
+    if record.batch % processes:
+        raise InputError(f"--batch: {record.batch} pictures cannot be shared out among {processes} processes")
+    config.train_dataloader.batch_size = record.batch // processes
+    config.train_cfg.max_iters = record.iterations
+    config.default_hooks.checkpoint.interval = max(1, record.iterations // 10)
     *warm_ups, decay = config.param_scheduler
-    begin = round(WARM_UP * setup.iterations) if warm_ups else 0
+    begin = round(WARM_UP * record.iterations) if warm_ups else 0
     if begin < 2:  # mmengine divides by one less
         warm_ups, begin = [], 0
     for each in warm_ups:
         each.end = begin
-    decay.update(begin=begin, end=setup.iterations)
+    decay.update(begin=begin, end=record.iterations)
     config.param_scheduler = [*warm_ups, decay]
-    if setup.finetune:
+    if record.finetune:
         if "backbone" not in config.model:
             raise InputError("--finetune: SAN keeps its tower frozen; take the head linear or upernet")
         config.model.backbone.update(frozen=False, grad_checkpointing=True)

@@ -14,10 +14,10 @@ from torch.nn.functional import interpolate
 
 from diva.errors import InputError
 from diva.towers import load_clip
+from diva_downstream.segmentation.build_config import RESOLUTIONS, build_config, usual_sizes
 from diva_downstream.segmentation.command import crop_of
-from diva_downstream.segmentation.compose import RESOLUTIONS, compose, usual_sizes
 from diva_downstream.segmentation.datasets import DATASETS, locate
-from diva_downstream.segmentation.setup import Setup
+from diva_downstream.segmentation.head_record import HeadRecord
 
 CONFIGS = Path(mmseg.__file__).parent / ".mim/configs"
 PUBLISHED = CONFIGS / "san/san-vit-l14_coco-stuff164k-640x640.py"
@@ -39,7 +39,7 @@ def ours(tiny_towers: dict[str, Path], tmp_path: Path, published: Config) -> Con
     (tmp_path / "coco_stuff164k").mkdir()
     tower = str(tiny_towers["vit-h-like"])  # of patch 14, as the published one
     data, clip = locate("coco-stuff-164k", tmp_path), load_clip(tower)
-    setup = Setup(
+    record = HeadRecord(
         tower=tower,
         checkpoint=None,
         sha256=clip.sha256,
@@ -50,7 +50,7 @@ def ours(tiny_towers: dict[str, Path], tmp_path: Path, published: Config) -> Con
         iterations=published.train_cfg.max_iters,
         batch=32,
     )
-    return compose(setup, clip, data, training=True, workers=0, processes=8)
+    return build_config(record, clip, data, training=True, workers=0, processes=8)
 
 
 def test_san_is_trained_at_the_published_rate_and_without_a_warm_up(ours: Config, published: Config) -> None:
@@ -130,7 +130,7 @@ def test_pictures_of_every_set_are_resized_and_cut_as_mmseg_publishes_it(
     (tmp_path / DATASETS[name].folder).mkdir(parents=True)
     data, clip = locate(name, tmp_path), load_clip(str(trained))
     crop = crop_of(clip, None, head, usual_sizes(head, data).crop)
-    setup = Setup(
+    record = HeadRecord(
         tower=str(trained),
         checkpoint=None,
         sha256=clip.sha256,
@@ -140,7 +140,7 @@ def test_pictures_of_every_set_are_resized_and_cut_as_mmseg_publishes_it(
         crop=crop,
         iterations=10,
     )
-    ours = compose(setup, clip, data, training=True, workers=0)
+    ours = build_config(record, clip, data, training=True, workers=0)
 
     def steps(config: Config, part: str) -> dict[str, Any]:
         return {step.type: step for step in config[f"{part}_dataloader"].dataset.pipeline}
