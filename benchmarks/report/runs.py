@@ -3,7 +3,7 @@
 from datetime import datetime
 from pathlib import Path
 
-from diva.pipeline.manifest import REPORT, Manifest, State, read_manifest
+from diva.pipelines.manifest import REPORT, Manifest, State, read_manifest
 from diva_benchmarks.report.part import Part
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from diva.documents import read_file, read_yaml
 from diva.errors import InputError
-from diva.pipeline.manifest import MANIFEST
+from diva.pipelines.manifest import MANIFEST
 from diva.results import Result, read_result
 from diva.visualize.index import INDEX
 from diva_benchmarks.report.content import LeftOut, Methods, RecipeFile, Training

@@ -113,8 +113,7 @@ def _find_checkpoint(recipe: Recipe, folder: Path, resume: bool) -> Path | None:
 
 
 def _refuse_changes(before: Recipe, now: Recipe, folder: Path) -> None:
-    # the stages around training are none of its business
-    old, new = (dict(fields(recipe.model_dump(exclude={"pipeline"}))) for recipe in (before, now))
+    old, new = (dict(fields(recipe.model_dump())) for recipe in (before, now))
     # it is no matter of speed alone where images of one micro-batch are set against each other, or share a dropout
     dropout = isinstance(now.tower.adapt, Lora) and now.tower.adapt.dropout > 0
     together = now.objective.compares_images or now.feedback.shuffle_condition or dropout

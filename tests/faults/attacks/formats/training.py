@@ -20,7 +20,7 @@ from diva.data.source import fingerprint
 from diva.denoisers import load_denoiser
 from diva.export.delta import state_sha256
 from diva.images import UnusableError
-from diva.pipeline.manifest import read_manifest, write_manifest
+from diva.pipelines.manifest import read_manifest, write_manifest
 from diva.recipes import load_recipe
 from diva.recipes.denoisers import StableDiffusion
 from diva.towers import Clip, TowerInput, load_clip
