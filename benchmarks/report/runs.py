@@ -4,7 +4,7 @@ from pathlib import Path
 
 from diva.evaluation.section import Block, Heading, Inline, Paragraph, Row, Section, Words, plain_table, words
 from diva.evaluation.wording import duration
-from diva.pipeline.manifest import REPORT, StageRecord, read_manifest
+from diva.pipelines.manifest import REPORT, StageRecord, read_manifest
 
 HEAD = ["Stage", "State", "Started (UTC)", "Time", "Exit", "Command and log"]
 

@@ -12,7 +12,7 @@ from diva.errors import InputError
 from diva.evaluation.measures import Entry
 from diva.evaluation.pictures import read_picture
 from diva.evaluation.section import Section
-from diva.pipeline.manifest import MANIFEST
+from diva.pipelines.manifest import MANIFEST
 from diva.results import read_result
 from diva.run_folder import METRICS, RECIPE
 from diva.tasks import Task, find_tasks

@@ -60,8 +60,8 @@ def check_resumed(
 
 
 def lasting(record: BaseModel, free: Collection[str] = ()) -> dict[str, Any]:
-    """Return every field by its dotted name, but for `free` ones and the stages around training."""
-    found = _fields(record.model_dump(mode="json", exclude={"pipeline"}))
+    """Return every field by its dotted name, but for `free` ones."""
+    found = _fields(record.model_dump(mode="json"))
     return {field: value for field, value in found if field not in free}
 
 

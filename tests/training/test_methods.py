@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from diva.errors import InputError
+from diva.pipelines.load import load_pipeline
 from diva.recipes import Recipe, load_recipe, write_recipe
 from diva.run_folder import RunFolder
 from diva.seal import seal
@@ -174,9 +175,9 @@ def test_a_decoder_of_an_earlier_run_serves_the_tower_that_it_was_trained_for_an
     load: Load, tmp_path: Path
 ) -> None:
     train(load("un2clip/quickstart-decoder"), tmp_path / "decoder")
-    pipeline = load_recipe("un2clip/openai-vit-l14-224").pipeline
-    assert pipeline is not None
-    assert all((tmp_path / "decoder" / made).is_file() for made in pipeline.stages["decoder"].makes)
+    makes = load_pipeline(None, load_recipe("un2clip/openai-vit-l14-224")).steps["decoder"].makes
+    assert makes
+    assert all((tmp_path / "decoder" / made).is_file() for made in makes)
     AcceleratorState._reset_state(reset_partial_state=True)
     second = load("un2clip/quickstart", f"denoiser.path={tmp_path / 'decoder' / 'denoiser'}")
     train(second, tmp_path / "tower")

@@ -318,5 +318,3 @@ def test_a_finished_run_is_not_overwritten_and_a_resumed_one_keeps_its_recipe(ti
     _refuse_other_processes(shared, saved, 1)
     with pytest.raises(InputError, match=r"same_draws_on_every_process: .* processes, 1 in .* and 2 now; start"):
         _refuse_other_processes(shared, saved, 2)
-    around = {"stages": {"look": {"command": "zoo", "makes": ["zoo.txt"]}}}
-    train(tiny("stages.0.steps=5", pipeline=around), run, resume=True)  # what follows training may change

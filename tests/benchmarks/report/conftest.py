@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from diva.pipeline.manifest import MANIFEST, write_manifest
+from diva.pipelines.manifest import MANIFEST, write_manifest
 from diva.results import Missing, Result, write_result
 from diva_benchmarks.report.build import build as build_content
 from diva_benchmarks.report.command import run

@@ -8,7 +8,7 @@ from typing import Any
 
 from PIL import Image
 
-from diva.pipeline.manifest import Manifest, StageRecord
+from diva.pipelines.manifest import Manifest, StageRecord
 from diva.results import Comparison, DataSource, Item, Metric, Result, Run, Subject
 from diva.visualize.index import INDEX, Drawing, Index, ShownPair, View
 from diva_benchmarks.miniworld.summary import TRAINED, Figure, Line, Original, Study

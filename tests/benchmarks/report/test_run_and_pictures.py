@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from diva.pipeline.manifest import MANIFEST, write_manifest
+from diva.pipelines.manifest import MANIFEST, write_manifest
 from diva.results import write_result
 from diva.visualize.index import INDEX
 from diva_benchmarks.report.build import build

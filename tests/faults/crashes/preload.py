@@ -9,7 +9,7 @@ for name in (
     "diffusers.models",
     "peft",
     "diva.exporting.command",
-    "diva.pipeline.run",
+    "diva.pipelines.run",
     "diva.training.caching",
     "diva_downstream.llava.train",
     "diva_downstream.segmentation.command",

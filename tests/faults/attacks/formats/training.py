@@ -20,7 +20,7 @@ from diva.data.source import fingerprint
 from diva.denoisers import load_denoiser
 from diva.exporting.delta import state_sha256
 from diva.images import UnusableError
-from diva.pipeline.manifest import read_manifest, write_manifest
+from diva.pipelines.manifest import read_manifest, write_manifest
 from diva.recipes import load_recipe
 from diva.recipes.denoisers import StableDiffusion
 from diva.run_folder import Position, RunFolder

@@ -1,5 +1,8 @@
-"""The packaged recipes as whole runs: their commands are understood, and what they need is told."""
+"""The packaged recipes as whole runs: those of 0.1, with commands that are understood and data that are told."""
 
+import json
+import re
+from collections.abc import Sequence
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -10,18 +13,23 @@ from accelerate.commands.config import load_config_from_file
 from accelerate.commands.launch import launch_command_parser
 from accelerate.utils import DistributedType
 
+import diva_downstream
 from diva.cli.run import check_words
 from diva.errors import InputError
-from diva.pipeline.plan import Step, plan
-from diva.pipeline.process import command_line
-from diva.pipeline.run import run
+from diva.pipelines.load import load_pipeline
+from diva.pipelines.plan import Step, plan
+from diva.pipelines.process import command_line
+from diva.pipelines.run import run
+from diva.pipelines.schema import Pipeline
 from diva.recipes import PackagedRecipes, Recipe, load_recipe
 from diva.towers import ZOO
 from diva_downstream.llava.recipe import load_llava_recipe
 
 SETS = {"ade20k", "ade20k-847", "pascal-context-59", "pascal-context-459"}
 OF_THE_RECIPE = {"base", "teacher", "images"}  # data that the recipe's own fields name
-# `diva quickstart` has its own pipeline for the miniature; a decoder is a stage of its tower's
+DOWNSTREAM = Path(diva_downstream.__path__[0])
+PLANS = json.loads((Path(__file__).parents[1] / "fixtures" / "plans_of_0_1.json").read_text())
+# the miniature has a pipeline of its own; a decoder is a step of its tower's
 WHOLE = [name for name in PackagedRecipes() if "/quickstart" not in name and not name.endswith("-decoder")]
 
 
@@ -30,14 +38,52 @@ def load(name: str) -> Recipe:
     return load_recipe(name)
 
 
-def steps(name: str) -> list[Step]:
-    return plan(load(name), Path("runs") / name)
+@cache
+def pipeline(name: str, *overrides: str) -> Pipeline:
+    return load_pipeline(None, load(name), overrides)
+
+
+@cache
+def steps(name: str, *overrides: str) -> list[Step]:
+    return plan(load(name), pipeline(name, *overrides), Path("runs") / name)
 
 
 def trained_by(step: Step, name: str) -> Recipe:
     """Return what a step of the recipe `name` gives to `diva train`: a packaged recipe or its own, overridden."""
     overrides = [word for word in step.words if "=" in word]
-    return load_recipe(step.words[1] if step.words[1] in PackagedRecipes() else name, overrides)
+    if "--tower" in step.words:
+        return load_recipe(step.words[1], overrides, step.words[step.words.index("--tower") + 1])
+    return load_recipe(name, overrides)
+
+
+def meaning(words: Sequence[str] | str) -> set[str]:
+    """Return the arguments and the options of a command line, whatever their order."""
+    text = words if isinstance(words, str) else " ".join(words)
+    text = text.replace("train un2clip/TOWER-decoder", "train un2clip/decoder --tower TOWER")  # the same recipe
+    if "--out RUN/zero-shot/zero_shot.json" in text:
+        text = text.replace(" --cache RUN/zero-shot/cache", "")  # the default
+    return set(re.split(r" +(?=--)| +(?=[\w.]+=)", text))
+
+
+@pytest.mark.parametrize("number", range(len(PLANS)))
+def test_every_recipe_s_steps_are_those_that_0_1_planned(number: int) -> None:
+    """The file has for each group of recipes its steps, those apart that are as in the first group."""
+    group = PLANS[number]
+    for name in group["recipes"] if group["order"] else ():
+        recipe = load(name)
+        found = plan(recipe, pipeline(name), Path("RUN"))
+        assert [step.name for step in found] == group["order"]
+        for step in found:
+            launcher, words, makes, after, data = group["steps"].get(step.name) or PLANS[0]["steps"][step.name]
+
+            def general(words: Sequence[str], recipe: Recipe = recipe) -> str:
+                text = " ".join(words).replace(str(recipe.tower.checkpoint), "CHECKPOINT")
+                return text.replace(recipe.tower.name, "TOWER").replace(str(DOWNSTREAM), "PACKAGE")
+
+            assert meaning(general(step.words)) == meaning(words), name
+            assert general(step.launcher) == launcher
+            assert " ".join(map(str, step.makes)) == makes
+            assert (sorted(step.after), sorted(step.data)) == (after.split(), data.split())
 
 
 @pytest.mark.parametrize("name", WHOLE)
@@ -47,7 +93,7 @@ def test_every_command_of_a_packaged_recipe_is_understood(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", WHOLE)
-def test_a_packaged_recipe_has_every_stage_behind_the_papers_tables(name: str) -> None:
+def test_a_packaged_recipe_has_every_step_behind_the_papers_tables(name: str) -> None:
     verbs = {" ".join(step.words[:2]) for step in steps(name)}
     wanted = {"bench mmvp", "bench zero-shot", "seg eval", "llava swap", "llava train", "llava eval"}
     assert wanted <= verbs
@@ -56,14 +102,14 @@ def test_a_packaged_recipe_has_every_stage_behind_the_papers_tables(name: str) -
 
 @pytest.mark.parametrize("name", ["diva/openai-vit-l14-224", "un2clip/siglip-so400m14-224"])
 def test_one_field_says_on_how_many_gpus(name: str) -> None:
-    launchers = [step.launcher for step in plan(load_recipe(name, ["pipeline.processes=3"]), Path("runs"))]
+    launchers = [step.launcher for step in steps(name, "pipeline.processes=3")]
     counts = [(before, word) for words in launchers for before, word in pairwise(words) if word.isdecimal()]
     assert {word for before, word in counts if before != "--shutdown-timeout"} == {"3"}
     assert {before for before, _ in counts} >= {"--nproc-per-node", "--num_processes"}
 
 
 @pytest.mark.parametrize("name", WHOLE)
-def test_whatever_a_stage_reads_an_earlier_one_makes_or_the_recipe_names_as_its_data(name: str) -> None:
+def test_whatever_a_step_reads_an_earlier_one_makes_or_the_recipe_names_as_its_data(name: str) -> None:
     out = Path("runs") / name
     made, folders, training = set[Path](), list[Path](), out / "training.yaml"
     for step in steps(name):
@@ -72,7 +118,7 @@ def test_whatever_a_stage_reads_an_earlier_one_makes_or_the_recipe_names_as_its_
         if step.words[0] == "train":
             recipe = trained_by(step, name)
             read += [str(recipe.tower.checkpoint), recipe.denoiser.path, recipe.data.source]
-        data = {Path(place) for place in step.data.values()}
+        data = {Path(str(place.path)) for place in step.data.values()}
         data |= {around for place in data for around in place.parents}
         for path in (Path(each) for each in read if each.startswith(("checkpoints", "data", "runs"))):
             within = any(path.is_relative_to(folder) for folder in (*folders, step.folder))
@@ -94,7 +140,7 @@ def test_a_set_that_is_not_there_keeps_only_its_own_result_from_being_made(name:
     read = {
         step.words[step.words.index("--dataset") + 1]: step.data.keys() & SETS
         for step in steps(name)
-        if step.stage == "segmentation"
+        if step.family == "segmentation"
     }
     assert read == {each: {each} for each in SETS}
 
@@ -116,19 +162,17 @@ def test_a_language_model_that_is_trained_in_full_is_sharded(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["diva/openai-vit-l14-224", "diva/siglip-so400m14-224"])
 def test_data_that_lie_elsewhere_are_looked_for_and_read_there(name: str) -> None:
-    recipe = load(name)
-    assert recipe.pipeline is not None
-    places = {data: place.path for data, place in recipe.pipeline.data.items() if data not in OF_THE_RECIPE}
+    places = {data: place.path for data, place in pipeline(name).data.items() if data not in OF_THE_RECIPE}
     moved = [f"pipeline.data.{data}.path=/mnt/{path}" for data, path in places.items()]
-    for step in plan(load_recipe(name, moved), Path("runs") / name):
+    for step in steps(name, *moved):
         paths = [word.rpartition("=")[2] for word in step.words]
-        paths += [path for data, path in step.data.items() if data not in OF_THE_RECIPE]
+        paths += [str(place.path) for data, place in step.data.items() if data not in OF_THE_RECIPE]
         assert not [path for path in paths if path.startswith("data/")]
 
 
 @pytest.mark.parametrize("name", WHOLE)
-def test_the_train_stage_trains_the_recipe_itself(name: str) -> None:
-    (step,) = [step for step in steps(name) if step.stage == "train"]
+def test_the_train_step_trains_the_recipe_itself(name: str) -> None:
+    (step,) = [step for step in steps(name) if step.name == "train"]
     assert step.words[:2] == ("train", f"runs/{name}/training.yaml")
     given = trained_by(step, name)
     # all but the denoiser's place, which an earlier stage may have made
@@ -140,7 +184,7 @@ def test_the_train_stage_trains_the_recipe_itself(name: str) -> None:
 def test_un2clip_first_trains_a_decoder_of_the_same_tower(tower: str) -> None:
     name = f"un2clip/{tower}"
     decoder, train = steps(name)[:2]
-    assert (decoder.words[1], train.stage) == (f"un2clip/{tower}-decoder", "train")
+    assert (decoder.name, train.name) == ("decoder", "train")
     assert trained_by(decoder, name) == load_recipe(f"un2clip/{tower}-decoder")
     assert trained_by(decoder, name).tower == load(name).tower
     assert trained_by(train, name).denoiser.path == f"{decoder.folder}/denoiser"
@@ -163,8 +207,7 @@ def test_a_dry_run_without_data_says_where_to_get_each_piece(
     weights = Path(str(recipe.tower.checkpoint))
     assert missing[str(weights)].startswith(f"hf download {ZOO[recipe.tower.name].hub} {weights.name}")
     assert missing[str(weights)].endswith(f"--local-dir {weights.parent}")
-    assert recipe.pipeline is not None
-    teacher = recipe.pipeline.data["teacher"].path
+    teacher = pipeline(name).data["teacher"].path
     assert missing[str(teacher)].startswith("hf download ")
     assert missing[str(teacher)].endswith(f"--local-dir {teacher}")
     assert f"{recipe.data.source} (332 files, the first data/cc3m/00000.tar)" in missing

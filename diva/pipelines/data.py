@@ -8,10 +8,24 @@ from pathlib import Path
 
 from braceexpand import braceexpand
 
+from diva.pipelines.plan import Step
+
 
 def missing_files(place: str) -> list[str]:
     """Return the files that are not there of a file, a folder or a pattern such as `cc3m/{00000..00331}.tar`."""
     return [each for each in braceexpand(place) if not glob.glob(each, recursive=True)]
+
+
+def absent_data(step: Step) -> list[str]:
+    """Return a line for each of the step's data that are not complete, with where to get them."""
+    lines = []
+    for place in step.data.values():
+        missing = missing_files(str(place.path))
+        if missing:
+            several = f"{place.path} ({len(missing)} files, the first {missing[0]})"
+            what = missing[0] if len(missing) == 1 else several
+            lines.append(f"{what} is missing; where to get it: {place.source}")
+    return lines
 
 
 def fingerprint(place: str) -> str:

@@ -1,8 +1,8 @@
-"""`manifest.json`: what a run did, stage by stage. Torch-free and doit-free, so that the report can read it."""
+"""`manifest.json`: what a run did, stage by stage. Torch-free, so that the report can read it."""
 
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -31,11 +31,12 @@ class StageRecord(_Part):
         exit_status: of the process; null where none has ended.
         seconds: wall time of the process.
         log: file with everything that the process printed.
-        data: fingerprints of the data that it read, by their names in the recipe.
+        data: fingerprints of the data that it read, by name.
         versions: of the packages in use.
-        made_from: digest of command, data, recipe and all the stages before, at its last success.
-        proof: doit's bookkeeping: what the stage was made from (modification time, size and MD5 of each file).
+        made_from: digest of all that it was made from, if it is done (`diva.pipelines.work.made_from`).
     """
+
+    model_config = ConfigDict(extra="ignore")  # 0.1 kept proofs of another program's here
 
     state: State = "waiting"
     reason: str = ""
@@ -47,16 +48,25 @@ class StageRecord(_Part):
     data: dict[str, str | None] = {}
     versions: dict[str, str] = {}
     made_from: str = ""
-    proof: dict[str, Any] = {}
+
+
+class FileDigest(_Part):
+    """What a file held that one step made and another needs, when it had this size and time of change (in ns)."""
+
+    bytes: int
+    modified: int
+    sha256: str
 
 
 class Manifest(_Part):
-    """A run: its recipe, the overrides of the command line, and its stages in the order of the plan."""
+    """A run: its recipe, its pipeline, the overrides of the command line, and its stages in the plan's order."""
 
     schema_version: Literal[1] = SCHEMA
     recipe: str
+    pipeline: str = ""
     overrides: list[str] = []
     stages: dict[str, StageRecord] = {}
+    files: dict[str, FileDigest] = {}
 
 
 def read_manifest(path: Path) -> Manifest:

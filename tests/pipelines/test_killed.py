@@ -1,4 +1,4 @@
-"""A run that is killed in the middle of a stage, with everything that it started, and then goes on."""
+"""A run that is killed in the middle of a step, with everything that it started, and then goes on."""
 
 import json
 import os
@@ -8,17 +8,18 @@ import sys
 import time
 from pathlib import Path
 
-from diva.pipeline.manifest import MANIFEST, read_manifest
+import yaml
+
+from diva.pipelines.manifest import MANIFEST, read_manifest
 from tests.fixtures.images import write_shards
 from tests.fixtures.mmvp import write_mmvp_folder
 from tests.fixtures.recipes import write_recipe_file
-from tests.pipeline.conftest import stage
 
 STEPS = 40
 
 
-def write_whole_run(folder: Path, tower: Path, teacher: Path) -> Path:
-    """Write a recipe that measures a tower, trains it and measures it again."""
+def write_whole_run(folder: Path, tower: Path, teacher: Path) -> tuple[Path, Path]:
+    """Write a recipe, and a pipeline that measures a tower, trains it and measures it again."""
     shards = write_shards(folder / "shards", n_shards=2, per_shard=8, side=40)
     pipeline = {
         "data": {
@@ -27,40 +28,44 @@ def write_whole_run(folder: Path, tower: Path, teacher: Path) -> Path:
             "images": {"path": f"{shards}/{{00000..00001}}.tar"},
             "pairs": {"path": str(write_mmvp_folder(folder / "mmvp", 1))},
         },
-        "stages": {
-            "before": stage("bench mmvp --tower {base} --data {pairs} --out {out}/result.json"),
-            "train": stage(
-                "train {recipe} --out {out} --resume",
-                "tower/open_clip_model.safetensors",
-                reads=["base", "teacher", "images"],
-            ),
-            "mmvp": stage(
-                "bench mmvp --tower {train}/tower --against {base} --data {pairs} --out {out}/result.json"
-            ),
+        "steps": {
+            "before": {
+                "uses": "mmvp-vlm",
+                "needs": ["base", "pairs"],
+                "with": {"tower": "${base}", "data": "${pairs}"},
+            },
+            "train": {"uses": "train", "needs": ["base", "teacher", "images"]},
+            "mmvp": {
+                "uses": "mmvp-vlm",
+                "needs": ["train", "base", "pairs"],
+                "with": {"tower": "${train}/tower", "against": "${base}", "data": "${pairs}"},
+            },
         },
     }
-    return write_recipe_file(
+    (folder / "pipeline.yaml").write_text(yaml.safe_dump(pipeline, sort_keys=False))
+    recipe = write_recipe_file(
         folder / "tiny.yaml",
         tower=tower,
         teacher=teacher,
         source=f"{shards}/{{00000..00001}}.tar",
         stages=[{"steps": STEPS, "optimizer": {"type": "adamw", "lr": 1e-3}}],
-        pipeline=pipeline,
     )
+    return recipe, folder / "pipeline.yaml"
 
 
-def start(recipe: Path, out: Path, *options: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "diva.cli", "run", str(recipe), "--out", str(out), *options]
+def start(recipe: Path, pipeline: Path, out: Path, *options: str) -> subprocess.Popen[str]:
+    files = [str(recipe), "--pipeline", str(pipeline), "--out", str(out)]
+    command = [sys.executable, "-m", "diva.cli", "run", *files, *options]
     return subprocess.Popen(
         command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
     )
 
 
-def test_a_killed_run_goes_on_without_doing_a_finished_stage_again(
+def test_a_killed_run_goes_on_without_doing_a_finished_step_again(
     tmp_path: Path, tower_folder: Path, teacher_folder: Path
 ) -> None:
-    recipe, out = write_whole_run(tmp_path, tower_folder, teacher_folder), tmp_path / "out"
-    first = start(recipe, out)
+    files, out = write_whole_run(tmp_path, tower_folder, teacher_folder), tmp_path / "out"
+    first = start(*files, out)
     while not list((out / "train").glob("checkpoints/step-*")):
         assert first.poll() is None, first.communicate()
         time.sleep(0.05)
@@ -70,7 +75,7 @@ def test_a_killed_run_goes_on_without_doing_a_finished_stage_again(
     assert (killed["before"].state, killed["train"].state, killed["mmvp"].state) == ("done", "started", "waiting")
     assert not (out / "train" / "tower").exists()
 
-    second = start(recipe, out)
+    second = start(*files, out)
     printed, complaint = second.communicate()
     assert second.returncode == 0, complaint
     finished = read_manifest(out / MANIFEST).stages
@@ -83,10 +88,10 @@ def test_a_killed_run_goes_on_without_doing_a_finished_stage_again(
     assert content["incomplete"] == []
     assert [tower["recipe"] for tower in content["towers"]] == [None, "tiny"]
 
-    third = start(recipe, out)
+    third = start(*files, out)
     printed, complaint = third.communicate()
     assert (third.returncode, complaint) == (0, "")
-    assert "Nothing was run: all 3 stages and the report are unchanged." in printed
+    assert "Nothing was run: all 3 steps and the report are unchanged." in printed
     assert read_manifest(out / MANIFEST).stages == finished
 
 
@@ -103,22 +108,24 @@ time.sleep(60)
 """
 
 
-def test_sigterm_ends_the_stages_of_every_thread(tmp_path: Path, tower_folder: Path) -> None:
+def test_sigterm_ends_every_step(tmp_path: Path, tower_folder: Path) -> None:
     (tmp_path / "waiter.py").write_text(WAITER)
-    command = f"bench mmvp --tower {tower_folder} --data nowhere --out {{out}}/a.json"
-    pipeline = {
-        "stages": {name: stage(command, "a.json") for name in ("one", "two")},
-        "launcher": f"{sys.executable} {tmp_path / 'waiter.py'}",
-    }
-    recipe = write_recipe_file(
-        tmp_path / "tiny.yaml", tower=tower_folder, teacher=Path("none"), source="none", pipeline=pipeline
-    )
-    started = start(recipe, tmp_path / "out", "--jobs", "2")
+    step = {"uses": "mmvp-vlm", "with": {"tower": str(tower_folder), "data": "nowhere"}}
+    launcher = f"{sys.executable} {tmp_path / 'waiter.py'}"
+    pipeline = tmp_path / "pipeline.yaml"
+    pipeline.write_text(yaml.safe_dump({"steps": {"one": step, "two": step}, "launcher": launcher}))
+    recipe = write_recipe_file(tmp_path / "tiny.yaml", tower=tower_folder, teacher=Path("none"), source="none")
+    started = start(recipe, pipeline, tmp_path / "out", "--jobs", "2")
     while len(list((tmp_path / "out").glob("*/up"))) < 2:
         assert started.poll() is None, started.communicate()
         time.sleep(0.05)
-    # no stage imports a secrets.py of the current folder
+    # no step imports a secrets.py of the current folder
     assert {path.read_text() for path in (tmp_path / "out").glob("*/up")} <= {"True", ""}
     started.send_signal(signal.SIGTERM)  # to it alone
     assert started.wait(timeout=30) == 128 + signal.SIGTERM
     assert len(list((tmp_path / "out").glob("*/asked"))) == 2
+    records = read_manifest(tmp_path / "out" / MANIFEST).stages
+    assert {name: record.state for name, record in records.items()} == {
+        **{"one": "started", "two": "started"},
+        "report": "waiting",
+    }

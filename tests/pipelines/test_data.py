@@ -2,7 +2,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from diva.pipeline.data import fingerprint, missing_files
+from diva.pipelines.data import fingerprint, missing_files
 
 
 def test_what_a_pattern_lacks_is_named_file_by_file(tmp_path: Path) -> None:
