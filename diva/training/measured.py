@@ -7,7 +7,7 @@ from accelerate.utils import set_seed
 from rich.console import Console
 
 from diva.data import Loader, open_source
-from diva.data.latents import CacheIndex, LatentSource
+from diva.data.cache import LatentIndex, LatentSource
 from diva.denoisers.random_weights import SHAPES, write_random_stable_diffusion
 from diva.errors import InputError, did_you_mean
 from diva.recipes import Recipe
@@ -34,7 +34,7 @@ class Measured:
         if recipe.data.latents is None:
             return build_loader(recipe, PartialState(), open_source(recipe.data.source))
         folder = Path(recipe.data.latents)
-        source = LatentSource(str(folder), folder, CacheIndex.read(folder).shards)
+        source = LatentSource(str(folder), folder, LatentIndex.read(folder).shards)
         return build_loader(recipe, PartialState(), source)
 
     def write_cache(self, recipe: Recipe, folder: Path) -> None:

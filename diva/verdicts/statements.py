@@ -128,7 +128,7 @@ class Statements(Section):
         return next((slot for slot in slots(self.groups[name].text) if slot != name), None)
 
     def texts(self, name: str) -> list[list[str]]:
-        """Return a group's statements for the text tower: a row for each alternative of the group that they name."""
+        """Return a group's texts for the text tower: a row for each alternative of the group that they name."""
         group, other = self.groups[name], self.other(name)
         known: list[dict[str, str]] = (
             [{other: words} for words in self.groups[other].alternatives] if other else [{}]
