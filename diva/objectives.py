@@ -162,6 +162,8 @@ class StatementVerdicts:
         assert inputs.verdicts is not None
         statements, section = self._readings.statements, self._section
         own, losses = inputs.verdicts[:, LOGITS], inputs.verdicts[:, LOSSES]
+        if section.labels == "another_image":
+            losses = losses.roll(1, dims=0)
         logits = self._readings.logits(inputs.pooled, own)
         judged, kept, held = [], [], []
         for name, group in statements.groups.items():
@@ -172,7 +174,7 @@ class StatementVerdicts:
                 continue
             targets, sure = readings, torch.ones_like(logits[:, 0], dtype=torch.bool)
             if section.labels != "tower":
-                found = losses[:, span].roll(section.labels == "another_image", 0).to(logits.dtype)
+                found = losses[:, span].to(logits.dtype)
                 targets = (-relative(found) / section.temperature).softmax(dim=1)
                 sure = holds(found, section.margin)
             judged.append(cross_entropy(logits[:, span], targets, reduction="none") * sure)

@@ -1,7 +1,7 @@
 """The teacher as a judge: under which statement does it denoise an image best?
 
 What is kept of an image is float32 [3, A], one number an alternative of each group (`Statements.spans`): the
-teacher's losses, the tower's logits, and the losses of a second verdict under other noise, zeros where there was none.
+teacher's losses, the tower's logits, and the losses of a second verdict under other noise, or zeros.
 """
 
 import random
