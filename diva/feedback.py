@@ -47,6 +47,7 @@ def feedback(
     pixels: Tensor,
     latents: Tensor,
     draws: Draws,
+    verdicts: Tensor | None = None,
 ) -> Tensor:
     """Return the loss [S] of each noise sample (DIVA, section 3.2); a pure function of its tensors.
 
@@ -59,6 +60,7 @@ def feedback(
         pixels: [(1 + V) * B, 3, H, W], the tower's input: the images, then V further views of them all.
         latents: [B, c, h, w] of the same images.
         draws: timesteps, noise and the condition's own draws; V of its seeds.
+        verdicts: [B, 3, A] on the same images, where they are known.
     """
     samples, batch = draws.timesteps.shape
     views = 1 + len(draws.views)
@@ -78,5 +80,6 @@ def feedback(
             timesteps=timesteps,
             context=own,
             views=tuple(further),
+            verdicts=verdicts,
         ),
     )

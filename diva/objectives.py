@@ -5,13 +5,17 @@ from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cosine_similarity
+from torch.nn.functional import cosine_similarity, cross_entropy, one_hot
 from torch.utils.checkpoint import checkpoint
 
 from diva.denoisers.base import Context, Denoiser
 from diva.errors import InputError
-from diva.recipes.objectives import AnyObjective, Contrastive, MeanAbsoluteError, MeanSquaredError
+from diva.recipes.objectives import AnyObjective, Contrastive, MeanAbsoluteError, MeanSquaredError, Verdicts
+from diva.towers import Clip
 from diva.towers.tower import TowerTokens
+from diva.verdicts.judge import LOGITS, LOSSES, holds, relative
+from diva.verdicts.readings import Readings
+from diva.verdicts.statements import load_statements
 
 
 class ObjectiveInputs(NamedTuple):
@@ -25,6 +29,7 @@ class ObjectiveInputs(NamedTuple):
         timesteps: [S * B].
         context: of batch S * B, what the condition makes of each image.
         views: the same of each further view that the objective asks for.
+        verdicts: [B, 3, A], of a cache of verdicts (`diva.verdicts.judge`).
     """
 
     samples: int
@@ -36,6 +41,7 @@ class ObjectiveInputs(NamedTuple):
     timesteps: Tensor
     context: Context
     views: tuple[Context, ...]
+    verdicts: Tensor | None = None
 
 
 class Objective(Protocol):
@@ -137,6 +143,48 @@ class ContrastiveReconstruction:
         )
 
 
+class StatementVerdicts:
+    """What a judge found is what the tower shall read, along the frozen text tower's own statements.
+
+    For each image and group, the loss is the cross-entropy between softmax(-r / temperature) of the teacher's
+    relative losses r and the softmax of CLIP's logits over the group's statements; verdicts that abstain are left
+    out. Groups that the tower teaches itself hold it to what it read at the start.
+    """
+
+    views = 0
+
+    def __init__(self, section: Verdicts, readings: Readings) -> None:
+        """Take weights, labels and temperature from `section`, and the statements' embeddings from `readings`."""
+        self._section, self._readings = section, readings
+
+    def __call__(self, denoiser: Denoiser, inputs: ObjectiveInputs) -> Tensor:  # noqa: ARG002 - it is not asked
+        """Return the losses [S], all alike: the mean over images and groups, and the weighted one of own groups."""
+        assert inputs.verdicts is not None
+        statements, section = self._readings.statements, self._section
+        own, losses = inputs.verdicts[:, LOGITS], inputs.verdicts[:, LOSSES]
+        if section.labels == "another_image":
+            losses = losses.roll(1, dims=0)
+        logits = self._readings.logits(inputs.pooled, own)
+        judged, kept, held = [], [], []
+        for name, group in statements.groups.items():
+            span = statements.spans[name]
+            readings = one_hot(own[:, span].argmax(dim=1), len(group.alternatives)).to(logits.dtype)
+            if group.taught == "tower":
+                held.append(cross_entropy(logits[:, span], readings))
+                continue
+            targets, sure = readings, torch.ones_like(logits[:, 0], dtype=torch.bool)
+            if section.labels != "tower":
+                found = losses[:, span].to(logits.dtype)
+                targets = (-relative(found) / section.temperature).softmax(dim=1)
+                sure = holds(found, section.margin)
+            judged.append(cross_entropy(logits[:, span], targets, reduction="none") * sure)
+            kept.append(sure)
+        loss = torch.stack(judged).sum() / torch.stack(kept).sum().clamp(min=1)
+        if held:
+            loss = loss + section.own_weight * torch.stack(held).mean()
+        return loss.expand(inputs.samples)
+
+
 class Anchored:
     """Another objective, and what holds the embeddings near those of the original tower: 1 - cosine, weighted."""
 
@@ -153,8 +201,12 @@ class Anchored:
         return self._objective(denoiser, inputs) + self._weight * drift.mean()
 
 
-def build_objective(section: AnyObjective) -> Objective:
-    """Build the objective of a recipe."""
+def build_objective(section: AnyObjective, clip: Clip, device: torch.device) -> Objective:
+    """Build the objective of a recipe, around the tower of `clip` as it is now.
+
+    Raises:
+        InputError: the list of statements cannot be read.
+    """
     match section:
         case MeanSquaredError():
             return Denoising(torch.square)
@@ -162,6 +214,8 @@ def build_objective(section: AnyObjective) -> Objective:
             return Denoising(torch.abs)
         case Contrastive():
             return ContrastiveReconstruction(section)
+        case Verdicts():
+            return StatementVerdicts(section, Readings(load_statements(section.statements), clip, device))
 
 
 def _vectors(images: Tensor) -> Tensor:

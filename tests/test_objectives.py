@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -11,13 +12,19 @@ from torch import Tensor
 
 from diva.denoisers import Context, Denoiser
 from diva.errors import InputError
-from diva.objectives import Anchored, ObjectiveInputs, build_objective
+from diva.objectives import Anchored, Objective, ObjectiveInputs, build_objective
 from diva.recipes.objectives import AnyObjective, Contrastive, MeanAbsoluteError, MeanSquaredError
 from diva.towers import TowerTokens
 from tests.fixtures.denoisers import CHANNELS, SmallDenoiser
 
 SAMPLES, BATCH, SIDE, WIDTH = 2, 4, 3, 5
 TEMPERATURE = 0.1
+
+
+def build(section: AnyObjective) -> Objective:
+    """Build an objective that looks at no tower of its own."""
+    clip: Any = None
+    return build_objective(section, clip, torch.device("cpu"))
 
 
 def teacher() -> SmallDenoiser:
@@ -105,7 +112,7 @@ def test_values_and_gradients_are_those_of_the_formula(
     weights = torch.tensor([5.0, 1.0], dtype=torch.float64)
     theirs = torch.stack(reference(seen, denoiser))
     expected = torch.autograd.grad((theirs * weights).sum(), wanted, allow_unused=True)
-    ours = build_objective(section)(denoiser, seen)
+    ours = build(section)(denoiser, seen)
     found = torch.autograd.grad((ours * weights).sum(), wanted, allow_unused=True)
     assert ours.shape == (SAMPLES,)
     torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=0)
@@ -126,7 +133,7 @@ def test_flow_matching_is_the_squared_error_on_the_velocity() -> None:
     seen, flow = inputs(), Flow(Context(torch.zeros(1, 2, WIDTH, dtype=torch.float64), None))
     predicted = flow(seen.noisy, seen.timesteps, seen.context)
     expected = (predicted - seen.noise + seen.latents).pow(2).view(SAMPLES, -1).mean(1)
-    torch.testing.assert_close(build_objective(MeanSquaredError())(flow, seen), expected)
+    torch.testing.assert_close(build(MeanSquaredError())(flow, seen), expected)
 
 
 @settings(max_examples=25)
@@ -135,7 +142,7 @@ def test_contrastive_loss_and_gradients_are_the_same_for_every_chunk(chunk: int,
     results = []
     for size in (chunk, 10_000):
         seen, denoiser = inputs(seed, batch), teacher()
-        losses = build_objective(Contrastive(chunk=size))(denoiser, seen)
+        losses = build(Contrastive(chunk=size))(denoiser, seen)
         losses.sum().backward()
         results.append([losses, seen.context.tokens.grad, seen.views[0].tokens.grad, denoiser.network.weight.grad])
     for ours, theirs in zip(*results, strict=True):
@@ -153,7 +160,7 @@ def test_a_chunk_bounds_how_much_is_held_for_the_backward_pass() -> None:
             return tensor
 
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-            loss = build_objective(Contrastive(chunk=chunk))(denoiser, seen)
+            loss = build(Contrastive(chunk=chunk))(denoiser, seen)
         held.append(sum(saved.values()))
         del loss
     assert held[0] < held[1] / 2
@@ -168,7 +175,7 @@ def test_contrastive_loss_is_finite_where_bfloat16_exponentials_would_overflow()
         seen.context.map(lambda part: part.detach().to(torch.bfloat16).requires_grad_()),
         (seen.context.map(lambda part: part.detach().to(torch.bfloat16)),),  # an unchanged view: similarity 1
     )
-    losses = build_objective(Contrastive(temperature=0.005))(denoiser, rounded)
+    losses = build(Contrastive(temperature=0.005))(denoiser, rounded)
     losses.sum().backward()
     assert losses.dtype == torch.float32
     assert losses.isfinite().all()
@@ -177,13 +184,13 @@ def test_contrastive_loss_is_finite_where_bfloat16_exponentials_would_overflow()
 
 def test_one_image_has_nothing_to_be_contrasted_with() -> None:
     with pytest.raises(InputError, match=r"training\.micro_batch: 1 leaves no other image"):
-        build_objective(Contrastive())(teacher(), inputs(batch=1))
+        build(Contrastive())(teacher(), inputs(batch=1))
 
 
 def test_the_anchor_adds_the_weighted_cosine_drift_and_pulls_towards_the_original() -> None:
     seen, denoiser = inputs(), teacher()
     original = torch.randn(BATCH, WIDTH, dtype=torch.float64, generator=torch.Generator().manual_seed(9))
-    base = build_objective(MeanSquaredError())
+    base = build(MeanSquaredError())
     anchored = Anchored(base, lambda _: TowerTokens(original, original[:, None]), 0.3)
     ours, plain = anchored(denoiser, seen), base(denoiser, seen)
     drift = [1 - (a @ b / a.norm() / b.norm()).item() for a, b in zip(seen.pooled.detach(), original, strict=True)]

@@ -9,7 +9,7 @@ import psutil
 from accelerate import PartialState
 
 from diva.data import Batch, Loader, open_source
-from diva.data.latents import CacheIndex, LatentSource
+from diva.data.cache import LatentIndex, LatentSource
 from diva.recipes import Recipe
 from diva.training.build import build_loader
 
@@ -39,7 +39,7 @@ def open_loader(recipe: Recipe) -> Loader:
     if recipe.data.latents is None:
         return build_loader(recipe, PartialState(), open_source(recipe.data.source))
     folder = Path(recipe.data.latents)
-    return build_loader(recipe, PartialState(), LatentSource(str(folder), folder, CacheIndex.read(folder).shards))
+    return build_loader(recipe, PartialState(), LatentSource(str(folder), folder, LatentIndex.read(folder).shards))
 
 
 def measure_data(loader: Iterator[Batch], *, warmup: int, batches: int) -> DataRate:

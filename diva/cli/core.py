@@ -114,6 +114,33 @@ def data_cache_latents(
     cache_latents(resolved, out, crops=crops, pixels=pixels, batch=batch, console=Console(stderr=True))
 
 
+@data.command("judge")
+def data_judge(
+    recipe: Annotated[
+        str, typer.Argument(help="recipe of the method verdicts: its teacher, statements and images")
+    ],
+    out: Annotated[Path, typer.Option(help="folder of the verdicts; where it holds a part, the rest is added")],
+    overrides: Overrides = None,
+    tower: ForTower = None,
+    pixels: Annotated[
+        str, typer.Option(help="the tower's input as uint8, or as jpeg at a fifth of the space")
+    ] = "uint8",
+    batch: Annotated[int, typer.Option(help="images judged at once")] = 16,
+    benchmark: Annotated[
+        Path | None, typer.Option(help="folder of a benchmark; warn where its statements would be taught")
+    ] = None,
+) -> None:
+    """Let a teacher judge which statements hold of each image, for runs with data.verdicts."""
+    from rich.console import Console
+
+    from diva.recipes import load_recipe
+
+    resolved = load_recipe(recipe, overrides or (), tower)
+    from diva.training.judging import judge
+
+    judge(resolved, out, pixels=pixels, batch=batch, benchmark=benchmark, console=Console(stderr=True))
+
+
 @data.command("inspect")
 def data_inspect(source: Annotated[str, typer.Argument(help="folder, shard pattern or datasets folder")]) -> None:
     """Say what a training source holds and whether its images can be read."""

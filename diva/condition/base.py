@@ -47,6 +47,19 @@ class Condition(nn.Module):
         raise NotImplementedError
 
 
+class NoCondition(Condition):
+    """What stands in a condition's place where no denoiser is asked: the objective reads the tower itself."""
+
+    def __init__(self) -> None:
+        """Have no weights."""
+        super().__init__()
+        self.keep_empty(Context(None, None))
+
+    def forward(self, _tokens: TowerTokens, _drawn: Tensor) -> Context:
+        """Return nothing."""
+        return Context(None, None)
+
+
 def require_width(width: int | None, part: str) -> int:
     """Return the width of a part of the denoiser's context.
 

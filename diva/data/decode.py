@@ -1,6 +1,7 @@
 """From encoded bytes to the square crop that is trained on."""
 
 from contextlib import suppress
+from typing import NamedTuple
 
 import torch
 from PIL import Image, ImageOps
@@ -12,6 +13,20 @@ from diva.data.raw import RawImage
 from diva.images import UnusableError, decode_image
 
 RATIO = (3 / 4, 4 / 3)  # of the crop's sides; published
+
+
+class Crop(NamedTuple):
+    """A square crop of one image, and what a cache knows of it.
+
+    Attributes:
+        pixels: [3, S, S] uint8; of a cache, at the tower's size.
+        latents: [c, h, w] float16, of a latent cache.
+        verdicts: [3, A] float32, of a cache of verdicts.
+    """
+
+    pixels: Tensor
+    latents: Tensor | None = None
+    verdicts: Tensor | None = None
 
 
 def decode(raw: RawImage, min_side: int) -> Image.Image:

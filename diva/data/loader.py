@@ -31,13 +31,15 @@ class Batch(NamedTuple):
         pixels: [B, 3, S, S] uint8.
         keys: the images' names within the source.
         indices: [B] int64, the items' numbers in the whole run, over all processes.
-        latents: [B, c, h, w] float16, where the source is a cache; the pixels then have the tower's size.
+        latents: [B, c, h, w] float16, where the source is a latent cache; the pixels then have the tower's size.
+        verdicts: [B, 3, A] float32, where it is a cache of verdicts; likewise.
     """
 
     pixels: Tensor
     keys: list[str]
     indices: Tensor
     latents: Tensor | None = None
+    verdicts: Tensor | None = None
 
 
 class Progress(NamedTuple):
@@ -137,9 +139,9 @@ class Loader:
         self._judge()
         keys = [sample.key for sample in samples]
         indices = torch.tensor([sample.index for sample in samples])
-        latents = [sample.latents for sample in samples if sample.latents is not None]
-        pixels = self._stack([sample.pixels for sample in samples])
-        return Batch(pixels, keys, indices, self._stack(latents) if latents else None)
+        pixels, latents, verdicts = map(self._stack, zip(*(sample.crop for sample in samples), strict=True))
+        assert pixels is not None
+        return Batch(pixels, keys, indices, latents, verdicts)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the position behind the last batch, in plain JSON values.
@@ -266,9 +268,12 @@ class Loader:
             )
         return sample
 
-    def _stack(self, tensors: list[Tensor]) -> Tensor:
-        first = tensors[0]
-        shape = (len(tensors), *first.shape)
+    def _stack(self, parts: Sequence[Tensor | None]) -> Tensor | None:
+        """Stack one part of every sample's crop, where there is such a part."""
+        tensors = [part for part in parts if part is not None]
+        if not tensors:
+            return None
+        first, shape = tensors[0], (len(tensors), *tensors[0].shape)
         return torch.stack(tensors, out=torch.empty(shape, dtype=first.dtype, pin_memory=self._pin_memory))
 
     def _judge(self) -> None:

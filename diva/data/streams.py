@@ -14,13 +14,12 @@ from dataclasses import dataclass, field, replace
 from itertools import chain, count, islice
 from typing import NamedTuple, Self
 
-from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 from torchvision.transforms import v2
 from webdataset import filters
 
-from diva.data.decode import decode, random_crop, seeded_crop, to_rgb
-from diva.data.latents import CachedImage
+from diva.data.cache import CachedImage
+from diva.data.decode import Crop, decode, random_crop, seeded_crop, to_rgb
 from diva.data.raw import Loss, RawImage
 from diva.data.source import Source, require_images
 from diva.errors import InputError
@@ -59,20 +58,18 @@ class Sample:
     """One image, cropped.
 
     Attributes:
-        pixels: [3, S, S] uint8; of a cache, at the tower's size.
+        crop: its pixels, and what a cache knows of them.
         key: the image's name within the source.
         index: the item's number in the whole run, over all processes.
         cursor: the place in its stream right behind it.
         bad: the images of its stream that were skipped since the sample before it.
-        latents: [c, h, w] float16, where the source is a cache.
     """
 
-    pixels: Tensor
+    crop: Crop
     key: str
     index: int
     cursor: Cursor
     bad: tuple[BadImage, ...]
-    latents: Tensor | None = None
 
 
 class EmptyStream(NamedTuple):
@@ -156,7 +153,7 @@ class ImageStreams(IterableDataset[Sample | EmptyStream]):
                 return
 
     def _stream(self, stream: int, first_index: int) -> Iterator[Sample | EmptyStream]:
-        crop = random_crop(self.image_size, self.crop_scale)
+        draw = random_crop(self.image_size, self.crop_scale)
         _, first_epoch, start = self.cursors.get(stream, Cursor(stream, 0, 0))
         indices = count(first_index, self.streams)
         bad: list[BadImage] = []
@@ -165,13 +162,13 @@ class ImageStreams(IterableDataset[Sample | EmptyStream]):
             for position, raw in enumerate(islice(self._shuffled(stream, epoch), start, None), start):
                 seed = self._random(stream, epoch, position).getrandbits(64)
                 try:
-                    pixels, latents = self._read(raw, crop, seed, epoch)
+                    crop = self._read(raw, draw, seed, epoch)
                 except UnusableError as error:
                     lost = (raw.images, True) if isinstance(raw, Loss) else ()
                     bad.append(BadImage(raw.key, str(error), *lost))
                     continue
                 cursor = Cursor(stream, epoch, position + 1)
-                yield Sample(pixels, raw.key, next(indices), cursor, tuple(bad), latents)
+                yield Sample(crop, raw.key, next(indices), cursor, tuple(bad))
                 bad.clear()
                 found = True
             if not found:
@@ -179,13 +176,11 @@ class ImageStreams(IterableDataset[Sample | EmptyStream]):
                 return
             start = 0
 
-    def _read(
-        self, raw: RawImage, crop: v2.RandomResizedCrop, seed: int, epoch: int
-    ) -> tuple[Tensor, Tensor | None]:
-        """Return the pixels of one image, and its latents where they are cached."""
+    def _read(self, raw: RawImage, draw: v2.RandomResizedCrop, seed: int, epoch: int) -> Crop:
+        """Return a crop of one image: drawn with `seed`, or that of this pass where it is cached."""
         if isinstance(raw, CachedImage):
             return raw.crop(epoch)
-        return seeded_crop(crop, to_rgb(decode(raw, self.min_side)), seed), None
+        return Crop(seeded_crop(draw, to_rgb(decode(raw, self.min_side)), seed))
 
     def _shuffled(self, stream: int, epoch: int) -> Iterator[RawImage]:
         """Yield the images of one pass: units in random order, then a shuffle buffer."""

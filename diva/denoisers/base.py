@@ -1,6 +1,6 @@
 """What every denoiser offers to the feedback step, and what it reads."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -127,3 +127,19 @@ class ReadsImageEmbeddings(Protocol):
 
     def noise_embedding(self, embedding: Tensor, level: Tensor, noise: Tensor) -> Tensor:
         """Return the vector [B, V] of embeddings [B, D] at levels [B] int64 in 0..L - 1, with noise [B, D]."""
+
+
+@runtime_checkable
+class ReadsText(Protocol):
+    """A denoiser that can be told in words what an image shows."""
+
+    @property
+    def files_sha256(self) -> str:
+        """SHA-256 over the files of everything that it is made of, its text encoders among them."""
+
+    def text_reader(self, dtype: torch.dtype) -> Callable[[Sequence[str]], Context]:
+        """Load the text encoders in `dtype`, and return what maps B prompts to the context of batch B.
+
+        Raises:
+            InputError: a part is missing, or does not belong to the others.
+        """

@@ -1,5 +1,7 @@
 """Stable Diffusion 1.x and 2.x from a diffusers folder."""
 
+import hashlib
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -10,6 +12,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from diva.denoisers.base import Context
 from diva.denoisers.latent import DdpmDenoiser, read_part
 from diva.errors import InputError
+from diva.towers.checkpoint import file_sha256
 
 
 class StableDiffusionDenoiser(DdpmDenoiser):
@@ -24,15 +27,31 @@ class StableDiffusionDenoiser(DdpmDenoiser):
         self.token_width = unet.config.cross_attention_dim
         return unet
 
-    @torch.no_grad()
+    @property
+    def files_sha256(self) -> str:
+        """SHA-256 over the names and the files of every part that is read."""
+        digest = hashlib.sha256()
+        for part in (self.network_part, "vae", *self.other_parts):
+            for path in sorted(path for path in (self.path / part).rglob("*") if path.is_file()):
+                digest.update(f"{path.relative_to(self.path).as_posix()}\0{file_sha256(path)}\n".encode())
+        return digest.hexdigest()
+
     def encode_prompt(self, prompt: str) -> Context:
         """Return the text encoder's last hidden state as tokens [1, L, C] float32, padded to the full length.
 
         Raises:
             InputError: the folder's text encoder and UNet do not belong together.
         """
-        encoded = self._encode_text(prompt, CLIPTextModel, "text_encoder", "tokenizer")
-        return self._context(encoded.last_hidden_state, None)
+        return self.text_reader()([prompt])  # which is loaded for this call alone: a run needs it once
+
+    def text_reader(self, dtype: torch.dtype = torch.float32) -> Callable[[Sequence[str]], Context]:
+        """Load the text encoder and return what reads B prompts: its last hidden state as tokens [B, L, C].
+
+        Raises:
+            InputError: the folder's text encoder and UNet do not belong together (when it is called).
+        """
+        encode = self._text_encoder(CLIPTextModel, "text_encoder", "tokenizer", dtype)
+        return lambda prompts: self._context(encode(prompts).last_hidden_state, None)
 
     def forward(self, noisy: Tensor, timesteps: Tensor, context: Context) -> Tensor:
         """Predict from `noisy` [B, c, h, w], `timesteps` [B] and `context`; in `noisy`'s dtype."""
@@ -47,13 +66,22 @@ class StableDiffusionDenoiser(DdpmDenoiser):
         """Return what the UNet is told besides timesteps and tokens."""
         return {}
 
-    def _encode_text(self, prompt: str, reader: Any, encoder_part: str, tokenizer_part: str) -> Any:
-        """Return what a text encoder makes of `prompt`; it is loaded for this call alone: a run needs it once."""
+    def _text_encoder(
+        self, reader: Any, encoder_part: str, tokenizer_part: str, dtype: torch.dtype
+    ) -> Callable[[Sequence[str]], Any]:
+        """Load a text encoder and return what maps prompts to its output."""
         tokenizer = read_part(self.path, tokenizer_part, CLIPTokenizer)
-        encoder = read_part(self.path, encoder_part, reader, dtype=torch.float32).eval().to(self.scale.device)
+        encoder = read_part(self.path, encoder_part, reader, dtype=dtype).eval().to(self.scale.device)
         length = min(tokenizer.model_max_length, encoder.config.max_position_embeddings)
-        batch = tokenizer(prompt, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
-        return encoder(batch.input_ids.to(self.scale.device), output_hidden_states=True)
+
+        @torch.no_grad()
+        def encode(prompts: Sequence[str]) -> Any:
+            batch = tokenizer(
+                list(prompts), padding="max_length", max_length=length, truncation=True, return_tensors="pt"
+            )
+            return encoder(batch.input_ids.to(self.scale.device), output_hidden_states=True)
+
+        return encode
 
     def _context(self, tokens: Tensor, vector: Tensor | None) -> Context:
         if tokens.shape[-1] != self.token_width:

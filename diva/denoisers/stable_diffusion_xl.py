@@ -1,5 +1,6 @@
 """Stable Diffusion XL from a diffusers folder: two text encoders, and a UNet that is told the image's size."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -24,20 +25,26 @@ class StableDiffusionXlDenoiser(StableDiffusionDenoiser):
         self.vector_width = unet.config.projection_class_embeddings_input_dim - sizes
         return unet
 
-    @torch.no_grad()
-    def encode_prompt(self, prompt: str) -> Context:
-        """Return both encoders' last but one hidden states side by side, and the second one's pooled text.
+    def text_reader(self, dtype: torch.dtype = torch.float32) -> Callable[[Sequence[str]], Context]:
+        """Load both text encoders and return what reads B prompts.
 
-        Returns:
-            Tokens [1, L, C1 + C2] and vector [1, P], float32 (arXiv 2307.01952, section 2.1).
+        It gives their last but one hidden states side by side as tokens [B, L, C1 + C2], and the second one's
+        pooled text as vector [B, P] (arXiv 2307.01952, section 2.1).
 
         Raises:
-            InputError: the folder's text encoders and UNet do not belong together.
+            InputError: the folder's text encoders and UNet do not belong together (when it is called).
         """
-        first = self._encode_text(prompt, CLIPTextModel, "text_encoder", "tokenizer")
-        second = self._encode_text(prompt, CLIPTextModelWithProjection, "text_encoder_2", "tokenizer_2")
-        tokens = torch.cat([first.hidden_states[-2], second.hidden_states[-2]], dim=-1)
-        return self._context(tokens, second.text_embeds)
+        encoders = [
+            self._text_encoder(CLIPTextModel, "text_encoder", "tokenizer", dtype),
+            self._text_encoder(CLIPTextModelWithProjection, "text_encoder_2", "tokenizer_2", dtype),
+        ]
+
+        def read(prompts: Sequence[str]) -> Context:
+            first, second = (encode(prompts) for encode in encoders)
+            tokens = torch.cat([first.hidden_states[-2], second.hidden_states[-2]], dim=-1)
+            return self._context(tokens, second.text_embeds)
+
+        return read
 
     def _conditions(self, noisy: Tensor, context: Context) -> dict[str, Any]:
         assert context.vector is not None

@@ -4,6 +4,7 @@ The embedding is noised to some level first, and the UNet is told the level, so 
 (unCLIP, arXiv 2204.06125). A Stable Diffusion folder becomes such a decoder for a tower by `fit` and training.
 """
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,9 +86,12 @@ class UnclipDenoiser(StableDiffusionDenoiser):
         unet.register_to_config(class_embed_type="projection", projection_class_embeddings_input_dim=width)
         self.images_to_fit = 0
 
-    def encode_prompt(self, prompt: str) -> Context:
-        """Return the prompt's embedding [1, L, C] and, as no image is known, zeros [1, 2 D]; float32."""
-        return super().encode_prompt(prompt)._replace(vector=self.scale.new_zeros(1, 2 * self.embedding_width))
+    def text_reader(self, dtype: torch.dtype = torch.float32) -> Callable[[Sequence[str]], Context]:
+        """Return what reads B prompts: their embeddings [B, L, C] and, as no image is known, zeros [B, 2 D]."""
+        read = super().text_reader(dtype)
+        return lambda prompts: read(prompts)._replace(
+            vector=self.scale.new_zeros(len(prompts), 2 * self.embedding_width)
+        )
 
     def noise_embedding(self, embedding: Tensor, level: Tensor, noise: Tensor) -> Tensor:
         """Noise embeddings and append their levels, as the UNet was trained to read them.

@@ -126,8 +126,9 @@ class _Plan:
         values |= {need: place.path for need, place in data.items()}
         options = self._filled(step.options, values, each, f"{where}.with")
         facts = {}
-        if step.uses == TRAIN and "recipe" not in options:
-            self._check_training(name)
+        if verb.takes_recipe and "recipe" not in options:
+            if step.uses == TRAIN:
+                self._check_training(name)
             options, facts = {"recipe": str(self._out / TRAINING)} | options, {"recipe": self._training}
         launcher = self._pipeline.launcher if step.launcher is None else step.launcher
         return Step(

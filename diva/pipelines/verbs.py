@@ -19,6 +19,7 @@ class Verb:
         out: where in the step's folder it writes; empty for the folder itself.
         makes: files in the folder that it leaves when it is done.
         resumes: whether it goes on from where it stopped.
+        takes_recipe: whether it is of the run's own recipe unless told another.
     """
 
     words: tuple[str, ...]
@@ -26,6 +27,7 @@ class Verb:
     out: str = ""
     arguments: tuple[str, ...] = ()
     resumes: bool = False
+    takes_recipe: bool = False
 
     def command(self, options: Mapping[str, Any], folder: Path) -> tuple[str, ...]:
         """Return the words behind `diva`; an option that is None is left out, a list is joined by commas."""
@@ -52,7 +54,10 @@ def _text(value: Any) -> str:
 TRAIN = "train"
 _LLAVA = ("model/diva_swap.json",)
 VERBS: Mapping[str, Verb] = {
-    TRAIN: Verb((TRAIN,), ("tower/open_clip_model.safetensors",), arguments=("recipe",), resumes=True),
+    TRAIN: Verb(
+        (TRAIN,), ("tower/open_clip_model.safetensors",), arguments=("recipe",), resumes=True, takes_recipe=True
+    ),
+    "judge": Verb(("data", "judge"), ("agreement.json",), arguments=("recipe",), takes_recipe=True),
     "export": Verb(("export",), ("tower/config.json",), "tower", ("checkpoint",)),
     "visualize": Verb(("visualize",), ("visualised.json",), arguments=("result",)),
     "mmvp-vlm": Verb(("bench", "mmvp"), ("mmvp.json",), "mmvp.json"),

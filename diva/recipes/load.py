@@ -140,7 +140,7 @@ def _sentence(error: ValidationError) -> str:
     # the location of a field in a union also holds the union member's tag; a recipe's author never wrote it
     tags = set(_tags(Section))
     where = ".".join(str(part) for part in first["loc"] if part not in tags and "[" not in str(part))
-    return f"{where or 'the recipe'}: {_reason(first)}"
+    return f"{where}: {_reason(first)}" if where else _reason(first)
 
 
 def _reason(error: Any) -> str:

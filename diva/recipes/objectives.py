@@ -10,7 +10,12 @@ from diva.recipes.section import Section
 class ObjectiveSection(Section):
     """What every objective has."""
 
-    compares_images: ClassVar[bool] = False  # within a micro-batch, whose size is then part of the method
+    asks_denoiser: ClassVar[bool] = True  # in every update; otherwise none is loaded, nor a condition
+
+    @property
+    def compares_images(self) -> bool:
+        """Whether images of one micro-batch meet, whose size is then part of the method."""
+        return False
 
 
 class MeanSquaredError(ObjectiveSection):
@@ -28,7 +33,6 @@ class MeanAbsoluteError(ObjectiveSection):
 class Contrastive(ObjectiveSection):
     """DCR's loss: predictions under the image's own condition against those under the other images'."""
 
-    compares_images: ClassVar[bool] = True
     type: Literal["contrastive"] = "contrastive"
     temperature: float = Field(default=0.1, gt=0, description="that the cosines are divided by")
     chunk: int = Field(
@@ -41,5 +45,41 @@ class Contrastive(ObjectiveSection):
         description="the second positive: what the denoiser is trained to predict, or DCR's released v-target",
     )
 
+    @property
+    def compares_images(self) -> bool:
+        """True: other images are the negatives."""
+        return True
 
-AnyObjective = Annotated[MeanSquaredError | MeanAbsoluteError | Contrastive, Field(discriminator="type")]
+
+class Verdicts(ObjectiveSection):
+    """Cross-entropy between a judge's verdicts, made once by 'diva data judge', and the tower's own readings."""
+
+    asks_denoiser: ClassVar[bool] = False
+    type: Literal["statements"] = "statements"
+    statements: str = Field(description="general, miniature, or a YAML file of statements")
+    samples: int = Field(default=1, gt=0, description="pairs of timestep and noise of a verdict")
+    checked: float = Field(
+        default=0.1, ge=0, le=1, description="share of images that are judged twice, to see whether verdicts agree"
+    )
+    temperature: float = Field(default=0.05, gt=0, description="that the teacher's relative losses are divided by")
+    margin: float = Field(
+        default=0.0,
+        ge=0,
+        description="a verdict whose best two losses differ by a smaller share of the best abstains",
+    )
+    own_weight: float = Field(
+        default=0.5, ge=0, description="of the groups whose verdicts are the tower's own at the start"
+    )
+    labels: Literal["teacher", "another_image", "tower"] = Field(
+        default="teacher",
+        description="whose verdicts: the teacher's; as controls, the teacher's on another image of the micro-batch,"
+        " or the tower's own at the start",
+    )
+
+    @property
+    def compares_images(self) -> bool:
+        """Whether an image is taught the verdict on another one."""
+        return self.labels == "another_image"
+
+
+AnyObjective = Annotated[MeanSquaredError | MeanAbsoluteError | Contrastive | Verdicts, Field(discriminator="type")]

@@ -99,6 +99,9 @@ class DataSection(Section):
     latents: str | None = Field(
         default=None, description="folder of 'diva data cache-latents', read in place of the images"
     )
+    verdicts: str | None = Field(
+        default=None, description="folder of 'diva data judge', read in place of the images"
+    )
 
     @field_validator("crop_scale")
     @classmethod
@@ -159,7 +162,9 @@ class Recipe(Section):
     description: str = ""
     seed: int = Field(default=42, ge=0, lt=2**32, description="of every random choice")
     tower: TowerSection
-    condition: AnyCondition
+    condition: AnyCondition | None = Field(
+        description="null for an objective that asks no denoiser while the tower is trained"
+    )
     denoiser: AnyDenoiser
     objective: AnyObjective = MeanSquaredError()
     preservation: PreservationSection = PreservationSection()
@@ -174,6 +179,17 @@ class Recipe(Section):
     def _forget_the_pipeline_of_0_1(cls, value: Any) -> Any:
         # the recipe.yaml of such a run has one; `diva run` refuses it, and nothing else ever read it
         return {key: each for key, each in value.items() if key != "pipeline"} if isinstance(value, dict) else value
+
+    @model_validator(mode="after")
+    def _condition_the_denoiser_that_is_asked(self) -> Self:
+        if self.objective.asks_denoiser != (self.condition is not None):
+            what = "a condition" if self.objective.asks_denoiser else "no condition: set condition=null"
+            raise PydanticCustomError("condition", "'objective.type' needs {what}", {"what": what})
+        if self.condition is None and self.feedback.shuffle_condition:
+            raise PydanticCustomError(
+                "shuffle", "'feedback.shuffle_condition': there is no condition; set it to false"
+            )
+        return self
 
     @model_validator(mode="after")
     def _train_the_denoiser_that_is_made(self) -> Self:

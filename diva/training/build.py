@@ -20,6 +20,7 @@ from torch import Tensor
 from diva.condition import build_condition
 from diva.data import ImageStreams, Loader, Source, count_images, to_unit_range
 from diva.denoisers import Denoiser, load_denoiser
+from diva.denoisers.absent import AbsentDenoiser
 from diva.denoisers.base import ReadsImageEmbeddings
 from diva.errors import InputError
 from diva.objectives import Anchored, Objective, build_objective
@@ -55,12 +56,14 @@ def build_trainer(recipe: Recipe, accelerator: Accelerator, clip: Clip, folder: 
     dtype = getattr(torch, training.frozen_dtype)
     trained = any("denoiser" in stage.train for stage in recipe.stages)
     check_denoiser(recipe.denoiser, clip.tower)
-    denoiser = load_denoiser(recipe.denoiser, dtype=dtype, device=device, trained=trained)
-    objective = build_objective(recipe.objective)
+    denoiser: Denoiser = AbsentDenoiser()
+    if recipe.objective.asks_denoiser:
+        denoiser = load_denoiser(recipe.denoiser, dtype=dtype, device=device, trained=trained)
+    objective = build_objective(recipe.objective, clip, device)
     if recipe.preservation.anchor:
         objective = Anchored(objective, _original(clip.tower, dtype, device), recipe.preservation.anchor)
     tower_input = clip.input.replace(**recipe.tower.input.model_dump(exclude_none=True))
-    source = source_of(recipe, denoiser, objective, tower_input)
+    source = source_of(recipe, clip, denoiser, objective, tower_input)
     if isinstance(denoiser, ReadsImageEmbeddings) and denoiser.images_to_fit:
         embeddings = _embeddings(recipe, source, clip.tower.to(device), tower_input, denoiser.images_to_fit)
         denoiser.fit(embeddings)
@@ -170,8 +173,10 @@ def _diagnostics(
 ) -> Diagnostics | None:
     """Return the measurements on a grid that is drawn from another seed than the training; the same in any run."""
     wanted = recipe.diagnostics
-    # a sharded student computes only in all processes together
-    if wanted.every is None or not (accelerator.is_main_process or accelerator.is_fsdp2):
+    # there is no feedback to look at without a denoiser; a sharded student computes only in all processes together
+    if wanted.every is None or not recipe.objective.asks_denoiser:
+        return None
+    if not (accelerator.is_main_process or accelerator.is_fsdp2):
         return None
     seed = recipe.seed + 1
     with Loader(streams(recipe, source, seed, 0, 1), batch_size=wanted.images) as loader:

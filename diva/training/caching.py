@@ -1,20 +1,25 @@
-"""From a recipe to a cache of its latents and of its tower's input."""
+"""From a recipe to a cache of its latents and of its tower's input; and what all commands that fill a cache do."""
 
+import time
+from datetime import timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from accelerate import PartialState
 from rich.console import Console
 
-from diva.data import fingerprint, open_source
-from diva.data.latents import CacheIndex, Wanted, write_latents
-from diva.data.latents.source import PIXELS
-from diva.data.latents.write import shard_names
+from diva.data import Source, fingerprint, open_source
+from diva.data.cache import CacheIndex, LatentIndex, Wanted, look_of, write_cache
+from diva.data.cache.source import PIXELS
+from diva.data.cache.write import Look, shard_names
 from diva.denoisers import load_denoiser
 from diva.errors import InputError, did_you_mean
 from diva.recipes import Recipe
+from diva.towers import TowerInput
 from diva.training.build import load_tower
+
+EVERY = 30.0  # seconds between two lines on a shard
 
 
 def cache_latents(
@@ -26,7 +31,7 @@ def cache_latents(
     batch: int = 16,
     console: Console,
 ) -> None:
-    """Write the cache of a recipe's images into `folder`, or go on with it; a line for each shard on `console`.
+    """Write the cache of a recipe's images into `folder`, or go on with it; lines of progress on `console`.
 
     Processes and devices are those of `accelerate launch` or `torchrun`; processes share the shards.
 
@@ -42,40 +47,98 @@ def cache_latents(
             at every look.
         RunError: too many images are unusable, latents are not finite, or the place cannot be written to.
     """
-    if crops < 1 or batch < 1:
-        raise InputError("--crops and --batch: give 1 or more")
-    if pixels not in PIXELS:
-        raise InputError(f"--pixels: '{pixels}' is none; {did_you_mean(pixels, PIXELS)}")
     state, source = PartialState(), open_source(recipe.data.source)
     dtype = getattr(torch, recipe.training.frozen_dtype)
     denoiser = load_denoiser(recipe.denoiser, dtype=dtype, device=state.device)
     tower = load_tower(recipe).input.replace(**recipe.tower.input.model_dump(exclude_none=True))
-    index = CacheIndex(
-        made=Wanted.by(denoiser, tower, recipe.data.image_size, recipe.data.crop_scale),
-        crop_seed=recipe.seed,
-        crops=crops,
-        pixels=cast("Any", pixels),
-        source=source.spec,
-        fingerprint=fingerprint(source),
-        shards=tuple(shard_names(source)),
-    )
+    made = Wanted.by(denoiser, tower, recipe.data.image_size, recipe.data.crop_scale)
+    index = LatentIndex(made=made, **common(recipe, source, crops=crops, pixels=pixels, batch=batch))
+    fill(folder, index, source, look_of(denoiser), tower, recipe, state, batch=batch, console=console)
+
+
+def common(recipe: Recipe, source: Source, *, crops: int, pixels: str, batch: int) -> dict[str, Any]:
+    """Return the fields that the index of every cache of a recipe has, besides what it was made with.
+
+    Raises:
+        InputError: an option is none that there is.
+    """
+    if crops < 1 or batch < 1:
+        raise InputError("--crops and --batch: give 1 or more")
+    if pixels not in PIXELS:
+        raise InputError(f"--pixels: '{pixels}' is none; {did_you_mean(pixels, PIXELS)}")
+    return {
+        "crop_seed": recipe.seed,
+        "crops": crops,
+        "pixels": pixels,
+        "source": source.spec,
+        "fingerprint": fingerprint(source),
+        "shards": tuple(shard_names(source)),
+    }
+
+
+def fill(
+    folder: Path,
+    index: CacheIndex[Any],
+    source: Source,
+    look: Look,
+    tower: TowerInput,
+    recipe: Recipe,
+    state: PartialState,
+    *,
+    batch: int,
+    console: Console,
+) -> None:
+    """Write this process's shards of a cache, with a line for each on `console`, and some on a long one's way.
+
+    Raises:
+        InputError, RunError: as `write_cache` does.
+    """
     own = len(range(state.process_index, len(index.shards), state.num_processes))
-    for number, shard in enumerate(
-        write_latents(
-            folder,
-            index,
-            source,
-            denoiser,
-            tower,
-            device=state.device,
-            batch=batch,
-            workers=recipe.data.workers,
-            min_side=recipe.data.min_side,
-            max_bad_share=recipe.data.max_bad_share,
-            rank=state.process_index,
-            world_size=state.num_processes,
-        ),
-        1,
+    pace = _Pace(own, console)
+    for shard in write_cache(
+        folder,
+        index,
+        source,
+        look,
+        tower,
+        device=state.device,
+        batch=batch,
+        workers=recipe.data.workers,
+        min_side=recipe.data.min_side,
+        max_bad_share=recipe.data.max_bad_share,
+        rank=state.process_index,
+        world_size=state.num_processes,
+        progress=pace.advance,
     ):
-        done = "was there" if shard.images is None else f"{shard.images} images, {shard.skipped} skipped"
-        console.print(f"{shard.name} ({number} of {own}): {done}", markup=False, highlight=False)
+        pace.end(
+            shard.name, "was there" if shard.images is None else f"{shard.images} images, {shard.skipped} skipped"
+        )
+
+
+class _Pace:
+    """Says how far a process is with its shards, how fast it goes, and when it will be done."""
+
+    def __init__(self, shards: int, console: Console) -> None:
+        self._shards, self._console = shards, console
+        self._ended = self._before = self._of = 0  # shards; images of the shards that were made; of the one at hand
+        self._began = self._said = time.monotonic()
+
+    def advance(self, done: int, of: int) -> None:
+        self._of = of
+        if time.monotonic() - self._said > EVERY:
+            self._say(f"shard {self._ended + 1} of {self._shards}: {done:,} of {of:,} images", done)
+        if done == of:
+            self._before += of
+
+    def end(self, name: str, what: str) -> None:
+        self._ended += 1
+        self._say(f"{name} ({self._ended} of {self._shards}): {what}", 0)
+
+    def _say(self, line: str, done: int) -> None:
+        self._said = time.monotonic()
+        speed = (self._before + done) / max(self._said - self._began, 1e-9)
+        # the shards to come are taken to be as large as this one
+        left = (self._shards - self._ended) * self._of - done
+        if speed and left > 0:
+            line += f", {speed:.3g} images/s, {timedelta(seconds=round(left / speed))} left"
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)

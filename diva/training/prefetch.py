@@ -15,7 +15,7 @@ class MicroBatch(NamedTuple):
     """What a micro-batch brings to a step.
 
     Attributes:
-        batch: its pixels, and latents where they are cached, on the device.
+        batch: its pixels, and latents or verdicts where they are cached, on the device.
         draws: on the device; the views' seeds on the CPU.
     """
 
@@ -56,8 +56,8 @@ class Prefetcher(Iterator[MicroBatch]):
         if self._copies is not None:
             stream = torch.cuda.current_stream(self._device)
             stream.wait_stream(self._copies)
-            for tensor in (*micro_batch.draws, micro_batch.batch.pixels, micro_batch.batch.latents):
-                if tensor is not None and tensor.is_cuda:
+            for tensor in (*micro_batch.draws, *micro_batch.batch):
+                if isinstance(tensor, Tensor) and tensor.is_cuda:
                     tensor.record_stream(stream)  # or its memory would be given to the next copy too early
         if not self._looks_ahead:
             return micro_batch
@@ -87,8 +87,10 @@ class Prefetcher(Iterator[MicroBatch]):
         batch = next(self._loader)
         drawn = self._draw(batch)
         with torch.cuda.stream(self._copies):
-            latents = None if batch.latents is None else self._copied(batch.latents)
-            batch = batch._replace(pixels=self._copied(batch.pixels), latents=latents)
+            latents, verdicts = (
+                None if part is None else self._copied(part) for part in (batch.latents, batch.verdicts)
+            )
+            batch = batch._replace(pixels=self._copied(batch.pixels), latents=latents, verdicts=verdicts)
             timesteps, noise, condition, posterior = map(self._copied, drawn[:-1])
         return MicroBatch(batch, Draws(timesteps, noise, condition, posterior, drawn.views))
 

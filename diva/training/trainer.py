@@ -212,7 +212,13 @@ class Trainer:
         pixels, latents = self.look_at(micro_batch)
         seed_dropout(self.recipe.seed, self._places(micro_batch.batch))
         return feedback(
-            student, self.denoiser, self.objective, pixels=pixels, latents=latents, draws=micro_batch.draws
+            student,
+            self.denoiser,
+            self.objective,
+            pixels=pixels,
+            latents=latents,
+            draws=micro_batch.draws,
+            verdicts=micro_batch.batch.verdicts,
         )
 
     def _draw(self, batch: Batch) -> Draws:

@@ -36,7 +36,7 @@ def first(dataset: ImageStreams, count: int, workers: int = 0) -> list[Sample]:
 
 
 def contents(samples: list[Sample]) -> list[Content]:
-    return [(sample.index, sample.key, sample.pixels.numpy().tobytes(), sample.cursor) for sample in samples]
+    return [(sample.index, sample.key, sample.crop.pixels.numpy().tobytes(), sample.cursor) for sample in samples]
 
 
 @pytest.mark.parametrize(("world_size", "workers"), [(1, 1), (1, 2), (2, 0), (2, 2), (4, 1)])
@@ -95,7 +95,7 @@ def test_each_pass_and_each_seed_has_its_own_order_and_crops(image_folder: Path)
     orders = [[sample.key for sample in part] for part in (one, two, other)]
     assert len({tuple(order) for order in orders}) == 3
     assert sorted(orders[0]) == sorted(orders[1]) == sorted(orders[2])
-    images = [{sample.key: sample.pixels.numpy().tobytes() for sample in part} for part in (one, two)]
+    images = [{sample.key: sample.crop.pixels.numpy().tobytes() for sample in part} for part in (one, two)]
     assert sum(images[0][key] == images[1][key] for key in images[0]) < 5
 
 
@@ -190,8 +190,10 @@ def test_the_shuffle_buffer_is_bounded(image_folder: Path, held: int) -> None:
 
 def test_images_of_different_content_have_different_crops(image_folder: Path) -> None:
     samples = first(streams(open_source(str(image_folder))), 20)
-    assert len({sample.pixels.numpy().tobytes() for sample in samples}) == 20
-    assert {(sample.pixels.dtype, tuple(sample.pixels.shape)) for sample in samples} == {(torch.uint8, (3, 16, 16))}
+    assert len({sample.crop.pixels.numpy().tobytes() for sample in samples}) == 20
+    assert {(sample.crop.pixels.dtype, tuple(sample.crop.pixels.shape)) for sample in samples} == {
+        (torch.uint8, (3, 16, 16))
+    }
 
 
 def test_no_global_generator_is_used_or_disturbed(shards: Path) -> None:

@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from diva.cli import app
-from diva.data.latents import CacheIndex
+from diva.data.cache import LatentIndex
 from diva.errors import InputError
 from diva.recipes import Recipe, load_recipe
 from diva.training import train
@@ -50,7 +50,7 @@ def test_a_cached_run_equals_an_uncached_one_to_the_rounding_of_bfloat16(
 
 def test_the_index_says_what_the_cache_is(cached: tuple[Path, Path]) -> None:
     path, cache = cached
-    recipe, index = load_recipe(str(path)), CacheIndex.read(cache)
+    recipe, index = load_recipe(str(path)), LatentIndex.read(cache)
     assert (index.made.image_size, index.made.crop_scale, index.made.tower_size) == (40, (1.0, 1.0), (32, 32))
     assert (index.crop_seed, index.crops, index.source) == (recipe.seed, 1, recipe.data.source)
     assert len(index.made.encoder_sha256) == 64

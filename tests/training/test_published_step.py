@@ -62,7 +62,7 @@ def test_loss_and_gradients_equal_the_released_procedure(recipe: Recipe, clip: C
         loss = feedback(
             student,
             denoiser,
-            build_objective(recipe.objective),
+            build_objective(recipe.objective, clip, torch.device("cpu")),
             pixels=tower_input.from_rgb(image),
             latents=denoiser.encode(image),
             draws=draws,

@@ -13,8 +13,8 @@ from torch.nn.functional import avg_pool2d
 
 from diva.condition import Condition, build_condition
 from diva.data import open_source
-from diva.data.latents import CacheIndex, Wanted, open_latents, write_latents
-from diva.data.latents.write import shard_names
+from diva.data.cache import LatentIndex, Wanted, look_of, open_latents, write_cache
+from diva.data.cache.write import shard_names
 from diva.data.raw import Loss
 from diva.data.source import fingerprint
 from diva.denoisers import load_denoiser
@@ -78,7 +78,7 @@ def _write_cache(folder: Path) -> None:
     images.mkdir()
     _write_folder(images)
     source = open_source(str(images))
-    index = CacheIndex(
+    index = LatentIndex(
         made=_wanted(),
         crop_seed=3,
         crops=1,
@@ -87,7 +87,7 @@ def _write_cache(folder: Path) -> None:
         fingerprint=fingerprint(source),
         shards=tuple(shard_names(source)),
     )
-    list(write_latents(folder / "cache", index, source, _Averages(), INPUT, device=CPU, batch=2))
+    list(write_cache(folder / "cache", index, source, look_of(_Averages()), INPUT, device=CPU, batch=2))
 
 
 def _read_cache(folder: Path) -> dict[str, str]:
@@ -95,8 +95,8 @@ def _read_cache(folder: Path) -> dict[str, str]:
     for raw in open_latents(folder / "cache", _wanted()).images():
         if isinstance(raw, Loss):
             raise UnusableError(f"{raw.key}: {raw.reason}")
-        pixels, latents = raw.crop(0)
-        found[raw.key] = state_sha256({"pixels": pixels, "latents": latents})
+        crop = raw.crop(0)
+        found[raw.key] = state_sha256({"pixels": crop.pixels, "latents": crop.latents})
     return found
 
 

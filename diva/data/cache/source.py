@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 import torch
@@ -14,7 +14,8 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 from webdataset.tariterators import base_plus_ext
 
-from diva.data.latents.index import CacheIndex, Wanted, refuse_stale
+from diva.data.cache.index import CacheIndex, Kind, M
+from diva.data.decode import Crop
 from diva.data.raw import FileSlice
 from diva.data.shards import ShardPart, ShardSource, statistics_of
 from diva.data.tar import Hole, members
@@ -22,52 +23,76 @@ from diva.documents import read_json
 from diva.errors import InputError, RunError
 from diva.images import UnusableError, decode_image
 
-LATENTS, PIXELS = "latents.npy", {"uint8": "pixels.npy", "jpeg": "pixels.jpg"}
-DIGEST = "sha256"  # of a crop's latents and pixels as they are stored
+PIXELS = {"uint8": "pixels.npy", "jpeg": "pixels.jpg"}
+DIGEST = "sha256"  # of a crop's content and pixels as they are stored
 
 
 @dataclass(frozen=True, slots=True)
 class CachedImage:
-    """The latents and the tower's input of one image, in each of its crops.
+    """What is cached of one image, and the tower's input, in each of its crops.
 
     Attributes:
+        kind: what is cached.
         key: its name within the cache; the shard's member `NUMBER.key.txt` holds that of the image.
         tar: the shard.
         files: the sample's members by extension, such as `0.latents.npy`.
     """
 
+    kind: ClassVar[Kind]
     key: str
     tar: str
     files: dict[str, FileSlice]
 
     def load(self) -> bytes:
         """Raise: an image that was cached is no longer encoded."""
-        raise UnusableError("holds latents, not an image")
+        raise UnusableError(f"holds {self.kind.content}, not an image")
 
-    def crop(self, number: int) -> tuple[Tensor, Tensor]:
-        """Return crop `number`, modulo the number of crops: pixels [3, H, W] uint8 and latents [c, h, w] float16.
+    def crop(self, number: int) -> Crop:
+        """Return crop `number`, modulo the number of crops.
 
         Raises:
             RunError: a member is missing or is not what was written.
         """
-        crops = sum(name.endswith(LATENTS) for name in self.files)
+        raise NotImplementedError
+
+    def read(self, number: int) -> tuple[Tensor, Tensor]:
+        """Return pixels [3, H, W] uint8 and what is cached of crop `number`.
+
+        Raises:
+            RunError: a member is missing or is not what was written.
+        """
+        member = member_of(self.kind)
+        crops = sum(name.endswith(member) for name in self.files)
         try:
             place = number % crops
-            stored = self.files[f"{place}.{LATENTS}"].load()
+            stored = self.files[f"{place}.{member}"].load()
             packed = self.files.get(f"{place}.{PIXELS['jpeg']}")
             small = (packed or self.files[f"{place}.{PIXELS['uint8']}"]).load()
             written = self.files[f"{place}.{DIGEST}"].load()
         except (UnusableError, KeyError, ZeroDivisionError) as error:
-            raise _damaged(self.tar, f"{self.key}: {error}") from error
+            raise _damaged(self.kind, self.tar, f"{self.key}: {error}") from error
         if written != digest(stored, small):
-            raise _damaged(self.tar, f"{self.key} is not what was written")
+            raise _damaged(self.kind, self.tar, f"{self.key} is not what was written")
         pixels = F.pil_to_tensor(decode_image(small)) if packed else torch.from_numpy(_array(small))
         return pixels, torch.from_numpy(_array(stored))
+
+    def content(self, place: int) -> Tensor:
+        """Return what is cached of crop `place`, unchecked and without its pixels.
+
+        Raises:
+            RunError: it is missing or no array.
+        """
+        try:
+            return torch.from_numpy(_array(self.files[f"{place}.{member_of(self.kind)}"].load()))
+        except (UnusableError, KeyError, ValueError) as error:
+            raise _damaged(self.kind, self.tar, f"{self.key}: {error}") from error
 
 
 @dataclass(frozen=True)
 class CachedPart(ShardPart):
     """A shard of a cache."""
+
+    image: ClassVar[type[CachedImage]]
 
     def __iter__(self) -> Iterator[CachedImage]:
         """Yield the images in the shard's order.
@@ -83,36 +108,32 @@ class CachedPart(ShardPart):
                     base_plus_ext(each.name)[1]: FileSlice(each.name, str(self.path), each.offset_data, each.size)
                     for each in group
                 }
-                yield CachedImage(f"{self.name}/{base}", str(self.path), files)
+                yield self.image(f"{self.name}/{base}", str(self.path), files)
             found += 1
         promised = self._successes()
         if holes or found != promised:
-            raise _damaged(str(self.path), holes[0].reason if holes else f"{found} of {promised} images are there")
+            reason = holes[0].reason if holes else f"{found} of {promised} images are there"
+            raise _damaged(self.image.kind, str(self.path), reason)
 
 
-@dataclass(frozen=True)
-class LatentSource(ShardSource):
-    """The shards of a cache."""
-
-    kind = "latents"
-    part: ClassVar[type[ShardPart]] = CachedPart
+S = TypeVar("S", bound=ShardSource)
 
 
-def open_latents(folder: Path, wanted: Wanted) -> LatentSource:
+def open_cache(folder: Path, wanted: M, index_type: type[CacheIndex[M]], source_type: type[S]) -> S:
     """Open the cache in `folder` for a run that needs what is `wanted`.
 
     Raises:
         InputError: there is no cache, it is not complete, or it was made with something else.
     """
-    index = CacheIndex.read(folder)
-    refuse_stale(f"data.latents: {folder}", index.made, wanted)
+    kind, index = index_type.kind, index_type.read(folder)
+    index.refuse_stale(wanted, f"{kind.field}: {folder}", kind.remedy)
     missing = [name for name in index.shards if not is_whole(folder / name)]
     if missing:
         raise InputError(
-            f"data.latents: {folder} lacks {len(missing)} of {len(index.shards)} shards, {missing[0]} first;"
-            " run 'diva data cache-latents' again, it continues where it stopped"
+            f"{kind.field}: {folder} lacks {len(missing)} of {len(index.shards)} shards, {missing[0]} first;"
+            f" run '{kind.verb}' again, it continues where it stopped"
         )
-    return LatentSource(str(folder), folder, index.shards)
+    return source_type(str(folder), folder, index.shards)
 
 
 def is_whole(shard: Path) -> bool:
@@ -124,17 +145,21 @@ def is_whole(shard: Path) -> bool:
     return shard.is_file() and isinstance(statistics, dict) and statistics.get("bytes") == shard.stat().st_size
 
 
-def digest(latents: bytes, pixels: bytes) -> bytes:
+def member_of(kind: Kind) -> str:
+    """Return the extension, behind a crop's number, of the member that holds what is cached."""
+    return f"{kind.content}.npy"
+
+
+def digest(content: bytes, pixels: bytes) -> bytes:
     """Return the SHA-256 of what is stored of a crop, in hexadecimal."""
-    return hashlib.sha256(latents + pixels).hexdigest().encode()
+    return hashlib.sha256(content + pixels).hexdigest().encode()
 
 
 def _array(content: bytes) -> np.ndarray:
     return np.load(io.BytesIO(content), allow_pickle=False)
 
 
-def _damaged(tar: str, reason: str) -> RunError:
+def _damaged(kind: Kind, tar: str, reason: str) -> RunError:
     return RunError(
-        f"data.latents: {tar} is damaged ({reason}); delete it and run 'diva data cache-latents' again,"
-        " which writes it anew"
+        f"{kind.field}: {tar} is damaged ({reason}); delete it and run '{kind.verb}' again, which writes it anew"
     )

@@ -1,4 +1,4 @@
-"""Computing a cache: every image is cropped, encoded by the VAE and resized for the tower, once.
+"""Computing a cache: every image is cropped, looked at by frozen networks and resized for the tower, once.
 
 A cache has one shard for each of the source's tars (or for a number of images where the source has none), so a run
 on it meets the images in the order of a run without it. A shard that is there is complete; a killed run goes on
@@ -9,12 +9,12 @@ import io
 import json
 import logging
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,9 +24,9 @@ from torch.utils.data import DataLoader, Dataset
 from webdataset import TarWriter
 
 from diva.atomic import replacing
+from diva.data.cache.index import CacheIndex
+from diva.data.cache.source import DIGEST, PIXELS, digest, is_whole, member_of
 from diva.data.decode import decode, random_crop, seeded_crop, to_rgb, to_unit_range
-from diva.data.latents.index import CacheIndex, Encoder
-from diva.data.latents.source import DIGEST, LATENTS, PIXELS, digest, is_whole
 from diva.data.raw import Loss, RawImage
 from diva.data.shards import ShardSource, statistics_of
 from diva.data.source import Source
@@ -39,6 +39,7 @@ logger = logging.getLogger("diva.data")
 
 IMAGES_PER_SHARD = 1000  # where the source has no shards of its own
 JPEG_QUALITY = 95
+Look = Callable[[Tensor, Sequence[str]], Tensor]
 
 
 class Written(NamedTuple):
@@ -54,7 +55,7 @@ class _Crops(Dataset[tuple[str, Tensor | None]]):
     """The crops [K, 3, S, S] uint8 of each image under its key, or None where it is unusable."""
 
     raws: Sequence[RawImage]
-    index: CacheIndex
+    index: CacheIndex[Any]
     min_side: int
 
     def __len__(self) -> int:
@@ -80,11 +81,11 @@ def shard_names(source: Source) -> list[str]:
     return [name for name, _ in _shards(source)]
 
 
-def write_latents(
+def write_cache(
     folder: Path,
-    index: CacheIndex,
+    index: CacheIndex[Any],
     source: Source,
-    encoder: Encoder,
+    look: Look,
     tower: TowerInput,
     *,
     device: torch.device,
@@ -94,24 +95,28 @@ def write_latents(
     max_bad_share: float = 0.01,
     rank: int = 0,
     world_size: int = 1,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[Written]:
     """Write the shards of a cache into `folder` that are not there yet, and yield each as it is complete.
 
     Args:
         index: what the cache is; `folder` must hold no other.
         source: the images.
-        encoder: makes the latents, [B, c, h, w]; they are stored as float16.
+        look: given crops [N, 3, S, S] in 0..1 on `device` and their images' keys, returns what is stored of each,
+            [N, ...]; a crop's must depend neither on the others nor on any state.
         tower: brings the crops to the tower's size; its normalisation is left to the run.
-        device: where the encoder is.
-        batch: images encoded at once.
+        device: where `look` computes.
+        batch: images looked at once.
         workers: processes that decode; 0 decodes in this one.
         min_side: images with a shorter side of fewer pixels are skipped.
         max_bad_share: a larger share of skipped images in a shard stops the work.
+        progress: told after every batch how many images of how many in the shard are done.
         rank, world_size: this process writes every `world_size`-th shard from number `rank` on.
 
     Raises:
         InputError: `folder` holds another cache, or another command writes there.
-        RunError: too many images are unusable, latents are not finite, or the place cannot be written to.
+        RunError: too many images are unusable, what is made of one is not finite, or the place cannot be written
+            to.
     """
     with locked(folder) if rank == 0 else nullcontext():
         index.write(folder)
@@ -120,15 +125,18 @@ def write_latents(
                 yield Written(name, None, 0)
                 continue
             crops = _Crops(list(raws), index, min_side)
-            images = 0
+            images = done = 0
             with replacing(folder / name) as temporary:
                 with temporary.open("wb") as file, TarWriter(file, mtime=0) as tar:
                     for found in DataLoader(crops, batch_size=batch, num_workers=workers, collate_fn=list):
                         usable = [(key, pixels) for key, pixels in found if pixels is not None]
                         if usable:
-                            for sample in _encode(usable, index, encoder, tower, device):
+                            for sample in _made(usable, index, look, tower, device):
                                 tar.write({"__key__": f"{images:09d}", **sample})
                                 images += 1
+                        done += len(found)
+                        if progress:
+                            progress(done, len(crops))
                 skipped = sum(raw.images if isinstance(raw, Loss) else 1 for raw in crops.raws) - images
                 if skipped > max_bad_share * (images + skipped):
                     raise RunError(
@@ -144,26 +152,28 @@ def write_latents(
 
 
 @torch.no_grad()
-def _encode(
+def _made(
     usable: Sequence[tuple[str, Tensor]],
-    index: CacheIndex,
-    encoder: Encoder,
+    index: CacheIndex[Any],
+    look: Look,
     tower: TowerInput,
     device: torch.device,
 ) -> Iterator[dict[str, bytes]]:
     """Yield the members of each image, by their extension."""
     rgb = to_unit_range(torch.cat([pixels for _, pixels in usable]).to(device))
-    latents = encoder.encode(rgb).half().cpu()
+    made = look(rgb, [key for key, _ in usable for _ in range(index.crops)]).cpu()
     small = tower.resize(rgb).mul(255).round().to(torch.uint8).cpu()
     for number, (key, _) in enumerate(usable):
         sample = {"key.txt": key.encode(errors="surrogateescape")}
         for crop in range(index.crops):
             place = number * index.crops + crop
-            if not latents[place].isfinite().all():
-                raise RunError(f"data: the latents of {key} are not finite; look at this image and at the teacher")
-            stored = _npy(latents[place])
+            if not made[place].isfinite().all():
+                raise RunError(
+                    f"data: the {index.kind.content} of {key} are not finite; look at this image and at the teacher"
+                )
+            stored = _npy(made[place])
             pixels = _jpeg(small[place]) if index.pixels == "jpeg" else _npy(small[place])
-            sample[f"{crop}.{LATENTS}"], sample[f"{crop}.{PIXELS[index.pixels]}"] = stored, pixels
+            sample[f"{crop}.{member_of(index.kind)}"], sample[f"{crop}.{PIXELS[index.pixels]}"] = stored, pixels
             sample[f"{crop}.{DIGEST}"] = digest(stored, pixels)
         yield sample
 

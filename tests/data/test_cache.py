@@ -16,8 +16,8 @@ from torch.nn.functional import avg_pool2d
 
 from diva.atomic import temporary_name
 from diva.data import ImageStreams, Loader, Source, open_source, to_unit_range
-from diva.data.latents import CacheIndex, Wanted, Written, open_latents, write_latents
-from diva.data.latents.write import shard_names
+from diva.data.cache import LatentIndex, Wanted, Written, look_of, open_latents, write_cache
+from diva.data.cache.write import shard_names
 from diva.data.source import count_images, fingerprint
 from diva.errors import InputError, RunError
 from diva.lock import locked
@@ -41,7 +41,7 @@ class Averages:
         return avg_pool2d(rgb, 8)
 
 
-def index_of(source: Source, encoder: Averages, **changes: Any) -> CacheIndex:
+def index_of(source: Source, encoder: Averages, **changes: Any) -> LatentIndex:
     fields: dict[str, Any] = {
         "made": Wanted.by(encoder, TOWER, 32, (1.0, 1.0)),
         "crop_seed": 3,
@@ -51,14 +51,14 @@ def index_of(source: Source, encoder: Averages, **changes: Any) -> CacheIndex:
         "fingerprint": fingerprint(source),
         "shards": tuple(shard_names(source)),
     }
-    return CacheIndex.model_validate(fields | changes)
+    return LatentIndex.model_validate(fields | changes)
 
 
 def cache(folder: Path, source: Source, encoder: Averages | None = None, **changes: Any) -> list[Written]:
     encoder = encoder or Averages()
     options = {name: changes.pop(name) for name in ("rank", "world_size", "max_bad_share") if name in changes}
     index = index_of(source, encoder, **changes)
-    return list(write_latents(folder, index, source, encoder, TOWER, device=CPU, batch=3, **options))
+    return list(write_cache(folder, index, source, look_of(encoder), TOWER, device=CPU, batch=3, **options))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -128,7 +128,7 @@ def test_a_stopped_cache_goes_on_shard_by_shard_and_ends_as_an_uninterrupted_one
     source = open_source(str(shards))
     cache(tmp_path / "whole", source)
     encoder, part = Averages(), tmp_path / "part"
-    work = write_latents(part, index_of(source, encoder), source, encoder, TOWER, device=CPU, batch=3)
+    work = write_cache(part, index_of(source, encoder), source, look_of(encoder), TOWER, device=CPU, batch=3)
     assert next(work) == Written("00000.tar", 4, 0)
     work.close()  # a stop between two shards; one within a shard leaves a file that no reader looks at
     left = temporary_name(part / "00001.tar")
@@ -154,7 +154,7 @@ def test_every_kind_of_source_can_be_cached(source_folder: Path, tmp_path: Path)
 CHANGES: dict[str, tuple[Callable[[Wanted], Wanted], str]] = {
     "another VAE": (
         lambda made: made.model_copy(update={"encoder_sha256": "c" * 64}),
-        r"holds latents of another VAE \(hash aaaaaaaaaaaa…, the teacher's is cccccccccccc…\)",
+        r"holds latents of another VAE \(hash aaaaaaaaaaaa…, the recipe's is cccccccccccc…\)",
     ),
     "another size": (
         lambda made: made.model_copy(update={"image_size": 64}),

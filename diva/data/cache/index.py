@@ -1,10 +1,9 @@
 """What a cache was made from and with: a cache of anything else is stale, and refused."""
 
 from pathlib import Path
-from typing import Literal, Protocol, Self
+from typing import Any, ClassVar, Generic, Literal, NamedTuple, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from torch import Tensor
 
 from diva.atomic import replacing
 from diva.documents import read_file
@@ -12,29 +11,39 @@ from diva.errors import InputError
 from diva.towers.preprocess import TowerInput
 
 INDEX = "index.json"
-REMEDY = "run 'diva data cache-latents' into another folder, or set data.latents to null"
+# what the hash in a field of this name is of
+HASHED = {
+    "encoder_sha256": "VAE",
+    "teacher_sha256": "teacher",
+    "tower_sha256": "tower",
+    "statements_sha256": "list of statements",
+}
 
 
-class Encoder(Protocol):
-    """The part of a denoiser that a cache stands in for."""
-
-    @property
-    def encoder_sha256(self) -> str:
-        """SHA-256 over all that `encode` depends on: the VAE's weights, its scale, the range that it sees."""
-
-    def encode(self, rgb: Tensor) -> Tensor:
-        """Return the latents [B, c, h, w] of images [B, 3, H, W] in 0..1.
-
-        Raises:
-            InputError: a run draws them anew at every look, so that nothing can stand in for them.
-        """
-
-
-class Wanted(BaseModel):
-    """What a run's images go through before the step: a cache replaces exactly this.
+class Kind(NamedTuple):
+    """What is cached, in the words of messages.
 
     Attributes:
-        encoder_sha256: of the teacher's encoder.
+        content: latents, say; `cache` is what holds them.
+        field: of the recipe, which names the cache's folder; `verb` writes one, `elsewhere` is what else helps.
+    """
+
+    content: str
+    cache: str
+    field: str
+    verb: str
+    elsewhere: str = ""
+
+    @property
+    def remedy(self) -> str:
+        """What to do about a cache of something else."""
+        return f"run '{self.verb}' into another folder{self.elsewhere}"
+
+
+class Made(BaseModel):
+    """What a run's images go through before a cache takes over; a kind of cache adds what it depends on.
+
+    Attributes:
         image_size: side of the square crop in pixels.
         crop_scale: share of the area that a crop keeps.
         tower_size: (height, width) of the tower's input in pixels.
@@ -43,7 +52,6 @@ class Wanted(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    encoder_sha256: str
     image_size: int
     crop_scale: tuple[float, float]
     tower_size: tuple[int, int]
@@ -51,10 +59,10 @@ class Wanted(BaseModel):
     antialias: bool
 
     @classmethod
-    def by(cls, encoder: Encoder, tower: TowerInput, image_size: int, crop_scale: tuple[float, float]) -> Self:
-        """Return what a run of these parts needs."""
+    def of(cls, tower: TowerInput, image_size: int, crop_scale: tuple[float, float], **further: Any) -> Self:
+        """Return what a run needs whose tower sees `tower`; `further` are the fields that a kind of cache adds."""
         return cls(
-            encoder_sha256=encoder.encoder_sha256,
+            **further,
             image_size=image_size,
             crop_scale=crop_scale,
             tower_size=tower.size,
@@ -63,10 +71,14 @@ class Wanted(BaseModel):
         )
 
 
-class CacheIndex(BaseModel):
+M = TypeVar("M", bound=Made)
+
+
+class CacheIndex(BaseModel, Generic[M]):
     """The file `index.json` of a cache.
 
     Attributes:
+        kind: what is cached.
         made: what the images went through.
         crop_seed: of the crops.
         crops: of each image; pass e of a run reads crop e mod `crops`.
@@ -75,10 +87,11 @@ class CacheIndex(BaseModel):
         shards: the cache's files; it is complete when all of them are there.
     """
 
+    kind: ClassVar[Kind]
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     version: Literal[2] = 2
-    made: Wanted
+    made: M
     crop_seed: int
     crops: int = Field(gt=0)
     pixels: Literal["uint8", "jpeg"]
@@ -98,7 +111,7 @@ class CacheIndex(BaseModel):
             return cls.model_validate_json(read_file(path))
         except InputError as error:
             raise InputError(
-                f"{path}: is not the index of a latent cache; write one with 'diva data cache-latents'"
+                f"{path}: is not the index of {cls.kind.cache}; write one with '{cls.kind.verb}'"
             ) from error
         except ValidationError as error:
             field = ".".join(map(str, error.errors()[0]["loc"])) or "the file"
@@ -113,28 +126,28 @@ class CacheIndex(BaseModel):
         """
         path = folder / INDEX
         if path.is_file():
-            self._refuse_other(CacheIndex.read(folder), folder)
+            self._refuse_other(self.read(folder), folder)
             return
         with replacing(path) as temporary:
             temporary.write_text(self.model_dump_json(indent=1) + "\n")
 
-    def _refuse_other(self, there: "CacheIndex", folder: Path) -> None:
-        refuse_stale(f"--out: {folder}", there.made, self.made, "choose another --out")
+    def refuse_stale(self, wanted: M, place: str, remedy: str) -> None:
+        """Raise InputError, naming the first field that differs, unless this cache is of what is `wanted`."""
+        made = self.made.model_dump()
+        for field, value in wanted.model_dump().items():
+            before = made[field]
+            if before == value:
+                continue
+            if field in HASHED:
+                raise InputError(
+                    f"{place} holds {self.kind.content} of another {HASHED[field]} (hash {before[:12]}…, the"
+                    f" recipe's is {value[:12]}…); {remedy}"
+                )
+            raise InputError(f"{place} was made with {field} {before}, and the recipe has {value}; {remedy}")
+
+    def _refuse_other(self, there: Self, folder: Path) -> None:
+        there.refuse_stale(self.made, f"--out: {folder}", "choose another --out")
         mine, its = self.model_dump(), there.model_dump()
         for field, value in mine.items():
             if its[field] != value:
                 raise InputError(f"--out: {folder} holds a cache with another {field}; choose another --out")
-
-
-def refuse_stale(place: str, made: Wanted, wanted: Wanted, remedy: str = REMEDY) -> None:
-    """Raise InputError, naming the first field that differs, unless a cache `made` so is what is `wanted`."""
-    for field, value in wanted.model_dump().items():
-        before = made.model_dump()[field]
-        if before == value:
-            continue
-        if field == "encoder_sha256":
-            raise InputError(
-                f"{place} holds latents of another VAE (hash {before[:12]}…, the teacher's is {value[:12]}…);"
-                f" {remedy}"
-            )
-        raise InputError(f"{place} was made with {field} {before}, and the recipe has {value}; {remedy}")
