@@ -14,13 +14,17 @@ app = typer.Typer(no_args_is_help=True, help="The procedural world and its minia
 def write(
     out: Annotated[Path, typer.Option(help="new folder for the data sets")],
     seed: Annotated[int, typer.Option(help="of the world")] = 0,
+    counts: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME=NUMBER]...", help="how many images, pairs and the like")
+    ] = None,
 ) -> None:
     """Write the world in every format that the suite reads."""
     from rich.console import Console
 
     from diva.miniworld.write import Counts, write_world
+    from diva.recipes.load import validated, with_overrides
 
-    write_world(out, seed=seed, counts=Counts())
+    write_world(out, seed=seed, counts=validated(with_overrides({}, counts or ()), "the world", Counts))
     written = ", ".join(sorted(path.name for path in out.iterdir()))
     Console(stderr=True).print(f"{out}: {written}", soft_wrap=True)
 

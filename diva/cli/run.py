@@ -57,9 +57,10 @@ def check_words(words: Sequence[str]) -> None:
     while hasattr(command, "commands"):
         if not rest:
             raise InputError(f"'{command.name}': a verb is missing; {did_you_mean('', command.commands)}")
-        if rest[0] not in command.commands:
+        found = command.get_command(None, rest[0])  # a group's own verbs, and the tasks that it finds
+        if found is None:
             raise InputError(f"no such verb '{rest[0]}'; {did_you_mean(rest[0], command.commands)}")
-        command, rest = command.commands[rest[0]], rest[1:]
+        command, rest = found, rest[1:]
     try:
         command.make_context("diva", rest)
     except TyperException as error:

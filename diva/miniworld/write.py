@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from diva.atomic import new_folder
 from diva.errors import InputError
@@ -10,6 +10,7 @@ from diva.miniworld import writers
 from diva.miniworld.captions import PLACE_MENTIONED, alt_texts, full_captions, mentions
 from diva.miniworld.scene import Scenes, draw, generator
 from diva.miniworld.vocabulary import NAMES
+from diva.recipes.section import Section
 
 PER_SHARD = 1000
 HALF_KNOWN = 50.0  # percent; the alt texts in the shards are those for a tower that knows so much of each detail
@@ -29,10 +30,8 @@ DATASETS = (
 WRITE_KEY = 200  # streams apart from those of training and of the gates
 
 
-class Counts(BaseModel):
+class Counts(Section):
     """How much of each data set is written."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     images: int = Field(default=4000, ge=1, description="training images in the shards")
     pairs: int = Field(default=100, ge=1, description="MMVP-VLM pairs of each pattern")

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from diva.errors import InputError
-from diva.pipelines.references import common_values, recipe_values, resolved
+from diva.pipelines.references import common_values, resolved
 from diva.pipelines.schema import Change, Pipeline
 from diva.recipes import Recipe
 from diva.recipes.files import merged, read_fields
 from diva.recipes.load import validated, with_overrides
+from diva.recipes.resume import lasting
 
 FOLDER = Path(__file__).parent
 DEFAULT = "paper"
@@ -21,7 +22,7 @@ class PackagedPipelines(Mapping[str, dict[str, Any]]):
     """The pipelines that ship with the package, each as it is for one recipe."""
 
     def __init__(self, recipe: Recipe) -> None:
-        self._recipe = recipe_values(recipe)
+        self._recipe = lasting(recipe)
         self._fields = {path.stem: read_fields(str(path), {}) for path in sorted(FOLDER.glob("*.yaml"))}
         self._made_for = {name: fields.pop("where", None) for name, fields in self._fields.items()}
 
@@ -54,7 +55,7 @@ def load_pipeline(name: str | None, recipe: Recipe, overrides: Sequence[str] = (
     """
     packaged = PackagedPipelines(recipe)
     name = name or packaged.default()
-    fields = _changed(read_fields(name, packaged, "pipeline"), recipe_values(recipe), name)
+    fields = _changed(read_fields(name, packaged, "pipeline"), lasting(recipe), name)
     fields = with_overrides(fields, [each.removeprefix(PREFIX) for each in overrides])
     if "stages" in fields:  # of 0.1
         raise InputError(

@@ -14,7 +14,7 @@ from diva.errors import InputError, did_you_mean
 from diva.pipelines.manifest import REPORT
 from diva.pipelines.references import common_values, resolved
 from diva.pipelines.schema import DataPlace, Pipeline, PipelineStep
-from diva.pipelines.verbs import TRAIN, VERBS, Verb
+from diva.pipelines.verbs import TRAIN, Verb, find_verb
 from diva.recipes import Recipe
 from diva.recipes.resume import FREE_ON_RESUME, lasting
 
@@ -180,9 +180,10 @@ class _Plan:
 
 
 def _verb(step: PipelineStep, where: str) -> Verb:
-    if step.uses not in VERBS:
-        raise InputError(f"{where}.uses: there is no '{step.uses}'; {did_you_mean(step.uses, VERBS)}")
-    return VERBS[step.uses]
+    try:
+        return find_verb(step.uses)
+    except InputError as error:
+        raise InputError(f"{where}.uses: {error}") from error
 
 
 def _title(name: str, each: str) -> str:

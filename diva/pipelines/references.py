@@ -14,17 +14,12 @@ PACKAGES = ("diva", "diva_downstream")
 _REFERENCE = re.compile(r"\$\{([^${}]*)\}")
 
 
-def recipe_values(recipe: Recipe) -> dict[str, Any]:
-    """Return the recipe's fields by dotted name."""
-    return lasting(recipe)
-
-
 def common_values(recipe: Recipe, pipeline: Pipeline) -> dict[str, Any]:
     """Return what every text of a pipeline may name."""
     own = {"device": pipeline.device, "processes": pipeline.processes}
     specs = {name: find_spec(name) for name in PACKAGES}
     packages = {name: next(iter(spec.submodule_search_locations or ())) for name, spec in specs.items() if spec}
-    parts = {"recipe": recipe_values(recipe), "pipeline": own, "packages": packages}
+    parts = {"recipe": lasting(recipe), "pipeline": own, "packages": packages}
     return {f"{part}.{name}": value for part, named in parts.items() for name, value in named.items()}
 
 

@@ -27,7 +27,7 @@ class DataPlace(Section):
 class PipelineStep(Section):
     """One `diva` command, run in a process and a folder of its own."""
 
-    uses: str = Field(description="what it does: a name of diva.pipelines.verbs.VERBS")
+    uses: str = Field(description="a verb of docs/run.md, or a task that `diva bench` knows")
     options: dict[str, Any] = Field(
         default={}, alias="with", description="options and arguments by name; one that is null is left out"
     )

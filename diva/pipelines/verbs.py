@@ -1,10 +1,13 @@
-"""What a step can use: names for verbs of `diva`, and how a step's options become the words of a command line."""
+"""What a step can use: verbs of `diva` and installed tasks; and how options become the words of a command line."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from diva.errors import InputError, did_you_mean
+from diva.tasks import TowerTask, find_tasks
 
 SET = "set"  # the option that holds fields, which a command line has as FIELD=VALUE
 
@@ -53,7 +56,7 @@ def _text(value: Any) -> str:
 
 TRAIN = "train"
 _LLAVA = ("model/diva_swap.json",)
-VERBS: Mapping[str, Verb] = {
+_VERBS: Mapping[str, Verb] = {
     TRAIN: Verb(
         (TRAIN,), ("tower/open_clip_model.safetensors",), arguments=("recipe",), resumes=True, takes_recipe=True
     ),
@@ -70,3 +73,17 @@ VERBS: Mapping[str, Verb] = {
     "llava": Verb(("llava", "eval"), (), "", ("model",)),
     "miniworld": Verb(("miniworld", "write"), ("world/mmvp_vlm/Questions.csv",), "world"),
 }
+
+
+def find_verb(name: str) -> Verb:
+    """Return what a step that uses `name` runs: one of the table, or `diva bench` of an installed task.
+
+    Raises:
+        InputError: there is no such verb or task.
+    """
+    if name in _VERBS:
+        return _VERBS[name]
+    tasks = [task for task, its in find_tasks().items() if isinstance(its, TowerTask)]
+    if name not in tasks:
+        raise InputError(f"there is no '{name}'; {did_you_mean(name, {*_VERBS, *tasks})}")
+    return Verb(("bench", name), (f"{name}.json",), f"{name}.json")
