@@ -281,8 +281,9 @@ class Loader:
         if seen < JUDGED and not any(progress.cursor.epoch for progress in self._progress.values()):
             return
         self._check_share(skipped - lost, seen - lost)
-        if lost:  # many at once, where a damaged file is met: their share is that of a whole pass
-            self._check_share(skipped, max(seen, self._images))
+        if lost:  # many at once, where a damaged file is met: their share is that of the passes that have begun
+            passes = 1 + max(progress.cursor.epoch for progress in self._progress.values())
+            self._check_share(skipped, max(seen, passes * self._images))
 
     def _check_share(self, skipped: int, seen: int) -> None:
         if skipped > self._max_bad_share * seen:

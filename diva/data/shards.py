@@ -109,7 +109,7 @@ class ShardPart:
             usual, typical = sizes[len(sizes) // 2]
             absent: list[Hole] = []
             images = sum(suffix_of(member.name) in SUFFIXES for member in members(typical, absent))
-            own = self.path.stat().st_size
+            own = self.path.stat().st_size if self.path.is_file() else 0
         except (InputError, OSError, IndexError):
             return 1
         lost = sum((max(own, usual) if hole.end is None else hole.end) - hole.start for hole in holes)

@@ -257,6 +257,21 @@ def test_one_lost_header_among_many_images_does_not_stop_a_run_early(tmp_path: P
         assert one.skipped > 0
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_what_a_missing_shard_has_lost_is_the_same_share_of_every_pass(tmp_path: Path, seed: int) -> None:
+    """Whether the next pass meets it early or late."""
+    write_shards(tmp_path, 10, 8, side=40)
+    with loader(tmp_path, 4, max_bad_share=0.12, streams=1, seed=seed) as one:
+        (tmp_path / "00003.tar").unlink()
+        list(islice(one, 60))  # 3 passes and a third
+        assert one.skipped in (3 * 8, 4 * 8)
+    write_shards(tmp_path, 10, 8, side=40)
+    with loader(tmp_path, 4, max_bad_share=0.09, streams=1, seed=seed) as one:
+        (tmp_path / "00003.tar").unlink()
+        with pytest.raises(RunError, match=r"00003\.tar: .* lost images: about 8"):
+            list(islice(one, 60))
+
+
 def test_odd_files_are_skipped_and_named_in_one_line_each(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     photos = {f"good{number}.png": photo for number, photo in enumerate(crops(12, side=40))}
     bomb = io.BytesIO()
