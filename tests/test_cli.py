@@ -106,7 +106,8 @@ def test_a_mistyped_tower_is_reported_by_its_option_before_a_framework_is_loaded
 
 
 def test_the_names_that_are_known_at_once_are_those_of_the_zoo_and_of_open_clip() -> None:
-    assert set(tower_names()) == {"quickstart", *ZOO, *open_clip.list_models()}
+    own = [name for name in open_clip.list_models() if not name.startswith("Tiny-")]  # which tests add
+    assert set(tower_names()) == {"quickstart", *ZOO, *own}
     with pytest.raises(InputError, match=r"--tower: 'a{300}' is not"):
         check_tower("a" * 300, "--tower")
 

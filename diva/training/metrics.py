@@ -32,7 +32,7 @@ class Metrics:
     """Writes `metrics.jsonl`, the bar and accelerate's trackers, on the main process alone."""
 
     def __init__(
-        self, accelerator: Accelerator, path: Path, *, total: int, start: int, on_line: OnLine | None
+        self, accelerator: Accelerator, path: Path, *, total: int, start: int, on_line: OnLine | None = None
     ) -> None:
         """Continue the metrics of a run at step `start` of `total`; later lines and damaged ones are dropped.
 

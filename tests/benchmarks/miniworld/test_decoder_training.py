@@ -6,10 +6,10 @@ import torch
 from rich.progress import Progress
 
 from diva.denoisers.unclip import UnclipDenoiser
-from diva.miniworld import decoder_training
 from diva.miniworld.base import SHIPPED
 from diva.recipes.denoisers import Unclip
 from diva.towers import load_clip
+from diva_benchmarks.miniworld import decoder_training
 from diva_benchmarks.miniworld.decoder_training import train_decoder
 from diva_benchmarks.miniworld.fit import Schedule
 

@@ -332,7 +332,7 @@ def test_a_folder_of_something_else_is_not_gone_on_with(world: Path, trained: Pa
 def test_a_run_is_neither_overwritten_nor_gone_on_with_in_another_way(
     finished: Path, world: Path, trained: Path
 ) -> None:
-    with pytest.raises(InputError, match="is not empty; name another folder with --out, or go on with --resume"):
+    with pytest.raises(InputError, match="already holds a run; go on with --resume or choose another --out"):
         run(trained, "linear", world, finished)
     with pytest.raises(InputError, match=r"was begun with another batch \(4\)"):
         run(trained, "linear", world, finished, resume=True, sizes=SMALL._replace(batch=8))

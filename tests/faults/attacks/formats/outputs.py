@@ -10,8 +10,8 @@ from diva.results import read_result, write_result
 from diva_benchmarks.miniworld.measure import Measured
 from diva_benchmarks.miniworld.plan import PLAN, read_plan
 from diva_benchmarks.miniworld.rows import ORIGINAL, Row, read_rows, write_rows
+from diva_benchmarks.miniworld.section import read_study
 from diva_benchmarks.miniworld.study import _read_base
-from diva_benchmarks.report.methods import read_methods
 from diva_benchmarks.report.qualitative import read_qualitative
 from diva_benchmarks.report.sources import read_sources
 from tests.benchmarks.report.examples import AFTER, a_study, mmvp, right_in_each, write_png, write_visualised
@@ -54,7 +54,7 @@ def _write_study(folder: Path) -> None:
 
 
 def _read_study(folder: Path) -> Any:
-    return read_methods(folder / "study.json").model_dump(exclude={"path"})
+    return [block.model_dump() for block in read_study(folder / "study.json").blocks[1:-1]]
 
 
 def _write_visualised(folder: Path) -> None:
