@@ -97,7 +97,7 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(recipe: Path, tmp_pa
     assert all(ours[name].equal(value) for name, value in theirs.items())
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_killed_judge_goes_on_to_the_same_bytes_with_any_number_of_processes(
     recipe: Path, tmp_path: Path, processes: int
 ) -> None:
