@@ -1,6 +1,5 @@
 """A tower with what it has encoded before: image and text embeddings, computed once for all benchmarks."""
 
-import hashlib
 import json
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,9 +12,10 @@ import torch
 from rich.progress import track
 from torch import Tensor
 
+from diva.digest import tensors_sha256
 from diva.errors import RunError
 from diva.towers import Clip
-from diva.towers.family import activation_of
+from diva.towers.activation import activation_of
 from diva_benchmarks.fingerprint import hash_lines
 from diva_benchmarks.stored_image import StoredImage
 from diva_benchmarks.tensor_cache import TensorCache
@@ -92,8 +92,8 @@ class Encoder:
 
     def text_hash(self, texts: Sequence[str]) -> str:
         """Return the SHA-256 of `texts` and, for the tokenizer, of the tokens of the first ones."""
-        tokens = self.clip.tokenizer(list(texts[:TOKENISED])).numpy()
-        return hash_lines([hashlib.sha256(tokens.tobytes()).hexdigest(), *texts])
+        tokens = self.clip.tokenizer(list(texts[:TOKENISED]))
+        return hash_lines([tensors_sha256({"": tokens}), *texts])
 
     def track(self, steps: Iterable[Step], title: str, total: int | None = None) -> Iterable[Step]:
         """Draw a progress bar under `title` while `steps` are gone through; none where nobody looks."""
@@ -130,9 +130,9 @@ class Encoder:
                 yield torch.stack([each.result() for each in futures])
 
     def _hash(self, facts: list[Any], *, image: bool) -> str:
-        digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode())
-        for name, value in sorted(self.clip.model.state_dict().items()):
-            if name.startswith("visual.") == image and name not in TEMPERATURE:
-                digest.update(name.encode())
-                digest.update(value.cpu().numpy().tobytes())
-        return digest.hexdigest()
+        state = {
+            name: value
+            for name, value in self.clip.model.state_dict().items()
+            if name.startswith("visual.") == image and name not in TEMPERATURE
+        }
+        return tensors_sha256(state, json.dumps(facts, sort_keys=True, default=str))

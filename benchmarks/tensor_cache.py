@@ -1,6 +1,5 @@
 """Tensors that take hours to compute, kept in a folder and trusted only while they are whole."""
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from diva.atomic import replacing
+from diva.digest import tensors_sha256
 from diva.documents import open_file
 
 NAME = "tensor"
@@ -55,7 +55,7 @@ class TensorCache:
                 return found
         tensor = compute().contiguous()
         with replacing(path) as temporary:
-            temporary.write_bytes(save({NAME: tensor}, origin | {"sha256": _sha256(tensor)}))
+            temporary.write_bytes(save({NAME: tensor}, origin | {"sha256": tensors_sha256({NAME: tensor})}))
         return tensor
 
     def _say(self, sentence: str) -> None:
@@ -70,10 +70,6 @@ def _read(path: Path, origin: dict[str, str]) -> Tensor:
     open_file(path).close()  # a FIFO would be waited for
     with safe_open(path, framework="pt") as file:
         tensor: Tensor = file.get_tensor(NAME)
-        if file.metadata() != origin | {"sha256": _sha256(tensor)}:
+        if file.metadata() != origin | {"sha256": tensors_sha256({NAME: tensor})}:
             raise _DamagedError("its content is not what was written")
     return tensor
-
-
-def _sha256(tensor: Tensor) -> str:
-    return hashlib.sha256(tensor.numpy().tobytes()).hexdigest()

@@ -43,16 +43,13 @@ def zoo() -> None:
 
 @app.command()
 def export(
-    checkpoint: Annotated[
-        Path, typer.Argument(help="run folder, its tower/, a delta, or any tower file or folder")
-    ],
+    checkpoint: Annotated[Path, typer.Argument(help="run folder, its tower/, or any tower file or folder")],
     out: Annotated[Path, typer.Option(help="folder to write")],
-    to: Annotated[str | None, typer.Option(help="open_clip, transformers or llava")] = None,
+    to: Annotated[str, typer.Option(help="open_clip, transformers or llava")],
     average: Annotated[
         str | None, typer.Option(help="share of the trained tower, or a comma list (WiSE-FT)")
     ] = None,
     base: Annotated[Path | None, typer.Option(help="weights that training started from")] = None,
-    delta: Annotated[str | None, typer.Option(help="write the difference to --base: bf16 or float32")] = None,
     push_to_hub: Annotated[str | None, typer.Option(help="hub repository to upload to")] = None,
     allow_torchscript: Torchscript = False,
 ) -> None:
@@ -70,7 +67,6 @@ def export(
         to=to,
         base=base,
         average=read_shares(average) if average else (),
-        delta=delta,
         push_to_hub=push_to_hub,
         allow_torchscript=allow_torchscript,
         console=Console(stderr=True),

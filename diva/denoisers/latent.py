@@ -1,6 +1,5 @@
 """What denoisers of latents share: a diffusers folder, its VAE, and DDPM's schedule of noise."""
 
-import hashlib
 import json
 import shutil
 from functools import cached_property
@@ -11,6 +10,7 @@ import torch
 from diffusers import AutoencoderKL, DDPMScheduler
 from torch import Tensor, nn
 
+from diva.digest import tensors_sha256
 from diva.documents import read_json
 from diva.errors import InputError
 from diva.pretrained import load_pretrained
@@ -124,13 +124,10 @@ class LatentDenoiser(nn.Module):
         """SHA-256 over all that `encode` depends on: weights, dtype, shift, scale, the range that the VAE sees."""
         config = self.vae.config
         numbers = [*self.scale.flatten().tolist(), *self.shift.flatten().tolist()]
-        digest = hashlib.sha256(
-            json.dumps([str(self.vae.dtype), config.scaling_factor, config.shift_factor, *numbers]).encode()
-        )
-        for name, value in sorted(self.vae.state_dict().items()):
-            if not name.startswith(("decoder.", "post_quant_conv.")):
-                digest.update(name.encode() + value.cpu().flatten().view(torch.uint8).numpy().tobytes())
-        return digest.hexdigest()
+        facts = json.dumps([str(self.vae.dtype), config.scaling_factor, config.shift_factor, *numbers])
+        decoding = ("decoder.", "post_quant_conv.")
+        state = {name: value for name, value in self.vae.state_dict().items() if not name.startswith(decoding)}
+        return tensors_sha256(state, facts)
 
     def save(self, folder: Path) -> None:
         """Write a folder that `path` can name: the network as it is now, the other parts as they were.

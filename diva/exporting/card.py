@@ -6,14 +6,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from diva import __version__
 from diva.evaluation.comparison import verdict
-from diva.exporting.crops import CropCost
 from diva.exporting.history import History
 from diva.exporting.open_clip_format import is_approximated
 from diva.exporting.transformers_model import is_siglip
 from diva.markdown import escaped
 from diva.results import Metric
 from diva.towers import Clip
-from diva.towers.family import activation_of
+from diva.towers.activation import activation_of
 
 
 def write_card(
@@ -23,16 +22,14 @@ def write_card(
     *,
     kind: str,
     alpha: float | None = None,
-    cost: CropCost | None = None,
 ) -> None:
     """Write `README.md` into `folder`.
 
     Args:
         clip: the tower; history: what is known of its making.
-        kind: "open_clip", "transformers", "llava", or "delta (float32)" and the like.
+        kind: "open_clip", "transformers" or "llava".
         alpha: the trained tower's share, if it was averaged with its base; its measurements are then not this
             tower's and are left out.
-        cost: what transformers' preparation of images costs, where the folder holds one.
     """
     environment = Environment(
         loader=PackageLoader("diva.exporting", "."),
@@ -52,8 +49,8 @@ def write_card(
         history=history,
         kind=kind,
         siglip=is_siglip(clip),
+        crops=clip.input.resize_mode == "shortest",
         alpha=alpha,
-        cost=cost,
     )
     (folder / "README.md").write_text(text, encoding="utf-8")
 

@@ -12,8 +12,8 @@ from diva.atomic import new_folder
 from diva.errors import InputError
 from diva.exporting.processors import tokenizer_on_this_machine
 from diva.towers import Clip
+from diva.towers.activation import activation_of
 from diva.towers.build import build_model
-from diva.towers.family import activation_of
 from diva.towers.formats.open_clip_folder import CONFIG, WEIGHTS
 
 log = logging.getLogger(__name__)

@@ -20,7 +20,7 @@ from transformers import (
 
 from diva.errors import InputError
 from diva.towers import Clip
-from diva.towers.family import activation_of
+from diva.towers.activation import activation_of
 from diva.towers.formats.transformers_folder import ACTIVATIONS
 from diva.towers.formats.transformers_keys import VISION, clip_keys, siglip_keys
 

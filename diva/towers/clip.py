@@ -16,14 +16,15 @@ from diva.compat import image_text_models
 from diva.errors import InputError, first_line, install, is_full
 from diva.pretrained import check_files, check_vocabulary
 from diva.tower_names import check_tower
+from diva.towers.activation import activation_in, activation_of
 from diva.towers.build import ImageOnly, build_image_only, build_model, fitted, load_strictly
 from diva.towers.checkpoint import weights_sha256
-from diva.towers.family import activation_in, activation_of, activation_warning
 from diva.towers.formats import TowerSource, read_tower
+from diva.towers.formats.source import UNKNOWN
 from diva.towers.hub import fetch
 from diva.towers.preprocess import TowerInput
 from diva.towers.tower import Tower
-from diva.towers.zoo import ZOO
+from diva.towers.zoo import ZOO, usual_preprocess
 
 log = logging.getLogger(__name__)
 
@@ -183,17 +184,20 @@ def load_clip(
         model = build_model(config, entry.preprocess if entry else {})
         return Clip(model, architecture, name, None, TowerInput.of(model), config)
     source = read_tower(checkpoint, allow_torchscript=allow_torchscript)
-    if not source.has_text:
-        raise InputError(
-            f"{checkpoint}: has an image tower alone, and '{name}' a text tower too; name the file as the tower"
-            " itself (diva bench: and the whole model with --text-from)"
-        )
-    model = build_model(config, entry.preprocess if entry else source.preprocess)
-    load_strictly(model, source.state, source.weights)
-    warning = activation_warning(activation_in(config), source.family)
-    if warning:
-        log.warning("%s: %s", checkpoint, warning)
-    return Clip(model, architecture, name, source.weights, TowerInput.of(model), config, source.tokenizer)
+    # weights alone may not say more than their shapes
+    fields, doubts = (source.preprocess, source.doubts) if source.config else usual_preprocess(architecture)
+    activation, known = activation_in(config), source.activation.removesuffix("_tanh")
+    if known not in (UNKNOWN, activation):
+        doubts = (f"has {known}, but {architecture} {activation}: every feature is silently wrong", *doubts)
+    named = replace(
+        source,
+        architecture=architecture,
+        config=config,
+        activation=activation,
+        preprocess=entry.preprocess if entry else fields,
+        doubts=() if entry else doubts,
+    )
+    return assemble(named, name)
 
 
 def assemble(source: TowerSource, name: str) -> Clip:
@@ -203,9 +207,8 @@ def assemble(source: TowerSource, name: str) -> Clip:
         InputError: the weights do not fit what the configuration says, or there is no configuration.
     """
     if not source.config:
-        why = source.doubts or ("fits none of open_clip's architectures; give a folder with its configuration",)
-        raise InputError(f"{source.path}: {why[0]}")
-    for warning in source.warnings:
+        raise InputError(f"{source.path}: {source.doubts[0]}")
+    for warning in source.doubts:
         log.warning("%s: %s", source.path, warning)
     with torch.device("meta"):  # shapes first: a configuration may ask for any size
         fitted(_build(source), source.state, source.weights)

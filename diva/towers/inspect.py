@@ -27,7 +27,7 @@ class Inspection:
         dtypes: how many parameters are stored in each.
         sha256: of the weights file.
         text_tower: whether there is one.
-        warnings: a sentence for each thing that was assumed or does not agree.
+        warnings: a sentence for each thing that was assumed or is not known.
     """
 
     path: Path
@@ -68,7 +68,7 @@ def inspect_tower(path: Path, *, allow_torchscript: bool = False) -> Inspection:
         dtypes=dict(dtypes),
         sha256=weights_sha256(source.weights),
         text_tower=source.has_text,
-        warnings=source.warnings,
+        warnings=source.doubts,
     )
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import open_clip
 
+from diva.towers.activation import activation_in
+
 
 @dataclass(frozen=True, kw_only=True)
 class ZooEntry:
@@ -46,6 +48,27 @@ class ZooEntry:
 def published_preprocess(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return the preprocessing among the fields that open_clip's registry has on some weights."""
     return {key: fields[key] for key in ("mean", "std", "interpolation", "resize_mode")}
+
+
+def usual_preprocess(architecture: str) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return the preprocessing of the published weights of `architecture`, with a sentence where theirs differ.
+
+    The fields are open_clip's; there are none where no weights have been published.
+    """
+    activation = activation_in(open_clip.get_model_config(architecture))
+    registered = {
+        tag: open_clip.get_pretrained_cfg(architecture, tag)
+        for tag in open_clip.list_pretrained_tags_by_model(architecture)
+    }
+    # open_clip lists OpenAI's weights under both activations
+    found = {tag: published_preprocess(of) for tag, of in registered.items() if activation_in(of) == activation}
+    if not found:
+        return {}, ()
+    tag, chosen = next(iter(found.items()))
+    if all(other == chosen for other in found.values()):
+        return chosen, ()
+    doubt = f"weights of {architecture} come with differing preprocessing, and that of {tag} is taken"
+    return chosen, (f"{doubt}: give a zoo name to say which",)
 
 
 # name, title, architecture, tag, size, parameters, before, after

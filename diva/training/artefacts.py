@@ -3,7 +3,6 @@
 Both belong to one tower, so both carry a digest of its weights, and the recipe that made them.
 """
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from diva.atomic import new_folder, replacing
 from diva.condition import Condition
 from diva.denoisers import Denoiser
+from diva.digest import tensors_sha256
 from diva.documents import open_file, parse_json, read_json
 from diva.errors import InputError, printable
 from diva.recipes import Recipe
@@ -28,11 +28,7 @@ TOWER, RECIPE = "tower_sha256", "recipe"
 
 def tower_digest(tower: Tower) -> str:
     """Return the SHA-256 of a tower's tensors and their names, whatever file they came from."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(tower.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().numpy().tobytes())
-    return digest.hexdigest()
+    return tensors_sha256(tower.state_dict())
 
 
 def write_projection(condition: Condition, run: RunFolder, recipe: Recipe, digest: str) -> None:

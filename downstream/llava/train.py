@@ -21,8 +21,8 @@ from transformers import (
 
 from diva.atomic import new_files
 from diva.compat import keep_whole_what_is_there
+from diva.digest import tensors_sha256
 from diva.errors import InputError, RunError, first_line
-from diva.exporting.delta import state_sha256
 from diva.pretrained import load_pretrained
 from diva.recipes.load import write_recipe
 from diva.recipes.resume import check_resumed
@@ -210,7 +210,7 @@ def _stage_done(
         recipe=recipe.name,
         train=recipe.train,
         data=inputs[recipe.data.conversations],
-        weights_sha256=state_sha256(trained),
+        weights_sha256=tensors_sha256(trained),
         steps=trainer.state.global_step,
         loss=losses[-1] if losses else None,
     )

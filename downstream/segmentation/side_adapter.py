@@ -13,7 +13,7 @@ from open_clip.transformer import VisionTransformer
 
 from diva.errors import InputError, RunError
 from diva.towers import Clip, load_clip
-from diva.towers.family import activation_of
+from diva.towers.activation import activation_of
 from diva.towers.state_dict_diff import state_dict_diff
 from diva_downstream.segmentation.class_text import ClassText
 

@@ -1,11 +1,10 @@
-"""`diva export` from a finished run: every format, averages, deltas, the card, and what is refused."""
+"""`diva export` from a finished run: every format, averages, the card, and what is refused."""
 
 import math
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from transformers import AutoModel
 
 from diva.data.resolve import open_source
@@ -18,7 +17,7 @@ from diva.towers import load_clip
 from diva.towers.checkpoint import file_sha256
 from diva_benchmarks.subject import subject_of
 from tests.exporting.conftest import FinishedRun
-from tests.fixtures.towers import state_of, write_training_checkpoint
+from tests.fixtures.towers import state_of
 
 
 @pytest.mark.parametrize("to", ["open_clip", "transformers", "llava"])
@@ -78,35 +77,6 @@ def test_the_recipe_and_the_share_travel_with_the_tower(finished_run: FinishedRu
     assert str(tmp_path) not in (half / "provenance.json").read_text()  # which may be published
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bf16"])
-def test_a_delta_and_its_base_give_the_tower_back(finished_run: FinishedRun, tmp_path: Path, dtype: str) -> None:
-    export(finished_run.folder, tmp_path / "delta", delta=dtype)
-    stored = load_file(tmp_path / "delta" / "delta.safetensors")
-    assert all(key.split("/")[1].startswith("visual.") for key in stored)
-    other_format = write_training_checkpoint(finished_run.base, tmp_path / "base.pt")
-    export(tmp_path / "delta", tmp_path / "back", to="open_clip", base=other_format)
-    trained, back = state_of(finished_run.folder / "tower"), state_of(tmp_path / "back")
-    base = state_of(finished_run.base)
-    for key, value in trained.items():
-        if dtype == "float32":
-            assert torch.equal(back[key], value)
-        else:
-            assert ((back[key] - value).abs() <= 2.0**-8 * (value - base[key]).abs() + 1e-7).all()
-    original, exported = load_clip(str(finished_run.folder)), load_clip(str(tmp_path / "back"))
-    assert (exported.config, exported.input) == (original.config, original.input)
-    assert f"delta ({dtype})" in (tmp_path / "delta" / "README.md").read_text()
-
-
-def test_a_delta_refuses_another_base(finished_run: FinishedRun, tmp_path: Path) -> None:
-    export(finished_run.folder, tmp_path / "delta", delta="float32")
-    file = tmp_path / "delta" / "delta.safetensors"
-    with pytest.raises(InputError, match=r"--base: .* is a delta, which needs the weights that it was taken from"):
-        export(file, tmp_path / "back", to="open_clip")
-    with pytest.raises(InputError, match="is not the base that this delta was taken from"):
-        export(file, tmp_path / "back", to="open_clip", base=finished_run.folder / "tower")
-    assert not (tmp_path / "back").exists()
-
-
 def test_a_tower_without_a_run_says_what_is_not_known(tiny_towers: dict[str, Path], tmp_path: Path) -> None:
     export(tiny_towers["siglip"], tmp_path / "out", to="transformers")
     card = (tmp_path / "out" / "README.md").read_text()
@@ -131,10 +101,7 @@ def test_the_card_says_how_llava_s_own_code_takes_each_kind_of_tower(
 def test_options_that_make_no_sense_are_refused_before_anything_is_read(tmp_path: Path) -> None:
     nowhere, out = tmp_path / "nowhere", tmp_path / "out"
     for options, sentence in (
-        ({}, r"--to: give either a format \(open_clip, transformers, llava\) or --delta"),
-        ({"to": "open_clip", "delta": "bf16"}, "--to: give either"),
         ({"to": "openclip"}, "there is no format 'openclip'; did you mean 'open_clip'"),
-        ({"delta": "float16"}, "there is no type 'float16'"),
         ({"to": "llava", "average": [0.5, 1.5]}, "--average: 1.5 is no share"),
         ({"to": "llava", "average": [math.nan]}, "--average: nan is no share"),
         ({"to": "llava", "average": [0.5, 1], "push_to_hub": "a/b"}, "--push-to-hub: takes one tower"),

@@ -4,7 +4,7 @@ DIVA's released files are the state dict of its whole training model: the frozen
 beside the tower, whose keys start with `class_model.model.`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +12,25 @@ import open_clip
 from torch import Tensor
 
 from diva.errors import InputError
+from diva.towers.activation import activation_in
 from diva.towers.checkpoint import Container, container_of, read_content, state_dict_of
-from diva.towers.family import Choice, activation_in, choose, families_of
-from diva.towers.formats.source import TowerSource, tokenizer_folder
+from diva.towers.formats.source import UNKNOWN, TowerSource, tokenizer_folder
 from diva.towers.recognise import recognise
+from diva.towers.zoo import ZOO, usual_preprocess
 
 DIVA_PREFIXES = ("class_model.model.", "class_model.", "model.")
 # constants beside the weights: OpenAI's three numbers, and the mask that a traced model keeps
 CONSTANTS = ("input_resolution", "context_length", "vocab_size", "attn_mask")
 # keys of an image tower that is saved alone, without the prefix that it has in a model
 BARE = ({"conv1.weight", "class_embedding", "ln_post.weight"}, {"trunk.patch_embed.proj.weight"})
-UNKNOWN = "unknown"
 SHOWN = 3
 
 
 def read_bare_file(path: Path, *, allow_torchscript: bool = False) -> TowerSource:
-    """Read a file of weights; the architecture is told from the shapes, the rest from what is published.
+    """Read a file of weights; the architecture is told from the shapes, the preprocessing from what is published.
+
+    Weights do not tell their activation. Where architectures of both fit, OpenAI's own files and DIVA's checkpoints
+    have QuickGELU; of any other file the architecture stays unknown.
 
     Raises:
         InputError: the file is damaged, unsafe, or holds no CLIP tower.
@@ -37,25 +40,38 @@ def read_bare_file(path: Path, *, allow_torchscript: bool = False) -> TowerSourc
     prefix = _prefix_of(state)
     tower = _tower_entries(state, prefix, path)
     scripted = container_of(path) is Container.TORCHSCRIPT
-    families = ("openai",) if scripted or "input_resolution" in state else families_of(path)
-    names = list(recognise(tower))
-    if prefix:  # DIVA trained no ViT with exact GELU
-        names = [name for name in names if activation_in(open_clip.get_model_config(name)) == "quickgelu"] or names
-    choice = choose(names, families) if names else Choice(None, {}, ())
-    config = open_clip.get_model_config(choice.architecture) if choice.architecture else {}
+    quick = prefix.startswith("class_model") or "input_resolution" in state  # DIVA trained no ViT with exact GELU
+    architecture, doubts = _chosen(recognise(tower), quick=quick)
+    config = open_clip.get_model_config(architecture) if architecture else {}
+    preprocess, differing = usual_preprocess(architecture) if architecture else ({}, ())
     return TowerSource(
         format=_format(content, state, prefix, scripted=scripted),
         path=path,
         weights=path,
         state=tower,
-        architecture=choice.architecture or UNKNOWN,
+        architecture=architecture or UNKNOWN,
         config=config,
-        preprocess=choice.preprocess,
+        preprocess=preprocess,
         activation=activation_in(config) if config else UNKNOWN,
         tokenizer=tokenizer_folder(path.parent),
-        family=families[0] if len(families) == 1 else None,
-        doubts=choice.doubts,
+        doubts=doubts + differing,
     )
+
+
+def _chosen(names: Sequence[str], *, quick: bool) -> tuple[str | None, tuple[str, ...]]:
+    """Return the one of open_clip's architectures `names` that weights have, or what is to be done to say which."""
+    activations = {name: activation_in(open_clip.get_model_config(name)) for name in names}
+    if quick and "quickgelu" in activations.values():
+        activations = {name: activation for name, activation in activations.items() if activation == "quickgelu"}
+    if not names:
+        return None, ("fits none of open_clip's architectures; give a folder with its configuration",)
+    if len(set(activations.values())) > 1:
+        return None, (
+            f"fits {' and '.join(sorted(names))}, and weights do not tell their activation; give the one that it is"
+            " as the tower and this file as its checkpoint, or a folder with its configuration",
+        )
+    published = {entry.architecture for entry in ZOO.values()}
+    return min(activations, key=lambda name: name not in published), ()
 
 
 def _prefix_of(state: Mapping[str, Tensor]) -> str:

@@ -5,8 +5,8 @@ from typing import Any
 
 from diva.documents import read_json
 from diva.errors import InputError
+from diva.towers.activation import activation_in
 from diva.towers.checkpoint import read_state_dict
-from diva.towers.family import activation_in, family_of
 from diva.towers.formats.settings import check_model, check_preprocess
 from diva.towers.formats.source import TowerSource, tokenizer_folder
 from diva.towers.recognise import architecture_name
@@ -44,7 +44,6 @@ def read_open_clip_folder(folder: Path) -> TowerSource:
         preprocess=preprocess,
         activation=activation_in(config),
         tokenizer=tokenizer_folder(folder),
-        family=family_of(folder),
     )
 
 

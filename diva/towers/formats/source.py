@@ -6,8 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from diva.towers.family import activation_warning
-
+UNKNOWN = "unknown"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 
 
@@ -23,10 +22,9 @@ class TowerSource:
         architecture: open_clip's name, or a description where it has none.
         config: open_clip's model configuration; empty where the tensors fit no known architecture.
         preprocess: open_clip's preprocessing fields, as far as they are known.
-        activation: "quickgelu", "gelu" or "gelu_tanh".
+        activation: "quickgelu", "gelu", "gelu_tanh", or "unknown".
         tokenizer: the folder of the tokenizer's files, where there are any.
-        family: who trained the base weights, where the format or a name tells it.
-        doubts: a sentence for each thing that was assumed.
+        doubts: a sentence for each thing that was assumed; without a configuration, what is missing.
     """
 
     format: str
@@ -38,19 +36,12 @@ class TowerSource:
     preprocess: dict[str, Any]
     activation: str
     tokenizer: Path | None = None
-    family: str | None = None
     doubts: tuple[str, ...] = ()
 
     @property
     def has_text(self) -> bool:
         """Whether there is a text tower beside the image tower."""
         return any(key.endswith("token_embedding.weight") for key in self.state)
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """A sentence for each thing that was assumed or does not agree."""
-        wrong = activation_warning(self.activation, self.family)
-        return (wrong, *self.doubts) if wrong else self.doubts
 
 
 def tokenizer_folder(folder: Path) -> Path | None:

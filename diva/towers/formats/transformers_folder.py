@@ -14,7 +14,6 @@ from transformers import CLIPConfig, CLIPVisionConfig, SiglipConfig, SiglipVisio
 from diva.documents import read_json
 from diva.errors import InputError
 from diva.towers.checkpoint import read_state_dict, shards
-from diva.towers.family import family_of
 from diva.towers.formats.image_processor import read_image_processor
 from diva.towers.formats.settings import check_model
 from diva.towers.formats.source import TowerSource, tokenizer_folder
@@ -86,7 +85,6 @@ def read_transformers_folder(folder: Path) -> TowerSource:
         preprocess=read_image_processor(folder, siglip=siglip, side=vision.image_size),
         activation=activation,
         tokenizer=tokenizer_folder(folder),
-        family=family_of(folder),
     )
 
 

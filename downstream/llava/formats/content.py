@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from diva.exporting.delta import state_sha256
+from diva.digest import tensors_sha256
 from diva.towers import TowerInput
 
 # the parts of LlavaForConditionalGeneration by the beginnings of their tensors' names
@@ -50,7 +50,7 @@ class Llava:
     @property
     def sha256(self) -> str:
         """SHA-256 of the tensors of language model and projector, whatever the tower is."""
-        return state_sha256({key: value for key, value in self.state.items() if not key.startswith(TOWER)})
+        return tensors_sha256({key: value for key, value in self.state.items() if not key.startswith(TOWER)})
 
     @property
     def has_tower(self) -> bool:

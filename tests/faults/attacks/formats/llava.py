@@ -9,7 +9,7 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
-from diva.exporting.delta import state_sha256
+from diva.digest import tensors_sha256
 from diva.miniworld.scene import draw, generator
 from diva.miniworld.writers.llava import write_llava
 from diva.miniworld.writers.llava_bench import write_llava_bench
@@ -70,7 +70,7 @@ def _read_model(name: str, folder: Path) -> Any:
     found = read_llava(folder / name)
     tokens = found.tokenizer("What colour is the ball?")["input_ids"]
     configs = [each and each.to_dict() for each in (found.text, found.vision)]
-    return state_sha256(found.state), configs, tokens, found.image, found.feature_layer, found.pad_to_square
+    return tensors_sha256(found.state), configs, tokens, found.image, found.feature_layer, found.pad_to_square
 
 
 def _write_original(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Towers: folders of open_clip and transformers, bare files, deltas."""
+"""Towers: folders of open_clip and transformers, and bare files."""
 
 import json
 from importlib.resources import files
@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from diva.exporting.delta import Delta, state_sha256
+from diva.digest import tensors_sha256
 from diva.exporting.note import Note, read_note, write_note
 from diva.exporting.open_clip_format import fill_open_clip
 from diva.exporting.transformers_format import fill_transformers
@@ -63,13 +63,6 @@ def _write_legacy(folder: Path) -> None:
     torch.save(_state(), folder / "epoch.pt", _use_new_zipfile_serialization=False)
 
 
-def _write_delta(folder: Path) -> None:
-    base = _state()
-    Delta.between(base, {key: value + 1 for key, value in base.items()}, "bf16", {}).save(
-        folder / "delta.safetensors"
-    )
-
-
 def _write_note(folder: Path) -> None:
     write_note(Note(recipe="tiny", share=0.5, base_sha256="a" * 64), folder)
 
@@ -80,15 +73,11 @@ def _state() -> dict[str, Tensor]:
 
 def _read_tower(folder: Path) -> tuple[Any, ...]:
     clip = load_clip(str(folder))
-    return state_sha256(clip.model.state_dict()), clip.input, clip.architecture
+    return tensors_sha256(clip.model.state_dict()), clip.input, clip.architecture
 
 
 def _read_file(folder: Path) -> str:
-    return state_sha256(read_state_dict(folder / "epoch.pt"))
-
-
-def _read_delta(folder: Path) -> str:
-    return state_sha256(Delta.load(folder / "delta.safetensors").apply(_state(), str(folder)))
+    return tensors_sha256(read_state_dict(folder / "epoch.pt"))
 
 
 FORMATS = (
@@ -118,6 +107,5 @@ FORMATS = (
     ),
     Format("torch file", "torch", _write_torch, "epoch.pt", _read_file),
     Format("torch file before 1.6", "torch", _write_legacy, "epoch.pt", _read_file),
-    Format("delta", "safetensors", _write_delta, "delta.safetensors", _read_delta, hashed=True),
     Format("note of an export", "json", _write_note, "provenance.json", read_note, optional=True),
 )

@@ -18,7 +18,7 @@ from diva.data.cache.write import shard_names
 from diva.data.raw import Loss
 from diva.data.source import fingerprint
 from diva.denoisers import load_denoiser
-from diva.exporting.delta import state_sha256
+from diva.digest import tensors_sha256
 from diva.images import UnusableError
 from diva.pipelines.manifest import read_manifest, write_manifest
 from diva.recipes import load_recipe
@@ -96,7 +96,7 @@ def _read_cache(folder: Path) -> dict[str, str]:
         if isinstance(raw, Loss):
             raise UnusableError(f"{raw.key}: {raw.reason}")
         crop = raw.crop(0)
-        found[raw.key] = state_sha256({"pixels": crop.pixels, "latents": crop.latents})
+        found[raw.key] = tensors_sha256({"pixels": crop.pixels, "latents": crop.latents})
     return found
 
 
@@ -109,7 +109,7 @@ def _write_projection(folder: Path) -> None:
 def _read_projection(folder: Path) -> str:
     clip, condition = _condition(folder)
     read_projection(folder / "projection.safetensors", condition, clip.tower)
-    return state_sha256(condition.state_dict())
+    return tensors_sha256(condition.state_dict())
 
 
 def _condition(folder: Path) -> tuple[Clip, Condition]:
@@ -126,7 +126,11 @@ def _read_teacher(folder: Path) -> tuple[str, ...]:
     section = StableDiffusion(type="stable_diffusion", path=str(folder))
     denoiser = load_denoiser(section, dtype=torch.float32, device=CPU)
     prompt = denoiser.encode_prompt("a red star").tokens
-    return state_sha256(denoiser.network.state_dict()), denoiser.encoder_sha256, state_sha256({"prompt": prompt})
+    return (
+        tensors_sha256(denoiser.network.state_dict()),
+        denoiser.encoder_sha256,
+        tensors_sha256({"prompt": prompt}),
+    )
 
 
 def _write_visualised(folder: Path) -> None:
@@ -136,7 +140,7 @@ def _write_visualised(folder: Path) -> None:
 
 def _read_visualised(folder: Path) -> Any:
     teacher = Teacher(RunFolder(folder), load_clip(str(TOWER)).tower, CPU)
-    return teacher.recipe, state_sha256(vars(teacher)["_condition"].state_dict())
+    return teacher.recipe, tensors_sha256(vars(teacher)["_condition"].state_dict())
 
 
 def _write_checkpoints(folder: Path) -> None:
@@ -153,7 +157,7 @@ def _read_checkpoint(folder: Path) -> Any:
     accelerator, model = _prepared()
     with torch.random.fork_rng():
         accelerator.load_state(str(checkpoint))
-    return state_sha256(model.state_dict()), Position.read(checkpoint).stage
+    return tensors_sha256(model.state_dict()), Position.read(checkpoint).stage
 
 
 def _prepared() -> tuple[Accelerator, torch.nn.Module]:
