@@ -65,7 +65,14 @@ def train_clip(
     killed run goes on.
     """
     model = build_clip(seed).to(device)
-    clip = Clip(model, "miniature", "miniature", None, TowerInput.of(model), MODEL)
+    clip = Clip(
+        model=model,
+        architecture="miniature",
+        source="miniature",
+        weights=None,
+        input=TowerInput.of(model),
+        config=MODEL,
+    )
     mentioned = torch.zeros(len(SHAPES), len(NAMES))
 
     def loss(batch: int, place: float, random: torch.Generator) -> Tensor:

@@ -219,7 +219,7 @@ def _trained(job: Job, plan: Plan, bases: Path, work: Path, folder: RunFolder) -
             seconds = time.process_time() - began
             return Run(gaps=None, warnings=(), images=schedule.steps * schedule.batch, cpu_seconds=seconds)
         assert job.setting is not None
-        recipe = _recipe(job.setting, plan, seed, bases, work, job.base)
+        recipe = _recipe(job.setting, plan, seed=seed, bases=bases, work=work, base=job.base)
         train(recipe, folder.path)
     lines = read_metrics(folder.metrics)
     return Run(
@@ -250,7 +250,7 @@ def _weights(folder: Path) -> dict[str, Tensor]:
     return load_clip(str(folder)).model.state_dict()
 
 
-def _recipe(setting: Setting, plan: Plan, seed: int, bases: Path, work: Path, base: int) -> Recipe:
+def _recipe(setting: Setting, plan: Plan, *, seed: int, bases: Path, work: Path, base: int) -> Recipe:
     shards = round(SHARDS * setting.data)
     return load_recipe(
         setting.recipe,

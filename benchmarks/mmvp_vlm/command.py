@@ -13,6 +13,7 @@ from diva_benchmarks.mmvp_vlm.task import TASK
 
 def run(
     tower: str,
+    *,
     against: str | None,
     checkpoint: Path | None,
     against_checkpoint: Path | None,

@@ -54,7 +54,7 @@ def evaluate(
     clock = Clock(seeds, str(device))
     clip.model.to(device)
     generators = [Generator().manual_seed(seed) for seed in seeds] or [Generator()]
-    similarities = _similarities(clip, data.pairs, protocol, generators, batch, console)
+    similarities = _similarities(clip, data.pairs, protocol, generators=generators, batch=batch, console=console)
     right = pairs_right(similarities, clip.model.get_parameter("logit_scale").exp().item())
     return Result(
         task=TASK,
@@ -91,6 +91,7 @@ def _similarities(
     clip: Clip,
     pairs: Sequence[Pair],
     protocol: Protocol,
+    *,
     generators: Sequence[Generator],
     batch: int,
     console: Console,

@@ -27,7 +27,7 @@ IMAGES_PER_SHARD = 16
 RECIPES = Path(__file__).parent / "recipes"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Setting:
     """What holds for every case.
 

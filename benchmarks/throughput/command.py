@@ -21,6 +21,7 @@ WIDTH = 160
 def run(
     recipes: Sequence[str],
     setting: Setting,
+    *,
     batch: str,
     options: str,
     baseline: bool,

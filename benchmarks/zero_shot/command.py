@@ -34,6 +34,7 @@ class _Files(NamedTuple):
 
 def run(
     tower: str,
+    *,
     against: str | None,
     checkpoint: Path | None,
     against_checkpoint: Path | None,

@@ -31,7 +31,19 @@ def mmvp(
     check_towers(tower, against, text_from)
     from diva_benchmarks.mmvp_vlm.command import run
 
-    run(tower, against, checkpoint, against_checkpoint, data, out, protocol, seeds, batch, device, text_from)
+    run(
+        tower,
+        against=against,
+        checkpoint=checkpoint,
+        against_checkpoint=against_checkpoint,
+        data=data,
+        out=out,
+        protocol=protocol,
+        seeds=seeds,
+        batch=batch,
+        device=device,
+        text_from=text_from,
+    )
 
 
 @app.command("throughput")
@@ -59,9 +71,16 @@ def throughput(
     from diva_benchmarks.throughput.command import run
 
     overrides = [word for word in recipes if "=" in word]
-    setting = Setting(overrides, random_weights, shards, updates, warmup, out)
+    setting = Setting(
+        overrides=overrides,
+        random_weights=random_weights,
+        shards=shards,
+        updates=updates,
+        warmup=warmup,
+        out=out,
+    )
     names = [word for word in recipes if "=" not in word]
-    run(names, setting, batch, options, baseline, stage)
+    run(names, setting, batch=batch, options=options, baseline=baseline, stage=stage)
 
 
 @app.command("zero-shot")
@@ -85,4 +104,17 @@ def zero_shot(
     check_towers(tower, against, text_from)
     from diva_benchmarks.zero_shot.command import run
 
-    run(tower, against, checkpoint, against_checkpoint, data, sets, out, cache, batch, device, margin, text_from)
+    run(
+        tower,
+        against=against,
+        checkpoint=checkpoint,
+        against_checkpoint=against_checkpoint,
+        data=data,
+        sets=sets,
+        out=out,
+        cache=cache,
+        batch=batch,
+        device=device,
+        margin=margin,
+        text_from=text_from,
+    )

@@ -46,15 +46,15 @@ def train(
 
     run(
         tower,
-        checkpoint,
-        head,
-        dataset,
-        data,
-        out,
-        schedule,
-        Sizes(iterations, crop, batch, workers),
-        seed,
-        overrides or (),
+        checkpoint=checkpoint,
+        head=head,
+        dataset=dataset,
+        data=data,
+        out=out,
+        schedule=schedule,
+        sizes=Sizes(iterations, crop, batch, workers),
+        seed=seed,
+        overrides=overrides or (),
         finetune=finetune,
         resume=resume,
     )
@@ -80,4 +80,14 @@ def evaluate(
     from diva_downstream.segmentation.command import Sizes, measure
 
     sizes = Sizes(crop=crop, workers=workers)
-    measure(tower, checkpoint, against, against_checkpoint, dataset, data, out, sizes, overrides or ())
+    measure(
+        tower,
+        checkpoint=checkpoint,
+        against=against,
+        against_checkpoint=against_checkpoint,
+        dataset=dataset,
+        data=data,
+        out=out,
+        sizes=sizes,
+        overrides=overrides or (),
+    )

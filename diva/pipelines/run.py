@@ -95,7 +95,7 @@ def run(
     with locked(folder) as lock:
         write_recipe(recipe, folder / TRAINING)
         work = Work(manifest(), folder / MANIFEST, lock, console)  # which nobody else writes now
-        _do(work, wanted, chosen, folder, jobs, console)
+        _do(work, wanted, chosen, folder=folder, jobs=jobs, console=console)
     if work.failed:
         raise RunError(
             f"{folder}: not done: {', '.join(work.failed)}; {folder / MANIFEST} and the report say why, and the"
@@ -103,7 +103,9 @@ def run(
         )
 
 
-def _do(work: Work, steps: Sequence[Step], pipeline: Pipeline, folder: Path, jobs: int, console: Console) -> None:
+def _do(
+    work: Work, steps: Sequence[Step], pipeline: Pipeline, *, folder: Path, jobs: int, console: Console
+) -> None:
     """Do the steps and the report."""
     for line in dict.fromkeys(line for step in steps for line in absent_data(step)):
         console.print(Text(line, "red"), soft_wrap=True)

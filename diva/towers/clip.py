@@ -29,7 +29,7 @@ from diva.towers.zoo import ZOO, usual_preprocess
 log = logging.getLogger(__name__)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, kw_only=True)
 class Clip:
     """An image tower with the text tower that it was trained with.
 
@@ -182,7 +182,14 @@ def load_clip(
     config = image_text_models()[architecture]
     if checkpoint is None:
         model = build_model(config, entry.preprocess if entry else {})
-        return Clip(model, architecture, name, None, TowerInput.of(model), config)
+        return Clip(
+            model=model,
+            architecture=architecture,
+            source=name,
+            weights=None,
+            input=TowerInput.of(model),
+            config=config,
+        )
     source = read_tower(checkpoint, allow_torchscript=allow_torchscript)
     # weights alone may not say more than their shapes
     fields, doubts = (source.preprocess, source.doubts) if source.config else usual_preprocess(architecture)
@@ -216,8 +223,15 @@ def assemble(source: TowerSource, name: str) -> Clip:
     load_strictly(model, source.state, source.weights)
     if source.activation == "gelu_tanh":
         _approximate_gelu(model)
-    model_input = TowerInput.of(model)
-    return Clip(model, source.architecture, name, source.weights, model_input, source.config, source.tokenizer)
+    return Clip(
+        model=model,
+        architecture=source.architecture,
+        source=name,
+        weights=source.weights,
+        input=TowerInput.of(model),
+        config=source.config,
+        tokenizer_folder=source.tokenizer,
+    )
 
 
 def _build(source: TowerSource) -> CLIP | CustomTextCLIP | ImageOnly:

@@ -18,7 +18,7 @@ from diva.compat import image_text_models
 UNUSUAL = ("attentional_pool", "no_ln_pre", "ls_init_value", "final_ln_after_pool", "pos_embed_type", "pool_type")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ImageShape:
     """What distinguishes the image towers.
 
@@ -89,7 +89,14 @@ def image_shape(state: Mapping[str, Tensor]) -> ImageShape | None:
     layers, mlp = count_blocks(state, blocks), state.get(f"{blocks}0.{first}", patch)
     if positions < 0 or not mlp.ndim:
         return None
-    return ImageShape(patch.shape[0], mlp.shape[0], layers, patch.shape[-1], math.isqrt(positions), pooling)
+    return ImageShape(
+        width=patch.shape[0],
+        mlp=mlp.shape[0],
+        layers=layers,
+        patch=patch.shape[-1],
+        grid=math.isqrt(positions),
+        attention_pooling=pooling,
+    )
 
 
 def image_shape_of(config: Mapping[str, Any]) -> ImageShape:
@@ -98,7 +105,14 @@ def image_shape_of(config: Mapping[str, Any]) -> ImageShape:
     if vision.timm_model_name:
         return _trunk_shape(vision.timm_model_name)
     patch, grid = vision.patch_size, vision.image_size // vision.patch_size
-    return ImageShape(vision.width, int(vision.width * vision.mlp_ratio), vision.layers, patch, grid, False)
+    return ImageShape(
+        width=vision.width,
+        mlp=int(vision.width * vision.mlp_ratio),
+        layers=vision.layers,
+        patch=patch,
+        grid=grid,
+        attention_pooling=False,
+    )
 
 
 def _dimensions(state: Mapping[str, Tensor], **dimensions: int) -> bool:

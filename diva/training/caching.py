@@ -53,7 +53,8 @@ def cache_latents(
     tower = load_tower(recipe).input.replace(**recipe.tower.input.model_dump(exclude_none=True))
     made = Wanted.by(denoiser, tower, recipe.data.image_size, recipe.data.crop_scale)
     index = LatentIndex(made=made, **common(recipe, source, crops=crops, pixels=pixels, batch=batch))
-    fill(folder, index, source, look_of(denoiser), tower, recipe, state, batch=batch, console=console)
+    look = look_of(denoiser)
+    fill(folder, index, source, look=look, tower=tower, recipe=recipe, state=state, batch=batch, console=console)
 
 
 def common(recipe: Recipe, source: Source, *, crops: int, pixels: str, batch: int) -> dict[str, Any]:
@@ -80,11 +81,11 @@ def fill(
     folder: Path,
     index: CacheIndex[Any],
     source: Source,
+    *,
     look: Look,
     tower: TowerInput,
     recipe: Recipe,
     state: PartialState,
-    *,
     batch: int,
     console: Console,
 ) -> None:

@@ -89,6 +89,16 @@ def judge(
         checked=objective.checked,
         seed=recipe.seed,
     )
-    fill(folder, index, source, look, tower_input, recipe, state, batch=batch, console=console)
+    fill(
+        folder,
+        index,
+        source,
+        look=look,
+        tower=tower_input,
+        recipe=recipe,
+        state=state,
+        batch=batch,
+        console=console,
+    )
     if all(is_whole(folder / name) for name in index.shards):  # the last process to end sees them all
         console.print(measure_agreement(folder, index, statements, objective.margin).table())

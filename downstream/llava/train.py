@@ -82,7 +82,7 @@ def _train(recipe: LlavaRecipe, run: RunFolder, *, first: bool, resume: bool) ->
     inputs = hash_inputs(recipe) if first else {}
     if latest is not None:
         check_inputs(inputs, run.path)
-    trainer = _trainer(recipe, arguments, model, data, processor, run)
+    trainer = _trainer(recipe, arguments, model, data=data, processor=processor, run=run)
     if first and latest is None:
         write_recipe(recipe, run.recipe)
         write_inputs(inputs, run.path)
@@ -157,6 +157,7 @@ def _trainer(
     recipe: LlavaRecipe,
     arguments: TrainingArguments,
     model: LlavaForConditionalGeneration,
+    *,
     data: ConversationData,
     processor: LlavaProcessor,
     run: RunFolder,

@@ -27,6 +27,7 @@ class DivaTower(BaseModule):
     def __init__(
         self,
         tower: str,
+        *,
         checkpoint: str | None = None,
         out_blocks: Sequence[int] = (-1,),
         joint: bool = False,

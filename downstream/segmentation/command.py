@@ -67,6 +67,7 @@ class _Subject(NamedTuple):
 
 def train(
     tower: str,
+    *,
     checkpoint: Path | None,
     head: str,
     dataset: str,
@@ -76,7 +77,6 @@ def train(
     sizes: Sizes,
     seed: int,
     overrides: Sequence[str],
-    *,
     finetune: bool,
     resume: bool,
 ) -> None:
@@ -117,6 +117,7 @@ def train(
 
 def measure(
     tower: str,
+    *,
     checkpoint: Path | None,
     against: str | None,
     against_checkpoint: Path | None,
@@ -146,7 +147,10 @@ def measure(
     _check(sizes)
     named = [(tower, checkpoint)] if against is None else [(tower, checkpoint), (against, against_checkpoint)]
     changed = _overrides(overrides)
-    subjects = [_subject(name, weights, dataset, data, sizes.crop, changed) for name, weights in named]
+    subjects = [
+        _subject(name, weights, dataset=dataset, data=data, crop=sizes.crop, overrides=changed)
+        for name, weights in named
+    ]
     with TemporaryDirectory() as logs, _plainly(*(each.record for each in subjects)):
         evaluations = [
             evaluate(each.record, each.clip, each.data, each.checkpoint, folder=Path(logs), workers=sizes.workers)
@@ -169,6 +173,7 @@ def _finish(evaluations: list[Evaluation], out: Path | None) -> None:
 def _subject(
     name: str,
     checkpoint: Path | None,
+    *,
     dataset: str | None,
     data: Path,
     crop: int | None,

@@ -37,6 +37,7 @@ class SideAdapterTower(MultimodalEncoderDecoder):
         self,
         tower: str,
         classes: Sequence[str],
+        *,
         checkpoint: str | None = None,
         templates: str = "vild",
         encoder_resolution: float = 0.5,
@@ -66,7 +67,7 @@ class SideAdapterTower(MultimodalEncoderDecoder):
         split = _split(clip)
         chosen = {"patch_size": 16, "embed_dims": 240, "depth": 8, "heads": 6, **(adapter or {})}
         text = ClassText(clip, classes, templates)
-        network = _network(clip, split, len(classes), queries, chosen, points)
+        network = _network(clip, split, len(classes), queries=queries, adapter=chosen, points=points)
         super().__init__(
             image_encoder=network.image_encoder,
             text_encoder={"type": "SideAdapterText", "text": text},
@@ -107,7 +108,7 @@ def _split(clip: Clip) -> int:
 
 
 def _network(
-    clip: Clip, split: int, classes: int, queries: int, adapter: Mapping[str, int], points: int
+    clip: Clip, split: int, classes: int, *, queries: int, adapter: Mapping[str, int], points: int
 ) -> ConfigDict:
     """Return the image encoder and the head of mmseg's SAN in the sizes of a tower."""
     network: ConfigDict = Config.fromfile(MIM / BASE).model

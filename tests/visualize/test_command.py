@@ -41,7 +41,18 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory, tower_folder: Path, tea
 @pytest.fixture(scope="module")
 def measured(run_folder: Path, tower_folder: Path) -> Path:
     data, out = write_mmvp_folder(run_folder / "mmvp", 1), run_folder / "results" / "mmvp.json"
-    bench_mmvp(str(run_folder / "tower"), str(tower_folder), None, None, data, out, "pooled", 1, 8, "cpu")
+    bench_mmvp(
+        str(run_folder / "tower"),
+        against=str(tower_folder),
+        checkpoint=None,
+        against_checkpoint=None,
+        data=data,
+        out=out,
+        protocol="pooled",
+        seeds=1,
+        batch=8,
+        device="cpu",
+    )
     return out
 
 

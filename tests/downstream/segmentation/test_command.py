@@ -365,5 +365,4 @@ def test_a_run_is_measured_as_it_was_trained(finished: Path, world: Path) -> Non
 
 def test_what_cannot_be_trained_is_said(world: Path, trained: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--head: 'training-free' cannot be trained; valid: linear, san, upernet"):
-        train(str(trained), None, "training-free", "ade20k", world, tmp_path / "a", "20k", SMALL, 0, (),
-              finetune=False, resume=False)  # fmt: skip
+        run(trained, "training-free", world, tmp_path / "a")
