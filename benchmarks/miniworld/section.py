@@ -6,9 +6,8 @@ from pathlib import Path
 from shlex import quote
 
 from matplotlib.figure import Figure as Plot
-from pydantic import ValidationError
 
-from diva.documents import read_file
+from diva.documents import read_model
 from diva.errors import InputError
 from diva.evaluation.drawing import INK, drawn, finish_whiskers, house_style, whisker
 from diva.evaluation.section import (
@@ -61,12 +60,7 @@ def read_study(path: Path) -> Section:
         InputError: it is not a study, or its parts do not fit together.
     """
     remedy = "this is not a study that can be shown; write it again with diva miniworld study"
-    try:
-        study = Study.model_validate_json(read_file(path))
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"])) or "the file"
-        raise InputError(f"{path}: {field}: {first['msg']}; {remedy}") from error
+    study = read_model(path, Study, remedy)
     pairs_of = [each.pairs_of for each in study.originals] + [each.pairs_of for each in study.lines]
     if not study.originals or any(each.keys() != pairs_of[0].keys() for each in pairs_of):
         raise InputError(f"{path}: untrained towers are missing or settings differ in their details; {remedy}")

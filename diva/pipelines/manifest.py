@@ -4,11 +4,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from diva.atomic import replacing
-from diva.documents import read_file
-from diva.errors import InputError
+from diva.documents import read_model
 
 MANIFEST: Final = "manifest.json"
 SCHEMA: Final = 1
@@ -75,12 +74,7 @@ def read_manifest(path: Path) -> Manifest:
     Raises:
         InputError: the file cannot be read, or is no manifest of this version.
     """
-    try:
-        return Manifest.model_validate_json(read_file(path))
-    except ValidationError as error:
-        raise InputError(
-            f"{path}: is not a manifest of schema {SCHEMA}; remove it, and `diva run` does every stage again"
-        ) from error
+    return read_model(path, Manifest, "remove it, and `diva run` does every stage again")
 
 
 def write_manifest(manifest: Manifest, path: Path) -> None:

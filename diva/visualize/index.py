@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from diva.documents import read_file
-from diva.errors import InputError
+from diva.documents import read_model
 
 INDEX: Final = "visualised.json"
 SCHEMA: Final = 1
@@ -86,7 +85,4 @@ def read_index(path: Path) -> Index:
     Raises:
         InputError: it cannot be read, or is not of this version.
     """
-    try:
-        return Index.model_validate_json(read_file(path))
-    except ValidationError as error:
-        raise InputError(f"{path}: is no index of schema {SCHEMA}; run `diva visualize` again") from error
+    return read_model(path, Index, "run `diva visualize` again")

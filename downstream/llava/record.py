@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from diva.atomic import replacing
-from diva.documents import read_file
-from diva.errors import InputError
+from diva.documents import read_model
 
 FILE = "diva_swap.json"
 ZERO_RETRAIN = "zero-retrain"
@@ -72,11 +71,4 @@ def read_record(folder: Path) -> SwapRecord | None:
         InputError: the file is damaged.
     """
     path = folder / FILE
-    if not path.is_file():
-        return None
-    try:
-        return SwapRecord.model_validate_json(read_file(path))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise InputError(f"{path}: {where}: {first['msg']}; swap the tower in again") from error
+    return read_model(path, SwapRecord, "swap the tower in again") if path.is_file() else None

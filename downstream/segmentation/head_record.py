@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt
 
 from diva.atomic import replacing
-from diva.documents import read_file
-from diva.errors import InputError
+from diva.documents import read_model
 
 RECORD = "segmentation.json"
 TRAINING_FREE: Final = "training-free"
@@ -64,11 +63,4 @@ def read_head_record(folder: Path) -> HeadRecord | None:
         InputError: it is damaged, or has a field that no run of ours has.
     """
     path = folder / RECORD
-    if not path.is_file():
-        return None
-    try:
-        return HeadRecord.model_validate_json(read_file(path))
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"])) or "the file"
-        raise InputError(f"{path}: {field}: {first['msg']}; train again with an empty --out") from error
+    return read_model(path, HeadRecord, "train again with an empty --out") if path.is_file() else None

@@ -72,8 +72,8 @@ def test_a_newer_index_or_manifest_is_named_with_its_remedy(tmp_path: Path) -> N
     (tmp_path / INDEX).write_text('{"schema_version": 2}')
     (tmp_path / MANIFEST).write_text('{"schema_version": 2}')
     reasons = {Path(left.what).name: left.reason for left in read_sources([tmp_path]).left_out}
-    assert reasons[INDEX] == "is no index of schema 1; run `diva visualize` again"
-    assert reasons[MANIFEST].startswith("is not a manifest of schema 1; remove it")
+    assert reasons[INDEX] == "schema_version: Input should be 1; run `diva visualize` again"
+    assert reasons[MANIFEST].startswith("schema_version: Input should be 1; remove it")
 
 
 def test_classes_stand_apart_from_the_figures_of_all_classes(tmp_path: Path) -> None:
