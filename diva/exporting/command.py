@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 from torch import Tensor
 
+from diva.atomic import check_files_in
 from diva.documents import parse_json
 from diva.errors import InputError, did_you_mean
 from diva.exporting.average import average as average_states
@@ -70,6 +71,8 @@ def export(
     """
     _check_options(to, average, delta, push_to_hub)
     targets = _targets(out, average)
+    if len(targets) > 1:
+        check_files_in(out)
     for folder in targets:
         check_replaceable(folder, checkpoint, *([base] if base else []))
     clip = _load(checkpoint, base, allow_torchscript=allow_torchscript)

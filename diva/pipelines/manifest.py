@@ -6,8 +6,8 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from diva.atomic import replacing
-from diva.documents import read_file
+from diva.atomic import write_json
+from diva.documents import parse_model, read_file
 from diva.errors import InputError
 
 MANIFEST: Final = "manifest.json"
@@ -76,7 +76,7 @@ def read_manifest(path: Path) -> Manifest:
         InputError: the file cannot be read, or is no manifest of this version.
     """
     try:
-        return Manifest.model_validate_json(read_file(path))
+        return parse_model(read_file(path), Manifest)
     except ValidationError as error:
         raise InputError(
             f"{path}: is not a manifest of schema {SCHEMA}; remove it, and `diva run` does every stage again"
@@ -87,7 +87,7 @@ def write_manifest(manifest: Manifest, path: Path) -> None:
     """Write `manifest` to `path`; an existing file is replaced only by a complete one.
 
     Raises:
+        InputError: a folder, a link, a device or the like lies at `path`.
         RunError: the place cannot be written to.
     """
-    with replacing(path) as temporary:
-        temporary.write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    write_json(manifest, path)

@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from diva.documents import read_file
+from diva.documents import FileName, parse_model, read_file
 from diva.errors import InputError
 
 INDEX: Final = "visualised.json"
@@ -28,11 +28,11 @@ class View(_Part):
             teacher was asked.
     """
 
-    picture: str
-    map_before: str
-    map_after: str
-    drawn_before: str | None = None
-    drawn_after: str | None = None
+    picture: FileName
+    map_before: FileName
+    map_after: FileName
+    drawn_before: FileName | None = None
+    drawn_after: FileName | None = None
 
 
 class ShownPair(_Part):
@@ -87,6 +87,6 @@ def read_index(path: Path) -> Index:
         InputError: it cannot be read, or is not of this version.
     """
     try:
-        return Index.model_validate_json(read_file(path))
+        return parse_model(read_file(path), Index)
     except ValidationError as error:
         raise InputError(f"{path}: is no index of schema {SCHEMA}; run `diva visualize` again") from error

@@ -5,8 +5,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from diva.atomic import replacing
-from diva.documents import read_file
+from diva.atomic import write_json
+from diva.documents import parse_model, read_file
 from diva.errors import InputError
 
 FILE = "diva_swap.json"
@@ -61,8 +61,7 @@ def write_record(record: SwapRecord, folder: Path) -> None:
     Raises:
         RunError: the place cannot be written to.
     """
-    with replacing(folder / FILE) as temporary:
-        temporary.write_text(record.model_dump_json(indent=1) + "\n")
+    write_json(record, folder / FILE)
 
 
 def read_record(folder: Path) -> SwapRecord | None:
@@ -75,7 +74,7 @@ def read_record(folder: Path) -> SwapRecord | None:
     if not path.is_file():
         return None
     try:
-        return SwapRecord.model_validate_json(read_file(path))
+        return parse_model(read_file(path), SwapRecord)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"

@@ -5,8 +5,8 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, ValidationError
 
-from diva.atomic import replacing
-from diva.documents import read_file
+from diva.atomic import write_json
+from diva.documents import parse_model, read_file
 from diva.errors import InputError
 
 RECORD = "segmentation.json"
@@ -53,8 +53,7 @@ class HeadRecord(BaseModel):
 
     def write(self, folder: Path) -> None:
         """Write the record of a run to its folder."""
-        with replacing(folder / RECORD) as temporary:
-            temporary.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        write_json(self, folder / RECORD)
 
 
 def read_head_record(folder: Path) -> HeadRecord | None:
@@ -67,7 +66,7 @@ def read_head_record(folder: Path) -> HeadRecord | None:
     if not path.is_file():
         return None
     try:
-        return HeadRecord.model_validate_json(read_file(path))
+        return parse_model(read_file(path), HeadRecord)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "the file"
