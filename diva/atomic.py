@@ -2,6 +2,7 @@
 
 import ctypes
 import errno
+import json
 import os
 import re
 import secrets
@@ -11,7 +12,9 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
+from pydantic import BaseModel
 from safetensors import SafetensorError
 
 from diva.errors import InputError, RunError
@@ -45,6 +48,20 @@ def replacing(path: Path) -> Iterator[Path]:
             sync(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def write_json(content: Any, path: Path) -> None:
+    """Write a pydantic model, or plain values, as JSON; a file's name that is not UTF-8 reads back as it was.
+
+    Raises:
+        InputError: as for `check_file`.
+        RunError: the place cannot be written to.
+    """
+    values = content.model_dump(mode="json") if isinstance(content, BaseModel) else content
+    text = json.dumps(values, indent=1, ensure_ascii=False) + "\n"
+    with replacing(path) as temporary:
+        # pydantic cannot write such a name; this writes its odd bytes as the escapes that JSON has for them
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 @contextmanager
@@ -135,6 +152,22 @@ def check_file(path: Path) -> None:
     mode = _mode(path)
     if mode is not None and not stat.S_ISREG(mode):
         raise InputError(f"{path}: is {_kind(mode)}, which a file may not replace; name another file")
+
+
+def check_files_in(folder: Path, *names: str) -> None:
+    """Check that files called `names` may be written into `folder`, before the work that they are to hold.
+
+    A folder that a command fills is never a link: what lies behind one is named as itself, or not meant at all.
+
+    Raises:
+        InputError: a file, a link or the like lies at `folder`, or `check_file` refuses one of the files.
+    """
+    with suppress(OSError):  # of a place that is not there; `check_file` says what else is wrong with it
+        mode = folder.lstat().st_mode
+        if not stat.S_ISDIR(mode):
+            raise InputError(f"{folder}: is {_kind(mode)}; name a folder, or a new one")
+    for name in names:
+        check_file(folder / name)
 
 
 def check_folder(folder: Path, *, replace: bool = False) -> None:

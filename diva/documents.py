@@ -7,16 +7,17 @@ import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Annotated, Any, BinaryIO, TypeVar
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from diva.errors import InputError
 
 Model = TypeVar("Model", bound=BaseModel)
 MAX_BYTES = 64 * 2**20  # of a document; a command that reads data sets names its own limit
 MAX_YAML_BYTES = 2**20
+FileName = Annotated[str, Field(pattern=r"^[^./][^/]*$")]  # of a file beside the document that names it
 MAX_DEPTH = 64  # of lists in lists
 MAX_NODES = 100_000  # of a YAML file, with every alias written out
 
@@ -99,11 +100,23 @@ def read_model(path: Path, model: type[Model], remedy: str, *, limit: int | None
             field and ends with `remedy`.
     """
     try:
-        return model.model_validate_json(read_file(path, limit))
+        return parse_model(read_file(path, limit), model)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "the file"
         raise InputError(f"{path}: {field}: {first['msg']}; {remedy}") from error
+
+
+def parse_model(content: bytes, model: type[Model]) -> Model:
+    """Return what a JSON text says as `model`; names of files that are not UTF-8, too, which pydantic reads not.
+
+    Raises:
+        ValidationError: it is not JSON, or not of this kind.
+    """
+    try:
+        return model.model_validate(json.loads(content))
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
+        return model.model_validate_json(content)  # which says what is wrong with it
 
 
 def parse_json(content: bytes | str, where: str) -> Any:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from diva.atomic import sweep
+from diva.atomic import check_files_in, sweep
 from diva.errors import InputError, RunError
 
 LOCK = ".lock"
@@ -24,9 +24,10 @@ def locked(folder: Path) -> Iterator[int]:
     removed. Nothing is left of the lock once the block has ended, nor of a folder that was made and holds nothing.
 
     Raises:
-        InputError: another process holds it; the sentence names it.
+        InputError: another process holds it, which the sentence names, or it is a link or no folder.
         RunError: the folder cannot be written to.
     """
+    check_files_in(folder)
     made = not folder.exists()
     try:
         file = _take(folder)

@@ -20,8 +20,8 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from diva import __version__
-from diva.atomic import replacing
-from diva.documents import read_file
+from diva.atomic import write_json
+from diva.documents import parse_model, read_file
 from diva.errors import InputError
 from diva.results_v1 import read_version_1
 
@@ -168,10 +168,10 @@ def write_result(result: Result, path: Path) -> None:
     """Write `result` as JSON to `path`; an existing file is replaced only by a complete one.
 
     Raises:
+        InputError: a folder, a link, a device or the like lies at `path`.
         RunError: the place cannot be written to.
     """
-    with replacing(path) as temporary:
-        temporary.write_text(result.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    write_json(result, path)
 
 
 def read_result(path: Path) -> Result:
@@ -184,7 +184,7 @@ def read_result(path: Path) -> Result:
     try:
         if older := read_version_1(content):
             return Result.model_validate(older)
-        return Result.model_validate_json(content)
+        return parse_model(content, Result)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "the file"

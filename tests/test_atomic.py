@@ -1,6 +1,7 @@
 """Files and folders that are complete or not there, in place of nothing that is not ours."""
 
 import ctypes
+import json
 import os
 import signal
 import socket
@@ -14,7 +15,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import SafetensorError
 
-from diva.atomic import check_file, check_folder, new_folder, replacing, sweep, temporary_name
+from diva.atomic import (
+    check_file,
+    check_files_in,
+    check_folder,
+    new_folder,
+    replacing,
+    sweep,
+    temporary_name,
+    write_json,
+)
+from diva.documents import read_json
 from diva.errors import InputError, RunError
 
 FILE_EVENTS = ("open", "os.mkdir", "os.remove", "os.rename", "os.rmdir")
@@ -292,3 +303,27 @@ def test_files_and_folders_have_the_modes_that_the_umask_says(tmp_path: Path) ->
     (tmp_path / "usual").touch()
     usual = (tmp_path / "usual").stat().st_mode
     assert [(tmp_path / path).stat().st_mode for path in ("file", "folder/weights")] == [usual, usual]
+
+
+def test_json_holds_names_that_are_not_utf_8(tmp_path: Path) -> None:
+    content = {"path": os.fsdecode(b"caf\xe9/\xff"), "text": "café, 日本, \U0001f600"}
+    write_json(content, tmp_path / "a.json")
+    assert read_json(tmp_path / "a.json") == json.loads((tmp_path / "a.json").read_text()) == content
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [("link", "link: is a symbolic link"), ("file", "file: is a file"), ("held", "a.txt: is a folder")],
+)
+def test_a_folder_to_fill_is_neither_a_link_nor_a_file_and_holds_nothing_in_the_files_places(
+    tmp_path: Path, name: str, says: str
+) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to("there")
+    (tmp_path / "file").touch()
+    (tmp_path / "held" / "a.txt").mkdir(parents=True)
+    with pytest.raises(InputError, match=says):
+        check_files_in(tmp_path / name, "a.txt")
+    check_files_in(tmp_path / "link" / "new", "a.txt")
+    check_files_in(tmp_path / "held", "b.txt")
+    assert list((tmp_path / "there").iterdir()) == []

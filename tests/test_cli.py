@@ -278,3 +278,80 @@ def test_every_mistake_is_one_sentence_and_the_right_status(
         assert len(sentences) == 1, (words, done.err)
         assert says in sentences[0], (words, sentences[0])
         assert "Traceback" not in done.err
+
+
+FILLING = (
+    "train {recipe} --out {link}",
+    "run diva/openai-vit-l14-224 --out {link}",
+    "data cache-latents {recipe} --out {link}",
+    "report {result} --out {link}",
+    "visualize {result} --out {link}",
+    "bench zero-shot --tower {tower} --data {sets} --out {link}",
+    "bench throughput {recipe} --out {link}",
+    "export {tower} --to open_clip --out {link}",
+    "export {tower} --to open_clip --average 0,1 --base {tower} --out {link}",
+    "llava miniature {result} --out {link}",
+    "miniworld write --out {link}",
+    "miniworld pretrain --out {link}",
+    "miniworld study --bases {sets} --out {link}",
+    "quickstart --out {link}",
+)
+
+
+def test_no_command_fills_a_folder_through_a_link(
+    diva: Command, tmp_path: Path, tower_folder: Path, teacher_folder: Path
+) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to("there")
+    (tmp_path / "result.json").write_text("{}")
+    (tmp_path / "sets" / "mnist").mkdir(parents=True)
+    shards = write_shards(tmp_path / "shards", n_shards=2, per_shard=2, side=40)
+    recipe = write_recipe_file(
+        tmp_path / "tiny.yaml", tower=tower_folder, teacher=teacher_folder, source=f"{shards}/*.tar"
+    )
+    places = {"result": tmp_path / "result.json", "sets": tmp_path / "sets", "link": tmp_path / "link"}
+    for command in FILLING:
+        done = diva(*command.format(recipe=recipe, tower=tower_folder, **places).split())
+        assert (done.status, "link: is a symbolic link" in done.err) == (2, True), (command, done.err)
+        assert list((tmp_path / "there").iterdir()) == [], command
+
+
+def test_files_whose_names_are_not_utf_8_are_measured_and_reported(
+    diva: Command, tmp_path: Path, tower_folder: Path
+) -> None:
+    odd = tmp_path / os.fsdecode(b"caf\xe9")
+    data, result = write_mmvp_folder(odd / "mmvp", 1), odd / "result.json"
+    done = diva(
+        "bench", "mmvp", "--tower", tower_folder, "--against", tower_folder, "--data", data, "--out", result
+    )
+    assert done.status == 0, done
+    assert read_result(result).data.path == str(data)
+    for words in (
+        ("visualize", result, "--pairs", 1, "--out", odd / "seen"),
+        ("report", odd, "--out", odd / "[/red]"),
+    ):
+        done = diva(*words)
+        assert done.status == 0, (words, done)
+    assert "caf\\udce9/[/red]/report.html" in done.out
+
+
+def test_a_name_that_is_too_long_is_one_sentence(diva: Command, tmp_path: Path, tower_folder: Path) -> None:
+    long = tmp_path / ("n" * 300)
+    for words in (
+        ("bench", "mmvp", "--tower", tower_folder, "--data", long),
+        ("bench", "mmvp", "--tower", tower_folder, "--data", tmp_path, "--out", long / "out.json"),
+        ("bench", "zero-shot", "--tower", tower_folder, "--data", long),
+        ("train", "diva/quickstart", f"tower.name={tower_folder}", f"denoiser.path={long}", f"data.source={long}"),
+        ("train", long),
+        ("data", "inspect", long),
+        ("report", long, "--out", tmp_path / "out"),
+        ("visualize", long, "--out", tmp_path / "out"),
+        ("export", tower_folder, "--to", "open_clip", "--out", long),
+        ("seg", "eval", "--tower", tower_folder, "--data", long, "--dataset", "ade20k"),
+        ("llava", "eval", long, "--data", long, "--out", tmp_path / "out"),
+        ("llava", "train", "llava-1.5-7b-stage1", f"model={long}", "--out", tmp_path / "out"),
+        ("miniworld", "gates", long),
+    ):
+        done = diva(*words)
+        assert (done.status, done.err.count("\n")) == (2, 1), (words, done.err)
+        assert "n" * 300 in done.err, (words, done.err)

@@ -1,6 +1,6 @@
 import pytest
 
-from diva.errors import did_you_mean, printable
+from diva.errors import did_you_mean, first_line, printable
 
 FEW = ["linear", "san", "upernet"]
 MANY = [f"model-{number:03}" for number in range(150)]
@@ -36,3 +36,8 @@ def test_of_many_names_that_are_all_far_only_five_are_offered() -> None:
 )
 def test_what_a_terminal_would_act_on_is_written_out(text: str, shown: str) -> None:
     assert printable(text) == shown
+
+
+def test_an_error_that_says_nothing_is_known_by_its_kind() -> None:
+    assert first_line(RuntimeError("first\nsecond")) == "first"
+    assert first_line(AssertionError()) == first_line(AssertionError("\n")) == "AssertionError"

@@ -36,10 +36,7 @@ GUARDS = (
         {"diva/images.py": "the guard itself"},
     ),
     Guard((".from_pretrained",), "diva.pretrained.load_pretrained", {"diva/pretrained.py": "the guard itself"}),
-    Guard(
-        ("omegaconf.OmegaConf.load", "omegaconf.OmegaConf.to_container(resolve=True)"),
-        "diva.recipes.load_recipe: no resolver reaches the environment",
-    ),
+    Guard(("omegaconf.*",), "diva.recipes.load_recipe: its `${field}` reaches no environment"),
     Guard(
         ("os.rename", "os.renames", "os.replace", ".rename", ".replace(path)", "shutil.move"),
         "diva.atomic.replacing or put_folder",
@@ -72,6 +69,11 @@ GUARDS = (
         ("yaml.load", "yaml.load_all", "yaml.full_load", "yaml.unsafe_load", "yaml.safe_load"),
         "diva.documents.read_yaml",
         {"diva/documents.py": "the guard itself"},
+    ),
+    Guard(
+        (".print(markup)",),
+        "rich.text.Text: a path may hold what rich takes for markup",
+        {"diva/training/run.py": "its console takes no markup"},
     ),
     Guard(("json.load",), "diva.documents.read_json, which has limits"),
     Guard(("eval", "exec", "compile", "(trust_remote_code=True)", "(shell=True)", "os.system"), "data, not code"),
@@ -107,7 +109,10 @@ def _calls(tree: ast.AST) -> Iterator[tuple[int, set[str]]]:
         options = {
             f"({each.arg}={each.value.value})" for each in node.keywords if isinstance(each.value, ast.Constant)
         }
-        names = {full, method} | options | {f"{full}{option}" for option in options}
+        package = f"{full.partition('.')[0]}.*"
+        names = {full, method, package} | options | {f"{full}{option}" for option in options}
+        if method == ".print" and node.args and isinstance(node.args[0], ast.JoinedStr):
+            names |= {".print(markup)"} - {".print(markup)" for each in options if each == "(markup=False)"}
         if method == ".replace" and len(node.args) == 1 and not node.keywords:  # a text's has two
             names.add(".replace(path)")
         yield node.lineno, names
@@ -152,7 +157,9 @@ FOUND = {
     "from shutil import rmtree as gone\ngone(p)": "shutil.rmtree",
     "AutoModel.from_pretrained(p)": ".from_pretrained",
     "make().from_pretrained(p)": ".from_pretrained",
-    "from omegaconf import OmegaConf\nOmegaConf.to_container(c, resolve=True)": "to_container(resolve=True)",
+    "from omegaconf import OmegaConf as Config\nConfig.create(c)": "omegaconf.*",
+    "import omegaconf\nomegaconf.OmegaConf.load(p)": "omegaconf.*",
+    'console.print(f"wrote {p}", soft_wrap=True)': ".print(markup)",
     "(a / b).rename(c)": ".rename",
     "path.replace(other)": ".replace(path)",
     "import torch as t\nt.load(p)": "torch.load",
@@ -172,8 +179,7 @@ def test_what_only_looks_like_one_is_let_through() -> None:
     source = """
 from dataclasses import replace
 import numpy as np
-from omegaconf import OmegaConf
 text.replace("a", "b"); replace(item, key=1); clock.replace(tzinfo=None); path.open("rb"); model.eval()
-np.load(file, allow_pickle=False); OmegaConf.to_container(config); re.compile("a")
+np.load(file, allow_pickle=False); re.compile("a"); console.print(Text(f"{p}")); console.print(f"{p}", markup=False)
 """
     assert violations({"diva/a.py": source}) == []

@@ -64,3 +64,11 @@ def test_who_waits_for_a_holder_that_removes_its_file_does_not_hold_a_file_witho
     processes = [subprocess.Popen([sys.executable, "-c", script]) for _ in range(3)]
     assert [process.wait(120) for process in processes] == [0, 0, 0]
     assert (tmp_path / "counter").read_text() == "300"
+
+
+def test_a_link_is_not_filled(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to("there")
+    with pytest.raises(InputError, match="link: is a symbolic link; name a folder"), locked(tmp_path / "link"):
+        pass
+    assert list((tmp_path / "there").iterdir()) == []

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from pydantic import ValidationError
@@ -76,7 +76,7 @@ def test_a_file_of_another_schema_is_refused_by_field(
 def test_a_broken_file_is_refused_in_one_sentence(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "result.json"
     path.write_bytes(content)
-    with pytest.raises(InputError, match=f"^{re.escape(str(path))}: .*measure again$"):
+    with pytest.raises(InputError, match=f"^{re.escape(str(path))}: .*(measure|write it) again$"):
         read_result(path)
 
 
@@ -103,8 +103,8 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
     write_result(a_result(), path)
     before = path.read_bytes()
     broken = compared()
-    broken.items[0].details["statement1"] = "\ud800"  # half a surrogate pair has no UTF-8 form
-    with pytest.raises(ValueError, match="surrogate"):
+    broken.items[0].details["statement1"] = cast("Any", object())
+    with pytest.raises(ValueError, match="serialize"):
         write_result(broken, path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]

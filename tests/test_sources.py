@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import json
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,7 @@ from pandas._libs.parsers import STR_NA_VALUES
 from peft import LoraConfig
 from PIL import Image
 from torchvision.transforms import RandomResizedCrop
-from transformers import CLIPImageProcessor, CLIPTextConfig, SiglipImageProcessor
+from transformers import CLIPImageProcessor, CLIPTextConfig, LlamaConfig, SiglipImageProcessor
 
 import diva_downstream.segmentation as segmentation  # before mmseg, which needs its stand-in for mmcv's operators
 from diva.data.decode import RATIO
@@ -31,10 +32,12 @@ from diva.recipes.stages import AdamW
 from diva.towers import ZOO
 from diva.towers.formats.image_processor import CLIP, SIGLIP
 from diva.towers.formats.transformers_folder import CLIP_VOCABULARY, TORCH_EPS
+from diva_benchmarks.miniworld.clip_training import MAX_LOGIT_SCALE
 from diva_benchmarks.throughput.random_weights import POSITIONS, SHAPES
+from diva_benchmarks.zero_shot.classification import SCALE, TOP
 from diva_downstream.llava.encode import IGNORED
 from diva_downstream.llava.formats.adapters import INITIAL, PLAIN, merge_adapters
-from diva_downstream.llava.formats.original import LARGE, PUBLISHED
+from diva_downstream.llava.formats.original import LARGE, PUBLISHED, ROPE_BASE
 from diva_downstream.llava.tasks.mmbench import CIRCULAR, INSTRUCTIONS, NOTHING
 from diva_downstream.llava.tasks.pope import INSTRUCTION
 from diva_downstream.segmentation.command import SCHEDULES
@@ -212,7 +215,20 @@ def test_adapters_whose_beginning_changed_the_language_model_are_refused(tmp_pat
         merge_adapters({}, tmp_path)
 
 
+def test_logits_of_zero_shot_and_the_bound_of_their_scale_are_open_clip_s() -> None:
+    folder = Path(open_clip.__file__).parents[1] / "open_clip_train"
+    zero_shot, training = ((folder / name).read_text() for name in ("zero_shot.py", "train.py"))
+    (scale,), (top,) = (
+        re.findall(r"logits = (\S+) \* image_features", zero_shot),
+        re.findall(r"topk=\(1, (\d+)\)", zero_shot),
+    )
+    assert (float(scale), int(top)) == (SCALE, TOP)
+    (bound,) = re.findall(r"logit_scale\.clamp_\(0, math\.log\((\d+)\)\)", training)
+    assert math.log(int(bound)) == MAX_LOGIT_SCALE
+
+
 def test_limits_and_defaults_of_libraries_are_their_own() -> None:
+    assert LlamaConfig().rope_parameters["rope_theta"] == ROPE_BASE
     assert MAX_PIXELS == Image.MAX_IMAGE_PIXELS
     assert torch.nn.CrossEntropyLoss().ignore_index == IGNORED
     assert AdamW().betas == default(torch.optim.AdamW.__init__, "betas")

@@ -6,7 +6,7 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from diva.atomic import replacing
+from diva.atomic import check_files_in, replacing
 from diva.errors import RunError
 from diva.lock import locked
 from diva.miniworld.base import Base
@@ -17,6 +17,8 @@ from diva_benchmarks.miniworld.rows import ROWS, read_rows
 from diva_benchmarks.miniworld.study import run
 from diva_benchmarks.miniworld.table import markdown, summarise
 from diva_benchmarks.options import require_positive
+
+TABLES = ("study.md", "study.json")
 
 
 def run_pretrain(out: Path, *, seed: int, device: torch.device, console: Console) -> None:
@@ -50,6 +52,7 @@ def study(bases: Path, work: Path, out: Path, *, processes: int) -> None:
         RunError: some runs failed; the tables of the others have been written.
     """
     require_positive({"--processes": processes})
+    check_files_in(out, *TABLES)
     plan = read_plan()
     with locked(out):
         read_rows(out / ROWS, plan)  # of another plan: refused before hours of work
@@ -71,6 +74,6 @@ def _write_tables(plan: Plan, out: Path) -> None:
     if not rows:
         return
     summary = summarise(plan, rows)
-    for name, text in (("study.md", markdown(summary)), ("study.json", summary.model_dump_json(indent=1) + "\n")):
+    for name, text in zip(TABLES, (markdown(summary), summary.model_dump_json(indent=1) + "\n"), strict=True):
         with replacing(out / name) as temporary:
             temporary.write_text(text)

@@ -1,6 +1,5 @@
 """Training a base from nothing: a miniature CLIP, its teacher and its decoder, with the recipe that made them."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from rich.progress import Progress
 
-from diva.atomic import discard, new_folder, replacing
+from diva.atomic import check_files_in, discard, new_folder, write_json
 from diva.documents import read_model
 from diva.errors import InputError
 from diva.miniworld.base import Base
@@ -85,7 +84,7 @@ def pretrain(out: Path, *, seed: int, settings: Settings, device: torch.device, 
         "weights": {str(path.relative_to(out)): file_sha256(path) for path in sorted(out.rglob("*.safetensors"))},
         "gates": gates.model_dump(mode="json"),
     }
-    _write_json(base.recipe, recipe)
+    write_json(recipe, base.recipe)
     discard(work)
     return gates
 
@@ -95,15 +94,16 @@ def _begin(base: Base, seed: int, settings: Settings) -> Path:
     out = base.path
     if base.recipe.is_file():
         raise InputError(f"{out}: holds a complete base; name a new folder")
+    check_files_in(out)
     work = out / WORK
     begun, wanted = work / "settings.json", _Begun(seed=seed, settings=settings)
     if begun.is_file():
         check_resumed(out, lambda: read_model(begun, _Begun, "name a new folder for the base"), wanted)
         return work
-    if out.exists() and (not out.is_dir() or any(path != work for path in out.iterdir())):
+    if out.exists() and any(path != work for path in out.iterdir()):
         raise InputError(f"{out}: is not empty; name a new folder for the base")
     work.mkdir(parents=True, exist_ok=True)
-    _write_json(begun, wanted.model_dump())
+    write_json(wanted, begun)
     return work
 
 
@@ -113,8 +113,3 @@ def _once(folder: Path, train: Callable[[Path], None]) -> None:
         return
     with new_folder(folder) as content:
         train(content)
-
-
-def _write_json(path: Path, content: object) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n")

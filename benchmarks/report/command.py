@@ -5,8 +5,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from diva.atomic import check_file, replacing
-from diva.errors import InputError, printable
+from diva.atomic import check_files_in, replacing
+from diva.errors import printable
 from diva_benchmarks.report.build import build
 from diva_benchmarks.report.content import Content
 from diva_benchmarks.report.render import render
@@ -37,13 +37,10 @@ def write_report(results: list[Path], out: Path, *, published: bool) -> Content:
         published: whether the papers' figures are shown beside those measured here.
 
     Raises:
-        InputError: a path does not exist or is of another kind, nothing was found, or `out` is a file.
+        InputError: a path does not exist or is of another kind, nothing was found, or `out` is no folder.
         RunError: `out` cannot be written to.
     """
-    if out.exists() and not out.is_dir():
-        raise InputError(f"--out: {out} is not a folder; give the report's folder")
-    for name in FILES:
-        check_file(out / name)
+    check_files_in(out, *FILES)
     content = build(read_sources(results), published=published)
     texts = render(content)
     for name in FILES:

@@ -80,10 +80,13 @@ class Bench:
         if case.is_baseline:
             self._baselines[case.recipe, case.batch] = result
         if self._setting.out is not None and os.environ.get("RANK", "0") == "0":
-            name = f"{case.recipe.replace('/', '-')}-batch{case.batch}-{case.label}"
-            several = f"-{self._processes}-processes" if self._processes > 1 else ""
-            write_result(result, self._setting.out / f"{name}{several}.json")
+            write_result(result, self._setting.out / self.file_name(case))
         return outcome
+
+    def file_name(self, case: Case) -> str:
+        """Return the name of the result file of `case`."""
+        several = f"-{self._processes}-processes" if self._processes > 1 else ""
+        return f"{case.recipe.replace('/', '-')}-batch{case.batch}-{case.label}{several}.json"
 
     def data(self, name: str, batch: int) -> tuple[str, int, float, int]:
         """Measure the loader of a recipe alone; return the recipe, its files, images/s and the bytes held."""

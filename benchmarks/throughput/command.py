@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 
 from rich.console import Console
 
+from diva.atomic import check_files_in
 from diva.errors import InputError
 from diva_benchmarks.options import require_positive
 from diva_benchmarks.throughput.bench import Bench, Setting
@@ -38,7 +39,7 @@ def run(
         stage: "all", or "data" for the loader alone.
 
     Raises:
-        InputError: an option or a recipe cannot be used.
+        InputError: an option or a recipe cannot be used, or a result file cannot be written.
     """
     if stage not in STAGES:
         raise InputError(f"--stage: '{stage}' is none; give {' or '.join(STAGES)}")
@@ -55,4 +56,7 @@ def run(
         if stage == "data":
             show_data([bench.data(recipe, size) for recipe in recipes for size in batches], console)
             return
-        show_outcomes([bench.outcome(case) for case in cases(recipes, batches, chosen)], console)
+        planned = list(cases(recipes, batches, chosen))
+        if setting.out is not None:
+            check_files_in(setting.out, *map(bench.file_name, planned))
+        show_outcomes([bench.outcome(case) for case in planned], console)

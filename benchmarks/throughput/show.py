@@ -26,7 +26,7 @@ def show_outcomes(outcomes: Sequence[Outcome], console: Console) -> None:
         split.add_column(name, justify="right")
     for outcome in outcomes:
         case, found = outcome.case, outcome.measurement
-        head = (case.recipe, str(case.batch), case.label)
+        head = (Text(case.recipe), str(case.batch), case.label)
         table.add_row(
             *head,
             f"{found.images_per_second:.3g}",
@@ -47,7 +47,7 @@ def show_data(rows: Sequence[tuple[str, int, float, int]], console: Console) -> 
     for header in ("files", "images/s", "MiB"):
         table.add_column(header, justify="right")
     for recipe, files, rate, memory in rows:
-        table.add_row(recipe, str(files), f"{rate:.4g}", f"{memory / 2**20:.1f}")
+        table.add_row(Text(recipe), str(files), f"{rate:.4g}", f"{memory / 2**20:.1f}")
     console.print(table)
 
 

@@ -13,7 +13,7 @@ from diva_benchmarks.zero_shot.data import OneLabel
 from diva_benchmarks.zero_shot.measured import ALL, Measured, percentage
 from diva_benchmarks.zero_shot.sets import Headline
 
-TOP = 5
+TOP, SCALE = 5, 100.0
 
 
 def classify(
@@ -32,7 +32,7 @@ def classify(
         the classes the stratified bootstrap's. Items are images, outcome 1 or 0.
     """
     # as open_clip's own evaluation has it, scale included, so that not even a rounding differs
-    logits = 100.0 * F.normalize(embeddings, dim=-1) @ classifier
+    logits = SCALE * F.normalize(embeddings, dim=-1) @ classifier
     best = logits.topk(min(TOP, logits.shape[1]), dim=1).indices.numpy()
     hits = best == truth.labels[:, None]
     right, n = hits[:, 0].astype(np.float64), len(hits)

@@ -7,6 +7,7 @@ import torch
 from rich.console import Console
 from rich.text import Text
 
+from diva.atomic import check_file, check_files_in
 from diva.device import usable_device
 from diva.errors import InputError, RunError, printable
 from diva.evaluation.judgement import check_margin
@@ -73,6 +74,9 @@ def run(
     named = named_towers(tower, checkpoint, text_from, against, against_checkpoint)
     check_margin(margin)
     files, where, located = _files(out), usable_device(device), locate_sets(data, sets)
+    if files is not None:
+        for path in (files.summary, *(files.of_set(each.spec.name) for each in located)):
+            check_file(path)
     progress = Console(stderr=True)
     if cache is None and files is not None:
         cache = files.summary.with_name("cache")
@@ -141,9 +145,6 @@ def _files(out: Path | None) -> _Files | None:
     if out is None:
         return None
     if out.suffix == ".json":
-        if out.is_dir():
-            raise InputError(f"--out: {out} is a folder; give a folder without .json, or a file")
         return _Files(out)
-    if out.is_file():
-        raise InputError(f"--out: {out} is a file; give a folder, or a file that ends in .json")
+    check_files_in(out)
     return _Files(out / "zero_shot.json")

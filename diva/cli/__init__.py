@@ -1,5 +1,7 @@
 """The `diva` command: parses, calls, prints. A verb imports what it needs when it runs."""
 
+import errno
+import io
 import os
 import signal
 import sys
@@ -13,6 +15,8 @@ from diva.cli import bench, core, llava, miniworld, quickstart, recipes, report,
 from diva.errors import InputError, RunError, is_full, printable
 
 ENDED = 128 + signal.SIGTERM  # as a shell has it
+
+UNREADABLE = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG)  # which looking for a file raises, wherever it is done
 
 app = typer.Typer(
     name="diva",
@@ -29,6 +33,9 @@ for name, group in (("bench", bench), ("llava", llava), ("miniworld", miniworld)
 
 def main() -> None:
     """Run the command line; exit status 2 for input that cannot be used, 1 for a failed run, 143 after SIGTERM."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files that are not UTF-8
     os.environ["PYTHONSAFEPATH"] = "1"  # no Python that this one starts imports a secrets.py of the current folder
     signal.signal(signal.SIGTERM, _end)
     try:
@@ -38,6 +45,8 @@ def main() -> None:
     except RunError as error:
         _fail(str(error), 1)
     except OSError as error:
+        if error.errno in UNREADABLE and error.filename is not None:
+            _fail(f"{os.fsdecode(error.filename)}: cannot be read ({error.strerror}); check the path", 2)
         if not is_full(error):
             raise
         what = error.filename or "a temporary file or a log"  # of a library's; a write does not know its name

@@ -20,13 +20,14 @@ def write(
 ) -> None:
     """Write the world in every format that the suite reads."""
     from rich.console import Console
+    from rich.text import Text
 
     from diva.miniworld.write import Counts, write_world
     from diva.recipes.load import validated, with_overrides
 
     write_world(out, seed=seed, counts=validated(with_overrides({}, counts or ()), "the world", Counts))
     written = ", ".join(sorted(path.name for path in out.iterdir()))
-    Console(stderr=True).print(f"{out}: {written}", soft_wrap=True)
+    Console(stderr=True).print(Text(f"{out}: {written}"), soft_wrap=True)
 
 
 @app.command()

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.text import Text
 from torch import Tensor
 
+from diva.atomic import check_files_in
 from diva.errors import InputError, did_you_mean
 from diva.exporting.average import average as average_states
 from diva.exporting.card import write_card
@@ -57,6 +58,8 @@ def export(
     """
     _check_options(to, average, push_to_hub)
     targets = _targets(out, average)
+    if len(targets) > 1:
+        check_files_in(out)
     for folder in targets:
         check_replaceable(folder, checkpoint, *([base] if base else []))
     clip = load_clip(f"local-dir:{checkpoint}", allow_torchscript=allow_torchscript)

@@ -1,10 +1,12 @@
 """The note that travels with an exported folder: the recipe of its tower, and how much of it is trained."""
 
+import os
 from pathlib import Path
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from diva.atomic import write_json
 from diva.documents import read_model, read_yaml
 from diva.run_folder import RunFolder
 
@@ -39,7 +41,7 @@ def read_note(place: Path) -> Note:
         InputError: the note or the recipe cannot be read.
     """
     path = (place if place.is_dir() else place.parent) / NOTE
-    if path.exists():
+    if os.path.lexists(path):  # a link to nothing is not the same as no note
         note = read_model(path, Note, "export the tower again, or remove it")
         if note != Note():  # a run of an earlier version has an empty one beside its tower
             return note
@@ -49,7 +51,7 @@ def read_note(place: Path) -> Note:
 
 def write_note(note: Note, folder: Path) -> None:
     """Write the note into the existing `folder`."""
-    (folder / NOTE).write_text(note.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    write_json(note, folder / NOTE)
 
 
 def _name(recipe: Path) -> str | None:

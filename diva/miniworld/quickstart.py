@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from diva.atomic import check_files_in
 from diva.errors import InputError
 from diva.pipelines.manifest import MANIFEST, read_manifest
 from diva.pipelines.run import run as run_pipeline
@@ -36,11 +37,12 @@ def run(out: Path, *, seed: int, check: Callable[[Sequence[str]], None]) -> None
         RunError: a step failed; the report names it.
     """
     overrides = [f"seed={seed}"]
+    check_files_in(out, MANIFEST)
     if (out / MANIFEST).is_file():
         before = read_manifest(out / MANIFEST)
         if (before.recipe, before.overrides) != (RECIPE, overrides):
             raise InputError(f"{out}: is that of another run; name another folder with --out, or remove it")
-    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+    elif out.exists() and any(out.iterdir()):
         raise InputError(f"{out}: is not empty; name another folder with --out, or remove it")
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the steps: two at once, each on its own core
     run_pipeline(RECIPE, overrides, out, jobs=JOBS, check=check)

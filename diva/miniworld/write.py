@@ -5,7 +5,6 @@ from pathlib import Path
 from pydantic import Field
 
 from diva.atomic import new_folder
-from diva.errors import InputError
 from diva.miniworld import writers
 from diva.miniworld.captions import PLACE_MENTIONED, alt_texts, full_captions, mentions
 from diva.miniworld.scene import Scenes, draw, generator
@@ -52,9 +51,8 @@ def write_world(out: Path, *, seed: int, counts: Counts) -> None:
 
     Raises:
         InputError: `out` exists and is not an empty folder.
+        RunError: it cannot be written to.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out}: is not empty; name a new folder for the world")
     with new_folder(out) as content:
         for name in DATASETS:
             (content / name).mkdir()

@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from diva.atomic import replacing
+from diva.atomic import write_json
 from diva.documents import read_model
 
 MANIFEST: Final = "manifest.json"
@@ -81,7 +81,7 @@ def write_manifest(manifest: Manifest, path: Path) -> None:
     """Write `manifest` to `path`; an existing file is replaced only by a complete one.
 
     Raises:
+        InputError: a folder, a link, a device or the like lies at `path`.
         RunError: the place cannot be written to.
     """
-    with replacing(path) as temporary:
-        temporary.write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    write_json(manifest, path)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from diva.errors import InputError
 from diva.towers.checkpoint import weights_sha256
@@ -90,9 +91,9 @@ def print_inspection(found: Inspection) -> None:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in rows.items():
-        table.add_row(name, value)
+        table.add_row(name, Text(value))
     console = Console()
     console.print(str(found.path), style="bold", soft_wrap=True, markup=False)
     console.print(table)
     for warning in found.warnings:
-        console.print(f"[yellow]warning:[/] {warning}", soft_wrap=True)
+        console.print(Text.assemble(("warning:", "yellow"), " ", warning), soft_wrap=True)

@@ -6,7 +6,7 @@ import torch
 from pydantic import BaseModel
 from rich.table import Table
 
-from diva.atomic import replacing
+from diva.atomic import write_json
 from diva.data.cache import VerdictIndex, VerdictSource
 from diva.data.cache.verdicts import VerdictImage
 from diva.verdicts.judge import LOGITS, LOSSES, SECOND, holds
@@ -76,8 +76,7 @@ def measure_agreement(folder: Path, index: VerdictIndex, statements: Statements,
             chance=100 / own.shape[2],
         )
     found = Agreement(images=len(kept), checked=int(twice.sum()), groups=groups)
-    with replacing(folder / FILE) as temporary:
-        temporary.write_text(found.model_dump_json(indent=1) + "\n")
+    write_json(found, folder / FILE)
     return found
 
 

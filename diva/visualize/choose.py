@@ -80,7 +80,7 @@ def find_images(folder: Path, pair: str) -> tuple[Path, Path]:
 
 def _numbers(pair: str) -> Sequence[str]:
     numbers = pair.split("-")
-    if len(numbers) != 2:
+    if len(numbers) != 2 or not all(map(str.isdecimal, numbers)):
         raise InputError(f"RESULT: pair '{pair}' is not named after its two images; measure it again")
     return numbers
 

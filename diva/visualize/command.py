@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 from torch import Tensor
 
-from diva.atomic import replacing
+from diva.atomic import check_files_in, write_json
 from diva.errors import InputError
 from diva.results import Subject, read_result
 from diva.run_folder import RunFolder
@@ -44,14 +44,13 @@ def visualize(
         device: where towers and teacher work.
 
     Raises:
-        InputError: an option, the result, a tower or an image cannot be used.
+        InputError: an option, the result, a tower, an image or `out` cannot be used.
         RunError: `out` cannot be written to.
     """
     for option, value in (("--pairs", pairs), ("--steps", steps)):
         if value < 1:
             raise InputError(f"{option}: {value} is too few; give 1 or more")
-    if out.is_file():
-        raise InputError(f"--out: {out} is a file; give a folder")
+    check_files_in(out, INDEX)
     measured = read_result(result)
     chosen = choose(measured, pairs)
     assert measured.baseline is not None  # choose has seen to it
@@ -90,8 +89,7 @@ def visualize(
         drawing=drawing,
         pairs=[_shown(pair, views[2 * number], views[2 * number + 1]) for number, pair in enumerate(chosen)],
     )
-    with replacing(out / INDEX) as temporary:
-        temporary.write_text(index.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    write_json(index, out / INDEX)
     changed = sum(pair.changed for pair in chosen)
     said = f"{len(chosen)} pairs, {changed} of which changed: {out / INDEX}; `diva report` shows it"
     Console().print(Text(said), soft_wrap=True)

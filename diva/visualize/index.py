@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from diva.documents import read_model
+from diva.documents import FileName, read_model
 
 INDEX: Final = "visualised.json"
 SCHEMA: Final = 1
@@ -27,11 +27,11 @@ class View(_Part):
             teacher was asked.
     """
 
-    picture: str
-    map_before: str
-    map_after: str
-    drawn_before: str | None = None
-    drawn_after: str | None = None
+    picture: FileName
+    map_before: FileName
+    map_after: FileName
+    drawn_before: FileName | None = None
+    drawn_after: FileName | None = None
 
 
 class ShownPair(_Part):

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from rich.console import Console
+from rich.text import Text
 
 from diva.errors import InputError, did_you_mean
 from diva.exporting.folder import check_replaceable, complete_folder
@@ -36,4 +37,4 @@ def convert(model: Path, out: Path, *, to: str, language_model: Path | None = No
             write_original(llava, content, out)
         else:
             write_transformers(llava, content)
-    Console(stderr=True).print(f"wrote {out}", soft_wrap=True)
+    Console(stderr=True).print(Text(f"wrote {out}"), soft_wrap=True)

@@ -1,9 +1,8 @@
 """What a run is made from, by content: its recipe has the paths, where something else may lie when it continues."""
 
-import json
 from pathlib import Path
 
-from diva.atomic import replacing
+from diva.atomic import write_json
 from diva.documents import read_json
 from diva.errors import InputError
 from diva.towers.checkpoint import file_sha256, weights_sha256
@@ -22,8 +21,7 @@ def hash_inputs(recipe: LlavaRecipe) -> dict[str, str]:
 
 def write_inputs(inputs: dict[str, str], out: Path) -> None:
     """Note in the folder of a run what it begins with."""
-    with replacing(out / FILE) as temporary:
-        temporary.write_text(json.dumps(inputs, indent=1) + "\n")
+    write_json(inputs, out / FILE)
 
 
 def check_inputs(inputs: dict[str, str], out: Path) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, Trainer, TrainingArguments
 
-from diva.exporting.folder import complete_folder
+from diva.exporting.folder import check_replaceable, complete_folder
 from diva.towers.quiet import quiet
 from diva_downstream.llava.conversation import IMAGE, Conversation, pieces, read_conversations
 from diva_downstream.llava.encode import IGNORED
@@ -35,6 +35,7 @@ def write_miniature(conversations: Sequence[Path], folder: Path, *, seed: int = 
     Raises:
         InputError: a file holds no conversations, or `folder` holds something that is no export.
     """
+    check_replaceable(folder)
     prompts = [_unseen(conversation) for path in conversations for conversation in read_conversations(path)[0]]
     tokenizer = learn_tokenizer(prompts)
     model = random_llama(tokenizer, seed=seed)

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from diva.atomic import replacing
+from diva.atomic import write_json
 from diva.documents import read_model
 
 FILE = "diva_swap.json"
@@ -60,8 +60,7 @@ def write_record(record: SwapRecord, folder: Path) -> None:
     Raises:
         RunError: the place cannot be written to.
     """
-    with replacing(folder / FILE) as temporary:
-        temporary.write_text(record.model_dump_json(indent=1) + "\n")
+    write_json(record, folder / FILE)
 
 
 def read_record(folder: Path) -> SwapRecord | None:

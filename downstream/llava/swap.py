@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from rich.console import Console
+from rich.text import Text
 from transformers import LlavaConfig
 from transformers.models.llava.modeling_llava import LlavaMultiModalProjector
 
@@ -97,7 +98,7 @@ def _projector(llava: Llava, seed: int) -> dict[str, torch.Tensor]:
 def _say(record: SwapRecord, llava: Llava, out: Path) -> None:
     console = Console(stderr=True)
     tokens = patch_count(llava.vision) + llava.class_token
-    console.print(f"wrote {out}: {record.tower_architecture}, {tokens} tokens an image", soft_wrap=True)
+    console.print(Text(f"wrote {out}: {record.tower_architecture}, {tokens} tokens an image"), soft_wrap=True)
     if record.projector == "kept":
         console.print("the projector is kept: it may be measured as it is (zero-retrain), or trained again")
     else:

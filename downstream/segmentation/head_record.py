@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt
 
-from diva.atomic import replacing
+from diva.atomic import write_json
 from diva.documents import read_model
 
 RECORD = "segmentation.json"
@@ -52,8 +52,7 @@ class HeadRecord(BaseModel):
 
     def write(self, folder: Path) -> None:
         """Write the record of a run to its folder."""
-        with replacing(folder / RECORD) as temporary:
-            temporary.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        write_json(self, folder / RECORD)
 
 
 def read_head_record(folder: Path) -> HeadRecord | None:

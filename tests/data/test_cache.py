@@ -254,3 +254,21 @@ def test_latents_that_are_not_finite_stop_the_work(shards: Path, tmp_path: Path)
     with pytest.raises(RunError, match=r"the latents of 00000.tar/000000000.jpg are not finite"):
         cache(tmp_path, open_source(str(shards)), Overflowing())
     assert not list(tmp_path.glob("*.tar*"))
+
+
+@pytest.mark.parametrize("name", ["../00000.tar", "/etc/hostname", ".."])
+def test_an_index_names_shards_beside_it_alone(tmp_path: Path, name: str) -> None:
+    made = Wanted(
+        encoder_sha256="a", image_size=8, crop_scale=(1, 1), tower_size=(8, 8), interpolation="x", antialias=True
+    )
+    fields = {
+        "made": made.model_dump(),
+        "crop_seed": 0,
+        "crops": 1,
+        "pixels": "jpeg",
+        "source": "a",
+        "fingerprint": "b",
+    }
+    (tmp_path / "index.json").write_text(json.dumps(fields | {"shards": [name]}))
+    with pytest.raises(InputError, match=r"index\.json: shards\.0 is damaged"):
+        LatentIndex.read(tmp_path)

@@ -144,3 +144,10 @@ def test_a_hub_that_cannot_be_reached_leaves_a_complete_folder(tmp_path: Path) -
         push_to_hub(tmp_path, "owner/tower", endpoint=closed)
     with pytest.raises(InputError, match="is no repository name; write owner/repository"):
         push_to_hub(tmp_path, "a/b/c", endpoint=closed)
+
+
+def test_a_note_that_is_a_link_to_nothing_is_told(tmp_path: Path) -> None:
+    assert read_note(tmp_path) == Note()
+    (tmp_path / "provenance.json").symlink_to("gone")
+    with pytest.raises(InputError, match=r"provenance\.json: cannot be read \(No such file"):
+        read_note(tmp_path)

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from diva.exporting.command import export
 from diva.towers import load_clip
 from tests.exporting.conftest import FinishedRun
+from tests.fixtures import trunk
 
 SCRIPT = """
 import sys
@@ -58,7 +59,8 @@ def test_other_programs_load_every_export_with_equal_embeddings(
         for to in ("open_clip", "transformers", "llava"):
             export(folder, tmp_path / family / to, to=to)
     photographs[0].save(tmp_path / "photograph.png")
-    command = [sys.executable, "-c", SCRIPT, str(tmp_path), *towers]
+    script = Path(trunk.__file__).read_text() + SCRIPT
+    command = [sys.executable, "-c", script, str(tmp_path), *towers]
     # from an empty folder, so that neither the checkout nor the tests can be imported by accident
     (tmp_path / "elsewhere").mkdir()
     subprocess.run(command, cwd=tmp_path / "elsewhere", check=True, capture_output=True, text=True)

@@ -111,7 +111,7 @@ def test_a_sentencepiece_model_is_written_as_it_is(tmp_path: Path, tiny_names: d
 
 @torch.no_grad()
 def test_each_tower_of_a_siglip_2_keeps_its_own_activation(tmp_path: Path) -> None:
-    config = tiny_siglip_config(tmp_path / "trunk")
+    config = tiny_siglip_config()
     config["text_cfg"]["act_kwargs"] = {"approximate": "tanh"}  # as open_clip has it for SigLIP 2
     config["text_cfg"]["layers"] += 1  # no other tiny SigLIP's shape
     (tmp_path / "Tiny-8-SigLIP2.json").write_text(json.dumps(config))

@@ -37,6 +37,7 @@ def changed(section: str, name: str, value: Any) -> dict[str, Any]:
         (TEXT, "norm_kwargs", {"device": "cuda"}, r"norm_kwargs\.device: is not a setting"),
         (TEXT, "act_kwargs", {"approximate": ["tanh"]}, r"act_kwargs\.approximate: .* is of another type"),
         (VISION, "timm_model_name", "hf-hub:someone/model", r"timm_model_name: timm has no 'hf-hub:someone/model'"),
+        (VISION, "timm_model_name", "local-dir:/etc", r"timm_model_name: timm has no 'local-dir:/etc'"),
         (VISION, "layers", 10**9, r"vision_cfg\.layers: 1000000000 is out of bounds"),
         (VISION, "layers", "3", r"vision_cfg\.layers: '3' is of another type"),
         (VISION, "mlp_ratio", float("inf"), r"vision_cfg\.mlp_ratio"),

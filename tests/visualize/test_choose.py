@@ -37,6 +37,8 @@ def test_the_images_of_a_pair_are_those_that_its_id_names(tmp_path: Path) -> Non
         find_images(folder, "99-100")
     with pytest.raises(InputError, match="pair 'x' is not named after its two images"):
         find_images(folder, "x")
+    with pytest.raises(InputError, match="is not named after its two images"):
+        find_images(folder, "../../../5-*")
 
 
 def test_a_result_of_another_kind_is_refused() -> None:

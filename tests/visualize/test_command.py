@@ -107,3 +107,22 @@ def test_what_cannot_be_shown_is_refused_with_its_remedy(
     (tmp_path / "changed.json").write_text(json.dumps(changed))
     with pytest.raises(InputError, match="is not the tower that was measured; measure it again"):
         visualize(tmp_path / "changed.json", out, **OPTIONS)
+
+
+@pytest.mark.parametrize("name", ["../0-picture.png", "/etc/hostname", "a/b.png", "..", ""])
+def test_an_index_names_pictures_beside_it_alone(
+    measured: Path, run_folder: Path, tmp_path: Path, name: str
+) -> None:
+    del run_folder
+    visualize(measured, tmp_path, **OPTIONS | {"pairs": 1})
+    index = json.loads((tmp_path / INDEX).read_text())
+    index["pairs"][0]["views"][1]["map_after"] = name
+    (tmp_path / INDEX).write_text(json.dumps(index))
+    with pytest.raises(InputError, match="is no index of schema 1"):
+        read_index(tmp_path / INDEX)
+
+
+def test_a_place_for_the_index_that_is_taken_is_told_first(tmp_path: Path) -> None:
+    (tmp_path / INDEX).mkdir()
+    with pytest.raises(InputError, match=f"{INDEX}: is a folder, which a file may not replace"):
+        visualize(tmp_path / "no result", tmp_path, **OPTIONS)

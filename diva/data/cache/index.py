@@ -5,8 +5,8 @@ from typing import Any, ClassVar, Generic, Literal, NamedTuple, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from diva.atomic import replacing
-from diva.documents import read_file
+from diva.atomic import write_json
+from diva.documents import FileName, parse_model, read_file
 from diva.errors import InputError
 from diva.towers.preprocess import TowerInput
 
@@ -97,7 +97,7 @@ class CacheIndex(BaseModel, Generic[M]):
     pixels: Literal["uint8", "jpeg"]
     source: str
     fingerprint: str
-    shards: tuple[str, ...]
+    shards: tuple[FileName, ...]
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -108,7 +108,7 @@ class CacheIndex(BaseModel, Generic[M]):
         """
         path = folder / INDEX
         try:
-            return cls.model_validate_json(read_file(path))
+            return parse_model(read_file(path), cls)
         except InputError as error:
             raise InputError(
                 f"{path}: is not the index of {cls.kind.cache}; write one with '{cls.kind.verb}'"
@@ -128,8 +128,7 @@ class CacheIndex(BaseModel, Generic[M]):
         if path.is_file():
             self._refuse_other(self.read(folder), folder)
             return
-        with replacing(path) as temporary:
-            temporary.write_text(self.model_dump_json(indent=1) + "\n")
+        write_json(self, path)
 
     def refuse_stale(self, wanted: M, place: str, remedy: str) -> None:
         """Raise InputError, naming the first field that differs, unless this cache is of what is `wanted`."""

@@ -53,7 +53,7 @@ def check_model(config: Mapping[str, Any], path: Path) -> None:
     _check(config["vision_cfg"], VISION, f"{path}: model_cfg.vision_cfg")
     _check(config["text_cfg"], TEXT, f"{path}: model_cfg.text_cfg")
     trunk = config["vision_cfg"].get("timm_model_name")
-    if trunk and not trunk.startswith("local-dir:") and not (":" not in trunk and timm.is_model(trunk)):
+    if trunk and (":" in trunk or not timm.is_model(trunk)):  # `local-dir:` and `hf-hub:` lead elsewhere
         raise InputError(
             f"{path}: model_cfg.vision_cfg.timm_model_name: timm has no '{trunk}'; name one of its models"
         )

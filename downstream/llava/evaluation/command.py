@@ -1,19 +1,22 @@
 """`diva llava eval`: one LLaVA, or two side by side, on questions about images."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import torch
 from rich.console import Console
 from rich.text import Text
 
+from diva.atomic import check_files_in
 from diva.device import usable_device
 from diva.errors import InputError
+from diva.lock import locked
 from diva.results import Result, write_result
 from diva_downstream.llava.evaluation.ask import Answerer
-from diva_downstream.llava.evaluation.benchmarks import DEFAULT, Benchmark, find_benchmarks
+from diva_downstream.llava.evaluation.benchmarks import DEFAULT, Benchmark, Questions, find_benchmarks
 from diva_downstream.llava.evaluation.judge import KEY, Judge
-from diva_downstream.llava.evaluation.measure import Setting, measure, read_questions
+from diva_downstream.llava.evaluation.measure import ANSWERS, REVIEWS, SUBMISSION, Setting, measure, read_questions
 from diva_downstream.llava.evaluation.model import Model, check_fair, read_model
 from diva_downstream.llava.evaluation.show import show
 
@@ -44,15 +47,15 @@ def run(
         judge_url, judge_model: an endpoint of chat completions and its model; both or neither.
 
     Raises:
-        InputError: something cannot be used; nothing has been asked then.
+        InputError: something cannot be used, or another command is at work in `out`; nothing has been asked then.
         RunError: the judge cannot be asked, or a file cannot be written to; finished results are kept.
     """
     for option, value in (("--limit", 1 if first is None else first), ("--batch", batch)):
         if value < 1:
             raise InputError(f"{option}: {value} is too few; give 1 or more")
-    if out.is_file():
-        raise InputError(f"--out: {out} is a file; give the result files' folder")
     chosen, progress, console = find_benchmarks(benchmarks or DEFAULT), Console(stderr=True), Console()
+    endings = (".json", ANSWERS, REVIEWS, SUBMISSION)
+    check_files_in(out, *(f"{each.name}{ending}" for each in chosen for ending in endings))
     where = usable_device(device)
     models = [read_model(folder) for folder in (model, baseline) if folder is not None]
     questions = {each.name: read_questions(each, data, first) for each in chosen}
@@ -66,27 +69,41 @@ def run(
         judge=_judge(judge_url, judge_model),
         console=progress,
     )
+    with locked(out):
+        results = _measure(models, chosen, questions, setting, batch, where)
+    show(results, console)
+    for benchmark, result in zip(chosen, results, strict=True):
+        if not result.metrics:
+            console.print(Text(f"{benchmark.name}: no score, {_why(benchmark, setting)}."), soft_wrap=True)
+
+
+def _measure(
+    models: Sequence[Model],
+    chosen: Sequence[Benchmark],
+    questions: Mapping[str, Questions],
+    setting: Setting,
+    batch: int,
+    device: torch.device,
+) -> list[Result]:
+    """Measure the model and its baseline, and write and return the result of each benchmark."""
     measured: list[dict[str, Result]] = []
     for number, each in enumerate(models):
-        _warn(each, progress)
-        answerer, found = Answerer(each.folder, batch=batch, device=where), {}
+        _warn(each, setting.console)
+        answerer, found = Answerer(each.folder, batch=batch, device=device), {}
         for benchmark in chosen:
-            progress.print(Text(f"{benchmark.name}: {each.folder}"))
+            setting.console.print(Text(f"{benchmark.name}: {each.folder}"))
             name = benchmark.name if number == 0 else f"{benchmark.name}-baseline"
             found[benchmark.name] = measure(
                 benchmark, questions[benchmark.name], each, answerer, setting, name=name
             )
             if number == 0:  # kept even if the baseline should fail
-                write_result(found[benchmark.name], _path(out, benchmark))
+                write_result(found[benchmark.name], _path(setting.out, benchmark))
         measured.append(found)
         del answerer  # frees the memory for the baseline
     results = [_with_baseline(benchmark, [found[benchmark.name] for found in measured]) for benchmark in chosen]
     for benchmark, result in zip(chosen, results, strict=True):
-        write_result(result, _path(out, benchmark))
-    show(results, console)
-    for benchmark, result in zip(chosen, results, strict=True):
-        if not result.metrics:
-            console.print(Text(f"{benchmark.name}: no score, {_why(benchmark, setting)}."), soft_wrap=True)
+        write_result(result, _path(setting.out, benchmark))
+    return results
 
 
 def _why(benchmark: Benchmark, setting: Setting) -> str:

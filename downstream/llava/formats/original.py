@@ -37,6 +37,7 @@ from diva_downstream.llava.formats.vocabulary import save_tokenizer_without_imag
 
 PROJECTOR_FILE, BESIDE_ADAPTER = "mm_projector.bin", "non_lora_trainables.bin"
 TOWER_FOLDER = "vision_tower"
+ROPE_BASE = 10_000.0  # of rotary positions: Llama's
 OLDER_NAMES = {"rope_theta", "rope_scaling", "torch_dtype"}  # of Llama's fields, as the original's files have them
 # what each field may say, its default first; others mean another model, such as LLaVA-1.6 with AnyRes or S²
 READABLE: dict[str, tuple[Any, ...]] = {
@@ -251,7 +252,7 @@ def _fields(llava: Llava, final: Path, rows: int) -> dict[str, Any]:
         "architectures": ["LlavaLlamaForCausalLM"],
         "model_type": "llava_llama",
         "vocab_size": rows,
-        "rope_theta": rope.get("rope_theta", 10000.0),
+        "rope_theta": rope.get("rope_theta", ROPE_BASE),
         "torch_dtype": str(llava.state[EMBEDDING].dtype).removeprefix("torch."),
         "bos_token_id": llava.tokenizer.bos_token_id,
         "eos_token_id": llava.tokenizer.eos_token_id,

@@ -9,6 +9,7 @@ from rich.console import Console
 from diva.errors import InputError
 from diva.miniworld.base import SHIPPED, Base
 from diva.recipes import load_recipe
+from diva_benchmarks.miniworld.command import study
 from diva_benchmarks.miniworld.fit import Schedule
 from diva_benchmarks.miniworld.measure import Measured, Sizes
 from diva_benchmarks.miniworld.plan import Distillation, Plan, Setting, read_plan
@@ -136,3 +137,10 @@ def test_a_plan_with_two_settings_of_one_name_is_refused(tmp_path: Path) -> None
     path.write_text(text.replace("name: 4 noise samples", "name: 1 noise sample"))
     with pytest.raises(InputError, match=r"plan\.yaml: is not (a plan of the study|YAML)"):
         read_plan(path)
+
+
+def test_a_place_for_a_table_that_is_taken_is_told_first(tmp_path: Path) -> None:
+    (tmp_path / "study.md").mkdir()
+    with pytest.raises(InputError, match=r"study\.md: is a folder, which a file may not replace"):
+        study(tmp_path / "no bases", tmp_path / "work", tmp_path, processes=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["study.md"]

@@ -66,3 +66,9 @@ def test_the_data_alone_needs_no_teacher(recipe: Path) -> None:
 def test_what_cannot_be_measured_is_refused(recipe: Path, arguments: list[str], says: str) -> None:
     with pytest.raises(InputError, match=says):
         bench(recipe, *arguments)
+
+
+def test_a_place_for_a_result_that_is_taken_is_told_before_anything_is_measured(tmp_path: Path) -> None:
+    (tmp_path / "no-recipe-batch2-plain.json").mkdir()
+    with pytest.raises(InputError, match=r"batch2-plain\.json: is a folder, which a file may not replace"):
+        bench("no-recipe", "--batch", "1,2", "--out", tmp_path)

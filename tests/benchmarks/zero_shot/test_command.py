@@ -198,3 +198,15 @@ def test_an_option_that_cannot_be_used_is_named_before_anything_is_measured(
     with pytest.raises(InputError, match=sentence):
         bench(tower_folder, **{"data": sets_folder} | changes)
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_place_for_a_result_that_is_taken_is_told_before_a_tower_is_loaded(
+    sets_folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "out" / "zero_shot-mnist.json").mkdir(parents=True)
+    (tmp_path / "tower").mkdir()
+    with pytest.raises(InputError, match=r"zero_shot-mnist\.json: is a folder, which a file may not replace"):
+        bench(tmp_path / "tower", sets_folder, out=tmp_path / "out")
+    (tmp_path / "link").symlink_to("tower")
+    with pytest.raises(InputError, match="link: is a symbolic link"):
+        bench(tmp_path / "tower", sets_folder, out=tmp_path / "link")

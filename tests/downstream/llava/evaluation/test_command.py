@@ -10,6 +10,7 @@ import pytest
 
 from diva.cli import app
 from diva.errors import InputError, RunError
+from diva.lock import locked
 from diva.results import Result, read_result
 from diva_downstream.llava.evaluation.command import run
 from diva_downstream.llava.record import StageDone, SwapRecord, write_record
@@ -256,3 +257,14 @@ def test_the_command_line_names_the_same_options(says_a: Path, world: Path, tmp_
     words = ["llava", "eval", str(says_a), "--data", str(world), "--out", str(tmp_path)]
     app([*words, "--benchmarks", "pope-random", "--limit", "2", "--batch", "2"], standalone_mode=False)
     assert read_result(tmp_path / "pope-random.json").data.items == 2
+
+
+def test_one_evaluation_at_a_time_fills_a_folder_where_its_files_may_be_written(
+    says_a: Path, world: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    with locked(out), pytest.raises(InputError, match="out: another command is at work there"):
+        evaluate(says_a, world, out, benchmarks=("mmvp-vqa",))
+    (out / "mmvp-vqa.json").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"mmvp-vqa\.json: is a folder, which a file may not replace"):
+        evaluate(tmp_path / "no model", world, out, benchmarks=("mmvp-vqa",))
