@@ -33,13 +33,12 @@ def train_head(setup: Setup, clip: Clip, data: Located, out: Path, *, workers: i
     """
     first = os.environ.get("RANK", "0") == "0"  # the others would see what the first one writes
     if first:
-        _check(setup, out, resume)
         data.files("train")
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     config = compose(setup, clip, data, training=True, workers=workers, processes=processes)
     with locked(out) if first else nullcontext():
         if first:
-            _check(setup, out, resume)  # again: another command may have begun since
+            _check(setup, out, resume)
             setup.write(out)
         _launch(config)
         done, damaged = newest_whole(out) if resume else (0, "")
@@ -75,7 +74,7 @@ def _launch(config: Config) -> None:
 def _check(setup: Setup, out: Path, resume: bool) -> None:
     before = read_setup(out) if resume else None
     if before is None:  # with `resume` as well: a pipeline that was killed early knows not whether there is a run
-        if out.exists() and (not out.is_dir() or any(path.name != LOCK for path in out.iterdir())):
+        if any(path.name != LOCK for path in out.iterdir()):
             raise InputError(f"{out}: is not empty; name another folder with --out, or go on with --resume")
         return
     differs = [name for name in Setup.model_fields if getattr(before, name) != getattr(setup, name)]
