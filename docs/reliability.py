@@ -13,8 +13,8 @@ other time just as it makes a file or a folder, alone or with all that it has st
 Then it starts the command again, with `--resume` where it has that. Every result must equal that of a run which was
 left alone, byte by byte (checkpoints of segmentation, which note the hour, tensor by tensor), and no other file may
 lie in or beside the folder. SIGTERM and a full disk must end the command in one sentence, with status 143 and 1,
-and leave nothing half written; on SIGTERM `diva train` may save a checkpoint and end with 0 instead. Of two commands
-at once in one folder the second is refused, `diva export` apart, which puts a whole folder in place of the other's.
+and leave nothing half written; on SIGTERM `diva train` may save a checkpoint and end with 0 instead. Of two
+commands at once in one folder the second is refused, `diva export` apart, which replaces the other's whole folder.
 """
 ELSEWHERE = """
 The last whole run counted these. Stops in CI: `tests/test_cli.py`, `tests/test_atomic.py`, `tests/test_lock.py`,
