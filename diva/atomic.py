@@ -83,8 +83,8 @@ def new_folder(folder: Path, *, replace: bool = False) -> Iterator[Path]:
     with _writing(folder):
         sweep(folder.parent, folder.name)
         content = temporary / folder.name
-        content.mkdir(parents=True)
         try:
+            content.mkdir(parents=True)
             yield content
             seal(content)
             put_folder(content, folder, replace=replace)
@@ -106,8 +106,8 @@ def new_files(folder: Path, last: str) -> Iterator[Path]:
     """
     with _writing(folder / last):
         content = temporary_name(folder / last)
-        content.mkdir()
         try:
+            content.mkdir()
             yield content
             paths = sorted(content.iterdir(), key=lambda path: path.name == last)
             for path in paths:

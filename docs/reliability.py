@@ -1,13 +1,27 @@
 """Write docs/reliability.md: the attacks and crashes that the tests go through, counted from their tables."""
 
-import json
-from collections.abc import Iterator
 from pathlib import Path
 
 from tests.faults.attacks.table import ATTACKS, FORMATS, attacks_on
-from tests.faults.crashes.counts import COUNTS
+from tests.faults.crashes.counts import KINDS, read_counts
 
 PAGE = Path(__file__).with_suffix(".md")
+STOPPED = """## Stopped commands
+
+`make test-slow` stops each command, on miniature models and in a real process: by SIGKILL at a random moment, every
+other time just as it makes a file or a folder, alone or with all that it has started; by SIGTERM; by a full disk.
+Then it starts the command again, with `--resume` where it has that. Every result must equal that of a run which was
+left alone, byte by byte (checkpoints of segmentation, which note the hour, tensor by tensor), and no other file may
+lie in or beside the folder. SIGTERM and a full disk must end the command in one sentence, with status 143 and 1,
+and leave nothing half written; on SIGTERM `diva train` may save a checkpoint and end with 0 instead. Of two
+commands at once in one folder the second is refused, `diva export` apart, which replaces the other's whole folder.
+"""
+ELSEWHERE = """
+The last whole run counted these. Stops in CI: `tests/test_cli.py`, `tests/test_atomic.py`, `tests/test_lock.py`,
+`tests/training/test_run.py`, `tests/pipeline/test_killed.py`. Whatever file of the newest checkpoint is damaged,
+the older one is used: `tests/training/test_checkpoints.py`, `tests/downstream/llava/test_train.py`,
+`tests/downstream/segmentation/test_command.py`.
+"""
 
 
 def page() -> str:
@@ -38,28 +52,17 @@ def page() -> str:
                 for each in FORMATS
             ),
             "",
-            "## Killed commands",
+            STOPPED,
+            "| command | SIGKILL | before its end | SIGTERM | full disk | two at once |",
+            "|---|---:|---:|---:|---:|---:|",
+            *(
+                f"| `{name}` | {' | '.join(str(count.get(kind, '')) for kind in KINDS)} |"
+                for name, count in read_counts().items()
+            ),
             "",
-            "`make test-slow` kills each command with SIGKILL at random moments, starts it again, and compares",
-            "every result byte by byte with a run that was left alone; nothing may be left under a temporary name.",
-            "",
-            *_crashes(),
-            "",
-            "Whatever file of the newest checkpoint is damaged, the older one is used:",
-            "`tests/training/test_checkpoints.py`. Of two commands in one folder the second is refused:",
-            "`tests/test_lock.py`.",
-            "",
+            ELSEWHERE,
         ]
     )
-
-
-def _crashes() -> Iterator[str]:
-    if not COUNTS.is_file():
-        yield "No run has been recorded yet."
-        return
-    yield from ("| command | started | killed at work | equal after a new start |", "|---|---:|---:|---:|")
-    for name, count in json.loads(COUNTS.read_text()).items():
-        yield f"| `{name}` | {count['started']} | {count['killed']} | {count['equal']} |"
 
 
 if __name__ == "__main__":

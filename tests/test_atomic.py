@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -19,6 +20,7 @@ from diva.atomic import (
     check_file,
     check_files_in,
     check_folder,
+    new_files,
     new_folder,
     replacing,
     sweep,
@@ -228,6 +230,24 @@ def _killed_at(number: int, work: Callable[[], None]) -> bool:
     status = os.waitpid(process, 0)[1]
     assert status in (0, signal.SIGKILL)
     return status != 0
+
+
+def test_a_stop_right_behind_a_temporary_folder_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = Path.mkdir
+
+    def make_and_stop(self: Path, *arguments: Any, **options: Any) -> None:
+        make(self, *arguments, **options)
+        if self.name != tmp_path.name:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "mkdir", make_and_stop)
+    with pytest.raises(KeyboardInterrupt), new_folder(tmp_path / "out"):
+        pass
+    with pytest.raises(KeyboardInterrupt), new_files(tmp_path, "last"):
+        pass
+    assert _names(tmp_path) == []
 
 
 @pytest.mark.usefixtures("system")

@@ -6,15 +6,13 @@ import os
 import signal
 import sys
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from diva import __version__
 from diva.cli import bench, core, llava, miniworld, quickstart, recipes, report, run, schema, segmentation
 from diva.errors import InputError, RunError, is_full, printable
-
-ENDED = 128 + signal.SIGTERM  # as a shell has it
 
 UNREADABLE = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG)  # which looking for a file raises, wherever it is done
 
@@ -37,33 +35,32 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names of files that are not UTF-8
     os.environ["PYTHONSAFEPATH"] = "1"  # no Python that this one starts imports a secrets.py of the current folder
-    signal.signal(signal.SIGTERM, _end)
+    asked: list[int] = []
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_IGN)  # once, however often it is asked to
+        asked.append(number)
+        raise SystemExit  # so that what is half written goes
+
+    signal.signal(signal.SIGTERM, end)
     try:
         app()
-    except InputError as error:
-        _fail(str(error), 2)
-    except RunError as error:
-        _fail(str(error), 1)
-    except OSError as error:
-        if error.errno in UNREADABLE and error.filename is not None:
+    except BaseException as error:  # a library may have made anything of SystemExit
+        if asked:
+            _fail("ended by SIGTERM; start it again, with --resume where the command has it", 128 + signal.SIGTERM)
+        if isinstance(error, InputError):
+            _fail(str(error), 2)
+        if isinstance(error, RunError):
+            _fail(str(error), 1)
+        if isinstance(error, OSError) and error.errno in UNREADABLE and error.filename is not None:
             _fail(f"{os.fsdecode(error.filename)}: cannot be read ({error.strerror}); check the path", 2)
-        if not is_full(error):
-            raise
-        what = error.filename or "a temporary file or a log"  # of a library's; a write does not know its name
-        _fail(f"{what}: cannot be written ({error.strerror}); free the disk and start again", 1)
-    except SystemExit as end:
-        if end.code == ENDED:
-            _fail("ended by SIGTERM; start it again, with --resume where the command has it", ENDED)
+        if isinstance(error, OSError) and is_full(error):
+            what = error.filename or "a temporary file or a log"  # of a library's; a write does not know its name
+            _fail(f"{what}: cannot be written ({error.strerror}); free the disk and start again", 1)
         raise
 
 
-def _end(number: int, _frame: FrameType | None) -> None:
-    """End this process by an exception, so that what is half written goes; once, however often it is asked to."""
-    signal.signal(number, signal.SIG_IGN)
-    raise SystemExit(ENDED)
-
-
-def _fail(sentence: str, status: int) -> None:
+def _fail(sentence: str, status: int) -> NoReturn:
     print(f"diva: {printable(sentence)}", file=sys.stderr)  # noqa: T201
     sys.exit(status)
 

@@ -34,13 +34,12 @@ def train_head(record: HeadRecord, clip: Clip, data: Located, out: Path, *, work
     """
     first = os.environ.get("RANK", "0") == "0"  # the others would see what the first one writes
     if first:
-        _check(record, out, resume)
         data.files("train")
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     config = build_config(record, clip, data, training=True, workers=workers, processes=processes)
     with locked(out) if first else nullcontext():
         if first:
-            _check(record, out, resume)  # again: another command may have begun since
+            _check(record, out, resume)
             record.write(out)
         _launch(config)
         done, damaged = newest_iterations(out) if resume else (0, [])
@@ -76,6 +75,6 @@ def _launch(config: Config) -> None:
 def _check(record: HeadRecord, out: Path, resume: bool) -> None:
     before = read_head_record(out)
     # with `resume` as well: a pipeline that was killed early knows not whether there is a run
-    if not before and out.exists() and (not out.is_dir() or any(path.name != LOCK for path in out.iterdir())):
+    if not before and any(path.name != LOCK for path in out.iterdir()):
         raise InputError(f"{out}: is not empty; name another folder with --out")
     check_resumed(out, (lambda: before) if before else None, record, resume=resume)

@@ -55,7 +55,11 @@ class Whole(NamedTuple):
         if status:
             return f"status {status}: {said}"
         found = made(self.command, out)
-        return ", ".join(name for name in found | self.made if found.get(name) != self.made.get(name))
+        return "\n".join(
+            f"{name}: {found.get(name)} instead of {self.made.get(name)}"
+            for name in found | self.made
+            if found.get(name) != self.made.get(name)
+        )
 
 
 @pytest.fixture(scope="module")
@@ -78,9 +82,8 @@ def whole(request: pytest.FixtureRequest, inputs: Path, tmp_path_factory: pytest
 
 
 def complaint(said: str) -> str:
-    """Return what is wrong with how a command ended: its last line is to be its own sentence."""
-    lines = said.splitlines()
-    return "" if lines and lines[-1].startswith("diva: ") and "Traceback" not in said else f"said {said}"
+    """Return what is wrong with what a command said: one sentence, among the bars of what it was at."""
+    return "" if said.count("diva: ") == 1 and "Traceback" not in said and "ignored" not in said else f"said {said}"
 
 
 def left(out: Path) -> list[str]:
@@ -90,16 +93,16 @@ def left(out: Path) -> list[str]:
 
 def test_a_killed_command_makes_the_same_when_it_is_started_again(whole: Whole, tmp_path: Path) -> None:
     name, wrong = whole.command.name, {}
-    chance, killed = random.Random(name), 0
+    chance, before_its_end = random.Random(name), 0
     for number in range(KILLS[name]):
         out, moment = tmp_path / str(number) / "out", whole.moment(chance, number)
         running = whole.start(out)
         running.strike(signal.SIGKILL, out.parent, moment, alone=number % 4 > 1)
-        killed += running.wait()[0] == -signal.SIGKILL
+        before_its_end += running.wait()[0] == -signal.SIGKILL
         if found := whole.wrong(out):
             wrong[number, moment] = found
-    assert wrong == {}
-    record(name, kills=KILLS[name], killed=killed)
+    assert not wrong, "\n\n".join(f"{key}: {value}" for key, value in wrong.items())
+    record(name, killed=KILLS[name], before_its_end=before_its_end)
 
 
 def test_a_command_that_is_asked_to_end_says_so_and_goes_on_when_it_is_started_again(
@@ -116,8 +119,8 @@ def test_a_command_that_is_asked_to_end_says_so_and_goes_on_when_it_is_started_a
         told = complaint(said) if status else ""
         again = whole.wrong(out)
         if status not in (0, ENDED_BY_SIGTERM) or told or remains or again:
-            wrong[number, moment] = (status, told, remains, again)
-    assert wrong == {}
+            wrong[number, moment] = f"status {status}, {told}, left: {remains}, again: {again}"
+    assert not wrong, "\n\n".join(f"{key}: {value}" for key, value in wrong.items())
     record(name, terminated=STOPS)
 
 
@@ -134,16 +137,18 @@ def test_a_command_that_finds_the_disk_full_says_so_and_goes_on_once_there_is_ro
         remains = left(out)
         told, again = complaint(said), whole.wrong(out)
         if status != 1 or told or remains or again:
-            wrong[number, room] = (status, told, remains, again)
-    assert wrong == {}
+            wrong[number, room] = f"status {status}, {told}, left: {remains}, again: {again}"
+    assert not wrong, "\n\n".join(f"{key}: {value}" for key, value in wrong.items())
     record(name, full=STOPS)
 
 
 def test_of_two_commands_at_once_in_a_folder_one_is_refused(whole: Whole, tmp_path: Path) -> None:
     out = tmp_path / "room" / "out"
     first = whole.start(out)
-    first.strike(signal.SIGCONT, out.parent, Moment(paths=2), alone=True)  # which stops nothing
-    status, said = Running(whole.command.line(whole.inputs, out)).wait()
+    first.strike(signal.SIGSTOP, out.parent, Moment(paths=2), alone=False)
+    status, said = Running(whole.command.line(whole.inputs, out, whole.command.resume)).wait()
+    first.strike(signal.SIGCONT, out.parent, Moment(seconds=0), alone=False)
     assert first.wait()[0] == 0
     assert (status, BUSY in said) == ((0, False) if whole.command.shared else (2, True)), said
     assert made(whole.command, out) == whole.made
+    record(whole.command.name, two=1)

@@ -1,7 +1,9 @@
 """`diva seg train` and `diva seg eval` on both layouts, from a fresh run to a comparison with pictures."""
 
 import json
+import os
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from mmengine.visualization import Visualizer
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from diva.atomic import temporary_name
 from diva.errors import InputError, RunError
 from diva.lock import locked
 from diva.miniworld.vocabulary import CLASSES
@@ -181,6 +184,20 @@ def test_a_second_training_in_a_folder_is_refused(world: Path, trained: Path, tm
     ):
         run(trained, "linear", world, tmp_path / "run")
     assert not (tmp_path / "run" / "segmentation.json").exists()
+
+
+def test_a_training_that_was_killed_while_it_wrote_its_record_begins_anew(
+    world: Path, trained: Path, tmp_path: Path
+) -> None:
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    mine = temporary_name(tmp_path / "run" / "segmentation.json")
+    half = mine.with_name(mine.name.replace(f"-{os.getpid()}-", f"-{dead.pid}-"))
+    half.parent.mkdir()
+    half.write_text("{")
+    run(trained, "linear", world, tmp_path / "run", resume=True)
+    assert not half.exists()
+    assert (tmp_path / "run" / "iter_6").is_dir()
 
 
 def test_a_tower_that_is_not_finite_is_neither_trained_on_nor_measured(

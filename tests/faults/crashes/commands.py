@@ -20,7 +20,7 @@ from tests.fixtures.recipes import write_recipe_file
 
 MEASURED = {"images_per_second", "memory_gib"}  # what no two runs have in common
 WORKERLESS = "data.workers=0"
-LOGS = re.compile(r"train\.log|\d{8}_\d{6}(/.*)?")  # one for each start, or none
+LOGS = re.compile(r"train\.log|\d{8}_\d{6}(\.py|/.*)?")  # one for each start, or none
 
 
 @dataclass(frozen=True)

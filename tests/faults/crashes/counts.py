@@ -12,6 +12,7 @@ KILLS = {
     "diva seg train": 13,
 }
 STOPS = 5  # of each command by SIGTERM, and as many by a full disk
+KINDS = ("killed", "before_its_end", "terminated", "full", "two")
 COUNTS = Path(__file__).with_name("counts.json")
 
 
