@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from diva.errors import InputError, did_you_mean
 from diva.pipelines.manifest import REPORT
@@ -20,7 +19,6 @@ from diva.recipes.resume import FREE_ON_RESUME, lasting
 
 TRAINING = "training.yaml"  # the recipe of the run, in its folder
 EXTRAS = {"llava": "lm_eval", "segmentation": "mmseg"}  # a package that each of them brings
-EACH = "${each}"
 
 
 @dataclass(frozen=True)
@@ -122,9 +120,10 @@ class _Plan:
         step, where, title = self._steps[name], f"steps.{name}", _title(name, each)
         verb, folder = _verb(step, where), self._out / title
         after, data = self._needed(step, each, where)
-        values = self._values | {need: str(self._out / other) for need, other in after.items()}
+        common, others = self._values | _item(each), {*self._items, *self._pipeline.data}
+        values = common | {need: str(self._out / other) for need, other in after.items()}
         values |= {need: place.path for need, place in data.items()}
-        options = self._filled(step.options, values, each, f"{where}.with")
+        options = resolved(step.options, values, f"{where}.with", others)
         facts = {}
         if verb.takes_recipe and "recipe" not in options:
             if step.uses == TRAIN:
@@ -135,7 +134,7 @@ class _Plan:
             name=title,
             family=name,
             words=verb.command(options, folder),
-            launcher=_words(self._filled(launcher, self._values, each, f"{where}.launcher"), where),
+            launcher=_words(resolved(launcher, common, f"{where}.launcher"), where),
             folder=folder,
             makes=self._made(name, each),
             after=tuple(after.values()),
@@ -147,7 +146,7 @@ class _Plan:
     def _needed(self, step: PipelineStep, each: str, where: str) -> tuple[dict[str, str], dict[str, DataPlace]]:
         """Return what the step calls each step that it needs, with that one's name, and the data that it needs."""
         after, data = {}, {}
-        for need in (need.replace(EACH, each) for need in step.needs):
+        for need in resolved(step.needs, _item(each), f"{where}.needs"):
             same = _title(need, each)  # of a step that has several, the one for the same item
             if need in self._pipeline.data:
                 data[need] = self._pipeline.data[need]
@@ -165,11 +164,8 @@ class _Plan:
         made = _verb(step, f"steps.{name}").makes if step.makes is None else step.makes
         if not made:
             raise InputError(f"steps.{name}.makes: field required; name files that prove the step done")
-        return tuple(self._out / _title(name, each) / file.replace(EACH, each) for file in made)
-
-    def _filled(self, value: Any, values: Mapping[str, Any], each: str, where: str) -> Any:
-        """Return `value` with the item, and then all other values, put in."""
-        return resolved(_with_item(value, each), values, where, {*self._items, *self._pipeline.data})
+        files = resolved(made, _item(each), f"steps.{name}.makes")
+        return tuple(self._out / _title(name, each) / file for file in files)
 
     def _check_training(self, name: str) -> None:
         if not any("tower" in stage.train for stage in self._recipe.stages):
@@ -190,12 +186,8 @@ def _title(name: str, each: str) -> str:
     return f"{name}-{each}" if each else name
 
 
-def _with_item(value: Any, each: str) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _with_item(part, each) for key, part in value.items()}
-    if isinstance(value, list):
-        return [_with_item(part, each) for part in value]
-    return value.replace(EACH, each) if isinstance(value, str) and each else value
+def _item(each: str) -> dict[str, str]:
+    return {"each": each} if each else {}
 
 
 def _words(text: str | None, where: str) -> tuple[str, ...]:

@@ -26,7 +26,8 @@ def common_values(recipe: Recipe, pipeline: Pipeline) -> dict[str, Any]:
 def resolved(value: Any, values: Mapping[str, Any], where: str, others: Collection[str] = ()) -> Any:
     """Return `value` with every `${name}` in it, or in the texts that it consists of, replaced.
 
-    A text that is nothing but `${name}` becomes the value itself, and one that names a null becomes null.
+    A text that is nothing but `${name}` becomes the value itself, and one that names a null becomes null; a name
+    may hold another, `${test-${name}}`.
 
     Args:
         others: names that would be among the values if the step needed them.
@@ -40,14 +41,14 @@ def resolved(value: Any, values: Mapping[str, Any], where: str, others: Collecti
         return [resolved(each, values, f"{where}.{number}", others) for number, each in enumerate(value)]
     if not isinstance(value, str):
         return value
-    names = _REFERENCE.findall(value)
-    for name in names:
+    while found := _REFERENCE.search(value):  # those within others first; no value holds another
+        name = found[1]
         if name not in values:
             hint = f"add '{name}' to its needs" if name in others else did_you_mean(name, {*values, *others})
-            raise InputError(f"{where}: '${{{name}}}' stands for nothing here; {hint}")
-    if "${" in _REFERENCE.sub("", value):
+            raise InputError(f"{where}: '{found[0]}' stands for nothing here; {hint}")
+        if found[0] == value or values[name] is None:
+            return values[name]
+        value = value[: found.start()] + str(values[name]) + value[found.end() :]
+    if "${" in value:
         raise InputError(f"{where}: '{value}' cannot be read; close its ${{…}}")
-    if any(values[name] is None for name in names):
-        return None
-    whole = _REFERENCE.fullmatch(value)
-    return values[whole[1]] if whole else _REFERENCE.sub(lambda each: str(values[each[1]]), value)
+    return value

@@ -99,7 +99,7 @@ def run(
     if work.failed:
         raise RunError(
             f"{folder}: not done: {', '.join(work.failed)}; {folder / MANIFEST} and the report say why, and the"
-            " same command goes on from here"
+            " same command continues from here"
         )
 
 

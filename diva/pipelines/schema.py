@@ -36,7 +36,7 @@ class PipelineStep(Section):
         default=None, min_length=1, description="files in its folder that it leaves when it is done; null: as ever"
     )
     each: tuple[Name, ...] = Field(
-        default=(), description="run once for each of these, as NAME-ITEM; ${each} is the item and is put in first"
+        default=(), description="run once for each of these, as NAME-ITEM; ${each} is the item"
     )
     launcher: str | None = Field(default=None, description="instead of the pipeline's")
     extra: Literal["llava", "segmentation"] | None = Field(

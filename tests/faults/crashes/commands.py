@@ -59,8 +59,8 @@ COMMANDS = (
     Command("diva export", f"export {TOWER} --to transformers", ("*",), shared=True),
     Command(
         "diva run",
-        "run {}/tiny.yaml",
-        ("manifest.json", "train/tower/*.safetensors", "export/model/*"),
+        "run {0}/tiny.yaml --pipeline {0}/pipeline.yaml",
+        ("manifest.json", "train/tower/*.safetensors", "export/tower/*"),
         single=WORKERLESS,
     ),
     Command(
@@ -84,10 +84,9 @@ def prepare(folder: Path) -> Path:
     (folder / "images").mkdir(parents=True)
     for number in range(8):
         picture(number, 56).save(folder / "images" / f"{number}.png")
-    stages = {
-        "train": ("train {recipe} --out {out} --resume", "tower/open_clip_model.safetensors"),
-        "export": ("export {train} --to transformers --out {out}/model", "model/config.json"),
-    }
+    export = {"uses": "export", "needs": ["train"], "with": {"checkpoint": "${train}", "to": "transformers"}}
+    pipeline = {"steps": {"train": {"uses": "train"}, "export": export}}
+    (folder / "pipeline.yaml").write_text(json.dumps(pipeline))
     write_recipe_file(
         folder / "tiny.yaml",
         tower=TOWER,
@@ -104,7 +103,6 @@ def prepare(folder: Path) -> Path:
             "checkpoint_every": 2,
         },
         stages=[{"steps": 8, "warmup": 0.0, "optimizer": {"type": "adamw", "lr": 1e-3}}],
-        pipeline={"stages": {name: {"command": does, "makes": [makes]} for name, (does, makes) in stages.items()}},
     )
     _write_stage(folder)
     write_ade20k(draw(16, generator(1)), draw(4, generator(2)), folder / "world")
