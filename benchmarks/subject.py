@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from diva.export.origin import Origin, read_origin
+from diva.exporting.note import Note, read_note
 from diva.results import Subject
 from diva.towers import Clip
 
@@ -13,13 +13,13 @@ def subject_of(clip: Clip) -> Subject:
     Weights that were named beside a zoo name or an architecture belong to the label: two checkpoints of one
     tower must not look alike in a table.
     """
-    origin = read_origin(clip.weights) if clip.weights else Origin()
+    note = read_note(clip.weights) if clip.weights else Note()
     apart = clip.weights is not None and not clip.source.startswith("hf-hub:") and not Path(clip.source).exists()
     return Subject(
         label=f"{clip.source} ({clip.weights})" if apart else clip.source,
         source=str(clip.weights) if apart else clip.source,
         architecture=clip.architecture,
         sha256=clip.sha256,
-        recipe=origin.recipe,
-        share=origin.share,
+        recipe=note.recipe,
+        share=note.share,
     )

@@ -7,12 +7,14 @@ import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import yaml
+from pydantic import BaseModel, ValidationError
 
 from diva.errors import InputError
 
+Model = TypeVar("Model", bound=BaseModel)
 MAX_BYTES = 64 * 2**20  # of a document; a command that reads data sets names its own limit
 MAX_YAML_BYTES = 2**20
 MAX_DEPTH = 64  # of lists in lists
@@ -87,6 +89,21 @@ def read_json(path: Path, *, limit: int | None = MAX_BYTES) -> Any:
         InputError: it cannot be read, is larger than `limit` bytes, or is not JSON.
     """
     return parse_json(read_file(path, limit), str(path))
+
+
+def read_model(path: Path, model: type[Model], remedy: str, *, limit: int | None = MAX_BYTES) -> Model:
+    """Return the content of a JSON file as `model`.
+
+    Raises:
+        InputError: it cannot be read, is larger than `limit` bytes, or is not of this kind; the sentence names the
+            field and ends with `remedy`.
+    """
+    try:
+        return model.model_validate_json(read_file(path, limit))
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "the file"
+        raise InputError(f"{path}: {field}: {first['msg']}; {remedy}") from error
 
 
 def parse_json(content: bytes | str, where: str) -> Any:

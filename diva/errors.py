@@ -1,5 +1,6 @@
 """The two ways in which a command fails, each with one sentence for the user."""
 
+import errno
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -15,12 +16,22 @@ class RunError(RuntimeError):
     """A run that had started could not go on: the sentence says where it stopped (exit status 1)."""
 
 
+def is_full(error: BaseException) -> bool:
+    """Tell whether something could not be written because the disk, or what a user may write to it, is full."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
 def printable(text: str) -> str:
     """Return `text` with every character that a terminal or a log would not show as itself written out.
 
     A file's name may hold line breaks, escape sequences, or bytes that are not UTF-8.
     """
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of what a library says is wrong, or the error's kind where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def install(extra: str) -> str:

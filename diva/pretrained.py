@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from diva.documents import MAX_BYTES, read_json
-from diva.errors import InputError
+from diva.errors import InputError, first_line
 
 SHOWN = 3
 MAX_LAYERS = 512  # that a configuration may ask for: building more takes for ever, before any tensor is missed
@@ -44,8 +44,7 @@ def load_pretrained(
     except InputError:
         raise
     except Exception as error:  # a damaged folder makes these libraries raise anything
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{field}{place} cannot be loaded ({reason}); fetch it again") from error
+        raise InputError(f"{field}{place} cannot be loaded ({first_line(error)}); fetch it again") from error
     lacking = sorted(info["missing_keys"]) or sorted(str(each) for each in info.get("mismatched_keys", ()))
     if lacking:
         raise InputError(f"{field}{place}: has no weights for {_counted(lacking)}; fetch it again")

@@ -1,8 +1,9 @@
 """The one result file that every benchmark and pipeline writes, and that the report reads.
 
-A result says what was measured (tower, recipe, benchmark, protocol, data), the metrics with their sample
-counts and 95 % intervals, the outcome of every item (so that two towers can be compared item by item), and
-what is needed to run it again. Nothing here imports torch: the report must open on any machine.
+A result says what was measured (tower, task, settings, data), the metrics with their sample counts and 95 %
+intervals, the outcome of every item (so that two towers can be compared item by item), and what is needed to run it
+again. Nothing here imports torch: the report must open on any machine. Files of version 1 are read, too
+(`diva.results_v1`).
 """
 
 import importlib.metadata
@@ -22,8 +23,9 @@ from diva import __version__
 from diva.atomic import replacing
 from diva.documents import read_file
 from diva.errors import InputError
+from diva.results_v1 import read_version_1
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 PACKAGES = (
     "torch",
     "torchvision",
@@ -70,10 +72,18 @@ class Metric(_Strict):
 
     value: float
     unit: Literal["percent", "ratio", "count", "images/s", "seconds", "bytes", "score", "TFLOP", "TFLOP/s"]
-    n: int = Field(ge=0, description="items that the value rests on")
+    n: int = Field(ge=1, description="items that the value rests on")
     interval: tuple[float, float] | None = None
     spread: float | None = Field(default=None, description="sample standard deviation over the seeds")
     higher_is_better: bool = True
+    breakdown: str = Field(default="", description="what the whole was divided by, where this is one part of it")
+
+
+class Missing(_Strict):
+    """A part of the task that was asked for and has no figure."""
+
+    name: str
+    reason: Literal["absent", "failed"] = Field(description="its data were not there, or it could not be measured")
 
 
 class Item(_Strict):
@@ -82,7 +92,18 @@ class Item(_Strict):
     id: str
     group: str
     outcome: float
-    details: dict[str, float | str] = {}
+    details: dict[str, float | str | list[int]] = {}
+
+    def number(self, name: str) -> float:
+        """Return a detail that is a number.
+
+        Raises:
+            InputError: the item has none of that name.
+        """
+        value = self.details.get(name)
+        if not isinstance(value, float):
+            raise InputError(f"item {self.id}: details.{name}: is not a number; measure again")
+        return value
 
 
 class Comparison(_Strict):
@@ -90,11 +111,14 @@ class Comparison(_Strict):
 
     metric: str
     difference: float
-    interval: tuple[float, float] | None
-    test: str
-    p_value: float = Field(ge=0, le=1)
-    wins: int = Field(ge=0, description="items that only this tower gets right")
-    losses: int = Field(ge=0, description="items that only the baseline gets right")
+    interval: tuple[float, float] | None = None
+    test: str | None = Field(default=None, description="of this very difference")
+    p_value: float | None = Field(default=None, ge=0, le=1)
+    wins: int | None = Field(default=None, ge=0, description="items on which this tower is the better")
+    losses: int | None = Field(default=None, ge=0, description="items on which the baseline is the better")
+    margin: float | None = Field(
+        default=None, ge=0, description="the loss that was said beforehand to count as preserved"
+    )
 
 
 class Run(_Strict):
@@ -112,16 +136,32 @@ class Run(_Strict):
 class Result(_Strict):
     """One evaluation of one tower, optionally beside the same evaluation of a baseline."""
 
-    schema_version: Literal[1] = SCHEMA
-    benchmark: str
-    protocol: str
+    schema_version: Literal[2] = SCHEMA
+    task: str = Field(description="the name of a `diva.tasks.Task`")
+    part: str = Field(default="", description="the set, split or benchmark of a task that has several")
+    headline: str = Field(description="the metric that stands for the whole")
+    settings: dict[str, str | int | float] = Field(
+        default={}, description="what two results must have in common, beside task and data, to be compared"
+    )
     subject: Subject
     data: DataSource
     metrics: dict[str, Metric]
+    missing: list[Missing] = []
     items: list[Item]
     run: Run
     baseline: "Result | None" = None
     comparisons: list[Comparison] = []
+
+    @property
+    def measured(self) -> str:
+        """The task with its part, such as "zero-shot/cifar10"."""
+        return f"{self.task}/{self.part}" if self.part else self.task
+
+    @property
+    def protocol(self) -> str:
+        """The settings in words: a text speaks for itself, a number needs its name."""
+        words = (value if isinstance(value, str) else f"{name} {value:g}" for name, value in self.settings.items())
+        return " · ".join(words)
 
 
 def write_result(result: Result, path: Path) -> None:
@@ -138,16 +178,19 @@ def read_result(path: Path) -> Result:
     """Read a result file.
 
     Raises:
-        InputError: the file cannot be read, is not JSON, or does not follow this version's schema.
+        InputError: the file cannot be read, is not JSON, or follows the schema of no version up to this one.
     """
+    content = read_file(path)
     try:
-        return Result.model_validate_json(read_file(path))
+        if older := read_version_1(content):
+            return Result.model_validate(older)
+        return Result.model_validate_json(content)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "the file"
         remedy = "read it with the version of diva that wrote it" if field == "schema_version" else "measure again"
         raise InputError(
-            f"{path}: {field}: {first['msg']}; this is no result file of schema {SCHEMA}: {remedy}"
+            f"{path}: {field}: {first['msg']}; this is not a result file of schema 1 or {SCHEMA}: {remedy}"
         ) from error
 
 

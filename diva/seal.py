@@ -8,6 +8,7 @@ import errno
 import hashlib
 import os
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -69,6 +70,19 @@ def verify(folder: Path, *, complete: bool = False) -> None:
                 raise DamagedError(f"{name} is not what was written")
     except OSError as error:
         raise DamagedError(f"{name} cannot be read ({error.strerror})") from error
+
+
+def newest_whole(folders: Sequence[Path]) -> tuple[Path | None, list[str]]:
+    """Return the last of `folders` that is what was written, or None, and what is wrong with later ones."""
+    damaged = []
+    for folder in reversed(folders):
+        try:
+            verify(folder, complete=True)
+        except DamagedError as error:
+            damaged.append(f"{folder}: {error}")
+        else:
+            return folder, damaged
+    return None, damaged
 
 
 def settle(path: Path) -> None:

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import functional_call
 
-from diva.denoisers.random_weights import SHAPES, build_networks
 from diva.towers import ZOO, Clip, load_clip
+from diva_benchmarks.throughput.random_weights import SHAPES, build_networks
 
 TOWERS = ("openai-vit-l14-224", "openai-vit-l14-336", "siglip-so400m14-384", "dfn-vit-h14-224")
 TEACHER = SHAPES["stable-diffusion-2-1-base"]

@@ -2,20 +2,28 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterable
+from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
+import open_clip
 import pytest
 
 from diva import cli
+from diva.errors import InputError
 from diva.recipes import load_recipe
 from diva.results import read_result
+from diva.tower_names import check_tower, tower_names
 from diva.towers import ZOO
 from diva_benchmarks.mmvp_vlm.protocols import PROTOCOLS
 from diva_downstream.llava.evaluation.benchmarks import DEFAULT
+from tests.fixtures.full_disk import full_disk
 from tests.fixtures.images import write_shards
 from tests.fixtures.mmvp import write_mmvp_folder
 from tests.fixtures.recipes import write_recipe_file
@@ -29,6 +37,7 @@ class Outcome(NamedTuple):
 
 
 TRAINING = Path(__file__).parents[1] / "docs" / "training.md"
+MINIATURE = files("diva.miniworld") / "bases" / "0" / "clip"
 Command = Callable[..., Outcome]
 
 
@@ -41,11 +50,14 @@ def diva(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> 
         monkeypatch.setenv("COLUMNS", "200")
         monkeypatch.setenv("PYTHONSAFEPATH", "1")  # as `main` sets it for good: undone here with the test
         capfd.readouterr()
+        before = signal.getsignal(signal.SIGTERM)
         try:
             cli.main()
             status = 0
         except SystemExit as stop:
             status = int(stop.code or 0)
+        finally:
+            signal.signal(signal.SIGTERM, before)
         return Outcome(status, *capfd.readouterr())
 
     return run
@@ -56,6 +68,47 @@ def test_help_answers_without_loading_a_framework() -> None:
     script += "assert not {'torch', 'transformers', 'scipy', 'pydantic'} & set(sys.modules), sys.modules.keys()"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert all(verb in done.stdout for verb in ("train", "bench", "zoo", "data"))
+
+
+MISTYPED = (
+    "bench mmvp --tower {} --data .",
+    "bench zero-shot --tower {} --data .",
+    "train diva --tower {}",
+    "recipes diva --tower {}",
+    "run diva --tower {}",
+    "data cache-latents diva --out out --tower {}",
+    "llava swap . --tower {} --out out",
+    "seg train --tower {} --head linear --dataset ade20k --data . --out out",
+    "seg eval --tower {} --data .",
+)
+ELSEWHERE = {
+    "bench mmvp --tower . --data . --against {}": "--against: ",
+    "bench zero-shot --tower . --data . --text-from {}": "--text-from: ",
+    "train diva/openai-vit-l14-224 tower.name={}": "tower.name: ",
+    "export {} --to open_clip --out out": "CHECKPOINT: ",
+    "towers inspect {}": "FILE: ",
+}
+
+
+def test_a_mistyped_tower_is_reported_by_its_option_before_a_framework_is_loaded(tmp_path: Path) -> None:
+    commands = dict.fromkeys(MISTYPED, "--tower: ") | ELSEWHERE
+    script = "import sys, diva.cli\nfor words in sys.argv[1:]:\n sys.argv = ['diva', *words.split()]\n"
+    script += " try: diva.cli.main()\n except SystemExit as stop: assert stop.code == 2\n"
+    script += "assert not {'torch', 'transformers', 'open_clip'} & set(sys.modules)"
+    words = [each.format("openai-vit-l14-2244") for each in commands]
+    done = subprocess.run([sys.executable, "-c", script, *words], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for (command, where), sentence in zip(commands.items(), done.stderr.splitlines(), strict=True):
+        assert sentence.startswith(f"diva: {where}"), (command, sentence)
+        if where.startswith(("--", "tower")):
+            assert sentence.endswith("did you mean 'openai-vit-l14-224'?"), (command, sentence)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_names_that_are_known_at_once_are_those_of_the_zoo_and_of_open_clip() -> None:
+    assert set(tower_names()) == {"quickstart", *ZOO, *open_clip.list_models()}
+    with pytest.raises(InputError, match=r"--tower: 'a{300}' is not"):
+        check_tower("a" * 300, "--tower")
 
 
 def test_the_installed_command_names_what_is_wrong_and_leaves_nothing(tmp_path: Path) -> None:
@@ -73,6 +126,31 @@ def test_the_installed_command_names_what_is_wrong_and_leaves_nothing(tmp_path: 
     )
     assert done.stdout == ""
     assert list(tmp_path.iterdir()) == []
+
+
+def test_sigterm_ends_a_command_in_a_sentence_and_what_is_half_written_goes(diva: Command, tmp_path: Path) -> None:
+    def end_it_while_it_writes() -> None:
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.glob(".model.*.tmp")) and time.monotonic() < deadline:
+            time.sleep(0.001)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    ending = threading.Thread(target=end_it_while_it_writes)
+    ending.start()
+    found = diva("export", MINIATURE, "--to", "transformers", "--out", tmp_path / "model")
+    ending.join()
+    sentence = "diva: ended by SIGTERM; start it again, with --resume where the command has it"
+    assert (found.status, found.err.splitlines()[-1]) == (143, sentence)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_temporary_file_that_a_full_disk_refuses_is_no_fault_of_the_tower(diva: Command, tmp_path: Path) -> None:
+    with full_disk(200):
+        found = diva("export", MINIATURE, "--to", "transformers", "--out", tmp_path / "model")
+    assert found.status == 1
+    assert found.err == (
+        "diva: a temporary file or a log: cannot be written (File too large); free the disk and start again\n"
+    )
 
 
 def test_zoo_prints_every_published_tower(diva: Command) -> None:
@@ -99,9 +177,11 @@ def test_recipes_lists_every_method_variant_and_tower_that_has_a_file(diva: Comm
 
 
 def test_a_method_is_composed_for_any_tower_by_an_option(diva: Command, tmp_path: Path) -> None:
-    (tmp_path / "printed.yaml").write_text(diva("recipes", "dcr", "--tower", "towers/mine", "seed=2").out)
-    assert load_recipe(str(tmp_path / "printed.yaml")) == load_recipe("dcr", ["seed=2"], "towers/mine")
-    assert diva("recipes", "dcr/relased", "--tower", "x").status == 2
+    mine, printed = str(tmp_path / "mine"), tmp_path / "printed.yaml"
+    Path(mine).mkdir()
+    printed.write_text(diva("recipes", "dcr", "--tower", mine, "seed=2").out)
+    assert load_recipe(str(printed)) == load_recipe("dcr", ["seed=2"], mine)
+    assert diva("recipes", "dcr/relased", "--tower", mine).status == 2
 
 
 def test_a_recipe_is_printed_as_a_file_that_means_the_same(diva: Command, tmp_path: Path) -> None:

@@ -16,8 +16,9 @@ from diva.results import Clock, Comparison, DataSource, Item, Metric, Result, Su
 
 def a_result(**changes: Any) -> Result:
     fields: dict[str, Any] = {
-        "benchmark": "mmvp-vlm",
-        "protocol": "pooled",
+        "task": "mmvp-vlm",
+        "headline": "average",
+        "settings": {"protocol": "pooled"},
         "subject": Subject(label="ä tower", source="tower.pt", architecture="ViT-L-14", sha256="0" * 64),
         "data": DataSource(name="MMVP-VLM", path="data", fingerprint="1" * 64, items=2),
         "metrics": {"average": Metric(value=50, unit="percent", n=2, interval=(1.5, 98.5))},
@@ -45,7 +46,7 @@ def test_a_result_with_its_baseline_survives_the_file(tmp_path: Path) -> None:
     assert written.model_dump(exclude={"run": True, "baseline": {"run": True}}) == compared().model_dump(
         exclude={"run": True, "baseline": {"run": True}}
     )
-    assert json.loads(path.read_bytes())["schema_version"] == 1
+    assert json.loads(path.read_bytes())["schema_version"] == 2
 
 
 def rename_a_field(document: dict[str, Any]) -> None:
@@ -55,7 +56,7 @@ def rename_a_field(document: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("break_it", "names"),
     [
-        (lambda document: document.update(schema_version=2), "schema_version.*version of diva that wrote it"),
+        (lambda document: document.update(schema_version=3), "schema_version.*version of diva that wrote it"),
         (rename_a_field, "metrics.average.value.*measure again"),
         (lambda document: document["items"][1].update(outcome="right"), "items.1.outcome"),
     ],

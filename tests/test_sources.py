@@ -22,7 +22,6 @@ from transformers import CLIPImageProcessor, CLIPTextConfig, SiglipImageProcesso
 
 import diva_downstream.segmentation as segmentation  # before mmseg, which needs its stand-in for mmcv's operators
 from diva.data.decode import RATIO
-from diva.denoisers.random_weights import POSITIONS, SHAPES
 from diva.errors import InputError
 from diva.images import MAX_PIXELS
 from diva.miniworld.writers.llava import LETTER, WORD
@@ -32,6 +31,7 @@ from diva.recipes.stages import AdamW
 from diva.towers import ZOO
 from diva.towers.formats.image_processor import CLIP, SIGLIP
 from diva.towers.formats.transformers_folder import CLIP_VOCABULARY, TORCH_EPS
+from diva_benchmarks.throughput.random_weights import POSITIONS, SHAPES
 from diva_downstream.llava.encode import IGNORED
 from diva_downstream.llava.formats.adapters import INITIAL, PLAIN, merge_adapters
 from diva_downstream.llava.formats.original import LARGE, PUBLISHED
@@ -115,7 +115,7 @@ def test_the_vae_sees_openai_s_statistics_undone_by_imagenet_s() -> None:
 
 
 def test_a_random_stable_diffusion_has_diffusers_own_schedule_and_sizes() -> None:
-    source = (ROOT / "diva/denoisers/random_weights.py").read_text()
+    source = (ROOT / "benchmarks/throughput/random_weights.py").read_text()
     (start, end), (schedule,) = (
         [float(each) for each in re.findall(r"beta_(?:start|end)=([\d.]+)", source)],
         re.findall(r'beta_schedule="(\w+)"', source),

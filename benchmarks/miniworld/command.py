@@ -1,35 +1,73 @@
-"""`diva miniworld study`: run what is left of the plan, and lay out what there is."""
+"""`diva miniworld pretrain`, `gates` and `study`."""
 
 from pathlib import Path
 
+import torch
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from diva.atomic import replacing
+from diva.errors import RunError
+from diva.lock import locked
+from diva.miniworld.base import Base
+from diva_benchmarks.miniworld.gates import Gates, gates_table, measure_gates
 from diva_benchmarks.miniworld.plan import Plan, read_plan
-from diva_benchmarks.miniworld.rows import read_rows
-from diva_benchmarks.miniworld.study import Train, run
+from diva_benchmarks.miniworld.pretrain import Settings, pretrain
+from diva_benchmarks.miniworld.rows import ROWS, read_rows
+from diva_benchmarks.miniworld.study import run
 from diva_benchmarks.miniworld.table import markdown, summarise
 from diva_benchmarks.options import require_positive
 
 
-def study(bases: Path, work: Path, out: Path, *, train: Train, processes: int) -> None:
+def run_pretrain(out: Path, *, seed: int, device: torch.device, console: Console) -> None:
+    """Train a base into `out` and print its gates; `diva miniworld pretrain --out DIR --seed N`.
+
+    Raises:
+        InputError: `out` cannot be used.
+        RunError: a gate failed; the base is kept, with the failure in its recipe.
+    """
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
+        gates = pretrain(out, seed=seed, settings=Settings(), device=device, progress=progress)
+    _report(gates, out, console)
+
+
+def run_gates(base: Path, *, device: torch.device, console: Console) -> None:
+    """Measure the gates of the base in `base` and print them; `diva miniworld gates BASE`.
+
+    Raises:
+        InputError: `base` is no base.
+        RunError: a gate failed.
+    """
+    _report(measure_gates(Base(base), device=device), base, console)
+
+
+def study(bases: Path, work: Path, out: Path, *, processes: int) -> None:
     """Run the packaged plan, then write `study.md` and `study.json` beside the rows in `out`.
 
     Raises:
-        InputError: a base is missing, or `out` holds rows of another plan.
+        InputError: a base is missing, `out` holds rows of another plan, or another study is at work there.
         RunError: some runs failed; the tables of the others have been written.
     """
     require_positive({"--processes": processes})
-    plan, rows = read_plan(), out / "rows"
-    read_rows(rows, plan)  # of another plan: refused before hours of work
-    try:
-        run(plan, bases, work, rows, train=train, processes=processes, console=Console(stderr=True))
-    finally:
-        _write_tables(plan, out)
+    plan = read_plan()
+    with locked(out):
+        read_rows(out / ROWS, plan)  # of another plan: refused before hours of work
+        try:
+            run(plan, bases, work, out / ROWS, processes=processes, console=Console(stderr=True))
+        finally:
+            _write_tables(plan, out)
+
+
+def _report(gates: Gates, base: Path, console: Console) -> None:
+    console.print(gates_table(gates))
+    if gates.failed:
+        names = ", ".join(f"{gate.name} {gate.value:.1f} %" for gate in gates.failed)
+        raise RunError(f"{base}: {len(gates.failed)} gates failed ({names}); this base may not ship")
 
 
 def _write_tables(plan: Plan, out: Path) -> None:
-    rows = read_rows(out / "rows", plan)
+    rows = read_rows(out / ROWS, plan)
     if not rows:
         return
     summary = summarise(plan, rows)

@@ -5,11 +5,11 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from diva.miniworld.gates import pair_accuracies, zero_shot
 from diva.miniworld.render import render
 from diva.miniworld.scene import Scenes, draw, generator
 from diva.miniworld.vocabulary import NAMES
 from diva.towers import Clip, TowerTokens
+from diva_benchmarks.miniworld.gates import pair_accuracies, zero_shot
 from diva_benchmarks.miniworld.probes import probe_accuracies
 
 SEED = 7001  # of the test scenes; every tower sees the same
@@ -52,7 +52,7 @@ class Measured(BaseModel):
     drift: float
 
 
-class Yardstick:
+class TowerEvaluator:
     """Measures towers that were trained from one original, all on the same scenes."""
 
     def __init__(self, original: Clip, sizes: Sizes) -> None:

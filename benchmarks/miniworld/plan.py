@@ -5,11 +5,11 @@ import json
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from diva.documents import read_yaml
 from diva.errors import InputError
-from diva.miniworld.fit import Plan as Length
+from diva_benchmarks.miniworld.fit import Schedule
 from diva_benchmarks.miniworld.measure import Sizes
 
 PLAN = Path(__file__).with_name("plan.yaml")
@@ -26,6 +26,8 @@ class Setting(_Strict):
     Attributes:
         name: unique, as the table shows it.
         group: the question that it belongs to.
+        method, preserved_by: what the report sets beside each other; the method is called like the setting unless
+            given. They change no row, so no hash depends on them.
         recipe: packaged recipe.
         change: overrides of the recipe, `key=value`.
         data: share of the training images.
@@ -35,6 +37,8 @@ class Setting(_Strict):
 
     name: str
     group: str
+    method: str = Field(default="", exclude=True)
+    preserved_by: str = Field(default="", exclude=True)
     recipe: str
     change: tuple[str, ...] = ()
     data: float = 1.0
@@ -42,7 +46,7 @@ class Setting(_Strict):
 
 
 class Distillation(_Strict):
-    """A control on the same images without a teacher, see `diva.miniworld.self_distillation`.
+    """A control on the same images without a teacher, see `diva_benchmarks.miniworld.self_distillation`.
 
     Attributes:
         name: unique, as the table shows it.
@@ -52,7 +56,7 @@ class Distillation(_Strict):
 
     name: str
     group: str
-    self_distillation: Length
+    self_distillation: Schedule
 
 
 class Plan(_Strict):

@@ -1,4 +1,4 @@
-"""What the study found, one row a tower, kept in a file of its own as soon as it is measured."""
+"""What the study found, one row a tower, kept as soon as a run is done."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,8 +10,9 @@ from diva.documents import read_file
 from diva.errors import InputError
 from diva_benchmarks.miniworld.measure import Measured
 from diva_benchmarks.miniworld.plan import Plan
-from diva_benchmarks.study import TRAINED
+from diva_benchmarks.miniworld.summary import TRAINED
 
+ROWS = "rows.jsonl"
 ORIGINAL = "no training"
 MOVING_AVERAGE = "moving average"
 
@@ -80,36 +81,27 @@ def averaged(share: float) -> str:
     return f"average, {share:g} of it"
 
 
-def row_path(folder: Path, setting: str, base: int, seed: int | None) -> Path:
-    """Return the file of the rows of one run: the trained tower and its averages."""
-    word = "".join(letter if letter.isalnum() else "-" for letter in setting)
-    return folder / (f"{word}--base{base}" + ("" if seed is None else f"--seed{seed}") + ".json")
-
-
-class _Rows(BaseModel):
-    rows: tuple[Row, ...]
-
-
 def write_rows(rows: Sequence[Row], path: Path) -> None:
-    """Write the rows of one run; the file appears complete or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write all rows, a line of JSON each; the file is replaced as a whole."""
     with replacing(path) as temporary:
-        temporary.write_text(_Rows(rows=tuple(rows)).model_dump_json(indent=1) + "\n")
+        temporary.write_text("".join(f"{row.model_dump_json()}\n" for row in rows), encoding="utf-8")
 
 
-def read_rows(folder: Path, plan: Plan) -> list[Row]:
-    """Read every row in `folder`.
+def read_rows(path: Path, plan: Plan) -> list[Row]:
+    """Read every row in `path`; none where there is no such file.
 
     Raises:
-        InputError: a file is broken, or was measured as `plan` does not say.
+        InputError: a line is broken, or was measured as `plan` does not say.
     """
-    found: list[Row] = []
-    for path in sorted(folder.glob("*.json")):
+    rows: list[Row] = []
+    for number, line in enumerate(read_file(path).splitlines() if path.exists() else (), start=1):
         try:
-            rows = _Rows.model_validate_json(read_file(path)).rows
+            row = Row.model_validate_json(line)
         except ValidationError as error:
-            raise InputError(f"{path}: is no row of the study; remove it and run again") from error
-        if any(row.terms != plan.terms(row.setting) for row in rows):
-            raise InputError(f"{path}: was measured under another plan; name another folder with --out")
-        found += rows
-    return found
+            raise InputError(f"{path}: line {number} is no row of the study; remove it and run again") from error
+        if row.terms != plan.terms(row.setting):
+            raise InputError(
+                f"{path}: line {number} was measured under another plan; name another folder with --out"
+            )
+        rows.append(row)
+    return rows

@@ -5,7 +5,7 @@ import hashlib
 import itertools
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
 from multiprocessing import get_context
@@ -14,29 +14,28 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import torch
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor
 
 from diva.atomic import discard, new_folder
-from diva.denoisers.miniature_teacher import MiniatureTeacher
-from diva.documents import read_file
+from diva.documents import read_model
 from diva.errors import InputError, RunError
-from diva.export.average import average
-from diva.export.open_clip_format import write_open_clip
+from diva.exporting.average import average
+from diva.exporting.open_clip_format import write_open_clip
+from diva.miniworld.base import Base
 from diva.miniworld.captions import full_captions
-from diva.miniworld.fit import Plan as Length
-from diva.miniworld.gates import CLIP_FOLDER, TEACHER_FOLDER
-from diva.miniworld.pretrain import DECODER_FOLDER, RECIPE, Settings
 from diva.miniworld.scene import Scenes, draw, generator
-from diva.miniworld.self_distillation import self_distil
-from diva.miniworld.teacher_training import weaker_teacher
 from diva.miniworld.writers import write_shards
 from diva.recipes import Recipe, load_recipe
+from diva.run_folder import MetricsLine, RunFolder, read_metrics
 from diva.towers import load_clip
-from diva_benchmarks.miniworld.measure import Yardstick
+from diva.training import train
+from diva_benchmarks.miniworld.fit import Schedule
+from diva_benchmarks.miniworld.measure import TowerEvaluator
 from diva_benchmarks.miniworld.plan import Distillation, Plan, Setting, Teacher
+from diva_benchmarks.miniworld.pretrain import Settings
 from diva_benchmarks.miniworld.rows import (
     MOVING_AVERAGE,
     ORIGINAL,
@@ -45,17 +44,18 @@ from diva_benchmarks.miniworld.rows import (
     Run,
     averaged,
     read_rows,
-    row_path,
     write_rows,
 )
-from diva_benchmarks.study import TRAINED
+from diva_benchmarks.miniworld.self_distillation import self_distil
+from diva_benchmarks.miniworld.summary import TRAINED
+from diva_benchmarks.miniworld.teacher import MiniatureTeacher
+from diva_benchmarks.miniworld.teacher_training import weaker_teacher
 
-Train = Callable[[Recipe, Path], None]
 SHARDS = 4
 SEED_OF_WORLDS = 302
 
 
-class _Base(BaseModel):
+class _BaseRecipe(BaseModel):
     """What `diva miniworld pretrain` notes of a base: how it was trained, and its weights files' SHA-256."""
 
     settings: Settings
@@ -75,15 +75,14 @@ class Job(NamedTuple):
         return self.setting.name if self.setting else ORIGINAL
 
 
-def run(plan: Plan, bases: Path, work: Path, rows: Path, *, train: Train, processes: int, console: Console) -> None:
-    """Run what is left of `plan`.
+def run(plan: Plan, bases: Path, work: Path, path: Path, *, processes: int, console: Console) -> None:
+    """Run what is left of `plan`; the rows are written whenever a run is done.
 
     Args:
         plan: what is compared.
         bases: holds a folder, as `diva miniworld pretrain` writes it, for each base that is left to run on.
         work: worlds, weaker teachers and logs; what lies there is used again.
-        rows: where the rows are kept.
-        train: trains a recipe into a folder, which then holds `tower/` and `metrics.jsonl`.
+        path: the file of the rows.
         processes: runs at once, one core each.
         console: where the progress is drawn.
 
@@ -91,17 +90,18 @@ def run(plan: Plan, bases: Path, work: Path, rows: Path, *, train: Train, proces
         InputError: a base is missing, or is another than that of the rows.
         RunError: some runs failed; the others are kept.
     """
-    left = [job for job in _jobs(plan) if not row_path(rows, job.name, job.base, job.seed).is_file()]
-    needed = {job.base for job in left}
-    for base in sorted(needed):
-        if not (bases / str(base) / RECIPE).is_file():
+    rows = read_rows(path, plan)
+    done = {(row.setting, row.base, row.seed) for row in rows}
+    left = [job for job in _jobs(plan) if (job.name, job.base, job.seed) not in done]
+    needed = {number: Base(bases / str(number)) for number in sorted({job.base for job in left})}
+    for number, base in needed.items():
+        if not base.recipe.is_file():
             raise InputError(
-                f"{bases / str(base)}: is no complete base; run diva miniworld pretrain --out {bases / str(base)}"
-                f" --seed {base}"
+                f"{base.path}: is no complete base; run diva miniworld pretrain --out {base.path} --seed {number}"
             )
-    for row in read_rows(rows, plan):
-        if row.base in needed and row.base_sha256 != _base_sha256(bases / str(row.base)):
-            raise InputError(f"{rows}: holds rows of another base {row.base}; name another folder with --out")
+    for row in rows:
+        if row.base in needed and row.base_sha256 != _base_sha256(needed[row.base]):
+            raise InputError(f"{path}: holds rows of another base {row.base}; name another folder with --out")
     if not left:
         console.print("every run of the plan has been done")
         return
@@ -113,11 +113,14 @@ def run(plan: Plan, bases: Path, work: Path, rows: Path, *, train: Train, proces
         Progress(console=console) as progress,
     ):  # fmt: skip
         task = progress.add_task("study", total=len(left))
-        futures = {pool.submit(_run_job, job, plan, bases, work, rows, train): job for job in left}
+        futures = {pool.submit(_run_job, job, plan, bases, work): job for job in left}
         for future in as_completed(futures):
             job = futures[future]
             if error := future.exception():
                 failed.append(f"{job.name}, base {job.base}, seed {job.seed}: {error}")
+            else:
+                rows += future.result()
+                write_rows(rows, path)
             progress.advance(task)
     if failed:
         raise RunError(f"{len(failed)} of {len(left)} runs failed, the others are kept: {'; '.join(failed)}")
@@ -138,17 +141,17 @@ def _prepare(plan: Plan, jobs: list[Job], bases: Path, work: Path) -> None:
     for seed in {job.seed for job in jobs if job.seed is not None}:
         if not _shards(work, seed).is_dir():
             _write_shards(plan.images, seed, _shards(work, seed))
-    for base, kind in {(job.base, job.setting.teacher) for job in jobs if isinstance(job.setting, Setting)}:
-        folder = _teacher(bases, work, base, kind)
+    for number, kind in {(job.base, job.setting.teacher) for job in jobs if isinstance(job.setting, Setting)}:
+        folder = _teacher(bases, work, number, kind)
         if not folder.is_dir():
-            _make_teacher(bases / str(base), plan.early_steps if kind == "early" else 0, base, folder)
+            _make_teacher(Base(bases / str(number)), plan.early_steps if kind == "early" else 0, number, folder)
 
 
-def _make_teacher(base: Path, steps: int, seed: int, folder: Path) -> None:
-    plan = _read_base(base).settings.unet.model_copy(update={"steps": steps})
-    trained = MiniatureTeacher.load(base / TEACHER_FOLDER)
+def _make_teacher(base: Base, steps: int, seed: int, folder: Path) -> None:
+    schedule = _read_base(base).settings.unet.model_copy(update={"steps": steps})
+    trained = MiniatureTeacher.load(base.teacher)
     with TemporaryDirectory() as checkpoints, new_folder(folder) as content:
-        weaker_teacher(trained, plan, seed=seed, folder=Path(checkpoints)).save(content)
+        weaker_teacher(trained, schedule, seed=seed, folder=Path(checkpoints)).save(content)
 
 
 def _write_shards(images: int, seed: int, folder: Path) -> None:
@@ -165,16 +168,17 @@ def _shards(work: Path, seed: int) -> Path:
     return work / "shards" / str(seed)
 
 
-def _teacher(bases: Path, work: Path, base: int, kind: Teacher) -> Path:
-    shipped = {"trained": TEACHER_FOLDER, "decoder": DECODER_FOLDER}
-    return bases / str(base) / shipped[kind] if kind in shipped else work / "teachers" / f"{base}-{kind}"
+def _teacher(bases: Path, work: Path, number: int, kind: Teacher) -> Path:
+    base = Base(bases / str(number))
+    own = {"trained": base.teacher, "decoder": base.decoder}
+    return own.get(kind, work / "teachers" / f"{number}-{kind}")
 
 
-def _run_job(job: Job, plan: Plan, bases: Path, work: Path, rows: Path, train: Train) -> None:
-    """Train, measure, keep the rows, and remove the weights."""
-    base, path = bases / str(job.base), row_path(rows, job.name, job.base, job.seed)
-    clip = load_clip(str(base / CLIP_FOLDER))
-    yardstick = Yardstick(clip, plan.sizes)
+def _run_job(job: Job, plan: Plan, bases: Path, work: Path) -> list[Row]:
+    """Train, measure, and remove the weights."""
+    base = Base(bases / str(job.base))
+    clip = load_clip(str(base.clip))
+    evaluator = TowerEvaluator(clip, plan.sizes)
     row = partial(
         Row,
         terms=plan.terms(job.name),
@@ -184,79 +188,75 @@ def _run_job(job: Job, plan: Plan, bases: Path, work: Path, rows: Path, train: T
         seed=job.seed,
     )
     if job.setting is None:
-        write_rows([row(measured=yardstick.measure(clip))], path)
-        return
-    folder = work / "runs" / path.stem
-    discard(folder)  # of a study that was killed
-    folder.mkdir(parents=True)
-    run = _trained(job, plan, bases, work, train, folder)
-    before, trained = (_weights(each) for each in (base / CLIP_FOLDER, folder / "tower"))
+        return [row(measured=evaluator.measure(clip))]
+    folder = RunFolder(work / "runs" / f"base{job.base}-seed{job.seed}-setting{plan.settings.index(job.setting)}")
+    discard(folder.path)  # of a study that was killed
+    folder.path.mkdir(parents=True)
+    run = _trained(job, plan, bases, work, folder)
+    before, trained = _weights(base.clip), _weights(folder.tower)
     variants = {TRAINED: trained}
-    if (folder / "tower-ema").is_dir():
-        variants[MOVING_AVERAGE] = _weights(folder / "tower-ema")
+    if folder.moving_average.is_dir():
+        variants[MOVING_AVERAGE] = _weights(folder.moving_average)
     for share in plan.averages if job.name in plan.averaged else ():
         variants[averaged(share)] = average(before, trained, share)
     found = []
     for name, weights in variants.items():
         clip.model.load_state_dict(weights)
-        found.append(row(weights=name, measured=yardstick.measure(clip), run=run))
-    write_rows(found, path)
-    discard(folder)
+        found.append(row(weights=name, measured=evaluator.measure(clip), run=run))
+    discard(folder.path)
+    return found
 
 
-def _trained(job: Job, plan: Plan, bases: Path, work: Path, train: Train, folder: Path) -> Run:
-    """Train what `job` says into `folder`, which then holds `tower/`."""
-    seed, clip = job.seed or 0, bases / str(job.base) / CLIP_FOLDER
-    with (folder / "output.log").open("w") as log, contextlib.redirect_stderr(log), contextlib.redirect_stdout(log):
+def _trained(job: Job, plan: Plan, bases: Path, work: Path, folder: RunFolder) -> Run:
+    """Train what `job` says into `folder`, which then holds a tower."""
+    seed = job.seed or 0
+    log = folder.path / "output.log"
+    with log.open("w") as out, contextlib.redirect_stderr(out), contextlib.redirect_stdout(out):
         began = time.process_time()
         if isinstance(job.setting, Distillation):
-            length = job.setting.self_distillation
-            _distil(clip, _scenes(plan.images, seed), length, seed, folder)
+            schedule = job.setting.self_distillation
+            _distil(Base(bases / str(job.base)), _scenes(plan.images, seed), schedule, seed, folder)
             seconds = time.process_time() - began
-            return Run(gaps=None, warnings=(), images=length.steps * length.batch, cpu_seconds=seconds)
+            return Run(gaps=None, warnings=(), images=schedule.steps * schedule.batch, cpu_seconds=seconds)
         assert job.setting is not None
-        recipe = _recipe(job.setting, plan, seed, str(clip), bases, work, job.base)
-        train(recipe, folder)
+        recipe = _recipe(job.setting, plan, seed, bases, work, job.base)
+        train(recipe, folder.path)
+    lines = read_metrics(folder.metrics)
     return Run(
-        gaps=_gaps(folder / "metrics.jsonl", recipe),
-        warnings=_warnings(folder / "train.log"),
+        gaps=_gaps(lines, recipe),
+        warnings=tuple(warning for line in lines for warning in line.warnings),
         images=sum(stage.steps or 0 for stage in recipe.stages) * recipe.training.global_batch,
         cpu_seconds=time.process_time() - began,
     )
 
 
-def _distil(clip_folder: Path, scenes: Scenes, length: Length, seed: int, folder: Path) -> None:
-    clip = load_clip(str(clip_folder))
+def _distil(base: Base, scenes: Scenes, schedule: Schedule, seed: int, folder: RunFolder) -> None:
+    clip = load_clip(str(base.clip))
     with Progress() as progress:
-        self_distil(clip, scenes, length, seed=seed, folder=folder, progress=progress)
-    write_open_clip(clip, folder / "tower")
+        self_distil(clip, scenes, schedule, seed=seed, folder=folder.path, progress=progress)
+    write_open_clip(clip, folder.tower)
 
 
-def _base_sha256(base: Path) -> str:
+def _base_sha256(base: Base) -> str:
     """Tell bases apart by their weights."""
     return hashlib.sha256(json.dumps(_read_base(base).weights).encode()).hexdigest()
 
 
-def _read_base(base: Path) -> _Base:
-    try:
-        return _Base.model_validate_json(read_file(base / RECIPE))
-    except ValidationError as error:
-        raise InputError(
-            f"{base / RECIPE}: is not what diva miniworld pretrain writes; make the base again"
-        ) from error
+def _read_base(base: Base) -> _BaseRecipe:
+    return read_model(base.recipe, _BaseRecipe, "make the base again with diva miniworld pretrain")
 
 
 def _weights(folder: Path) -> dict[str, Tensor]:
     return load_clip(str(folder)).model.state_dict()
 
 
-def _recipe(setting: Setting, plan: Plan, seed: int, clip: str, bases: Path, work: Path, base: int) -> Recipe:
+def _recipe(setting: Setting, plan: Plan, seed: int, bases: Path, work: Path, base: int) -> Recipe:
     shards = round(SHARDS * setting.data)
     return load_recipe(
         setting.recipe,
         [
             f"seed={seed}",
-            f"tower.name={clip}",
+            f"tower.name={Base(bases / str(base)).clip}",
             f"denoiser.path={_teacher(bases, work, base, setting.teacher)}",
             f"data.source={_shards(work, seed)}/{{00000..{shards - 1:05d}}}.tar",
             *plan.change,
@@ -265,15 +265,10 @@ def _recipe(setting: Setting, plan: Plan, seed: int, clip: str, bases: Path, wor
     )
 
 
-def _gaps(metrics: Path, recipe: Recipe) -> Gaps | None:
-    records = [json.loads(line) for line in metrics.read_text().splitlines()]
-    gaps = {record["step"]: record["gap"] for record in records if "gap" in record}
+def _gaps(lines: Sequence[MetricsLine], recipe: Recipe) -> Gaps | None:
+    gaps = {line.step: line.curves["gap"] for line in lines if "gap" in line.curves}
     if not gaps:
         return None
     without_tower = itertools.takewhile(lambda stage: "tower" not in stage.train, recipe.stages)
     steps = sum(stage.steps or 0 for stage in without_tower)
     return Gaps(first=gaps[min(gaps)], before_tower=gaps.get(steps), last=gaps[max(gaps)])
-
-
-def _warnings(log: Path) -> tuple[str, ...]:
-    return tuple(line.split(" WARNING ", 1)[1] for line in log.read_text().splitlines() if " WARNING " in line)

@@ -7,12 +7,12 @@ from itertools import groupby
 import numpy as np
 from scipy.stats import t as student_t
 
+from diva.evaluation.statistics import CONFIDENCE
+from diva.evaluation.wording import signed_number
 from diva_benchmarks.miniworld.measure import Measured
-from diva_benchmarks.miniworld.plan import Plan
+from diva_benchmarks.miniworld.plan import Distillation, Plan, Setting
 from diva_benchmarks.miniworld.rows import MOVING_AVERAGE, ORIGINAL, Gaps, Row, Run, averaged
-from diva_benchmarks.signed import signed
-from diva_benchmarks.statistics import CONFIDENCE
-from diva_benchmarks.study import TRAINED, Figure, Line, Original, Study
+from diva_benchmarks.miniworld.summary import TRAINED, Figure, Line, Original, Study
 
 
 def summarise(plan: Plan, rows: Sequence[Row]) -> Study:
@@ -27,7 +27,7 @@ def summarise(plan: Plan, rows: Sequence[Row]) -> Study:
         seeds=plan.seeds,
         originals=tuple(_original(row) for row in originals.values()),
         lines=tuple(
-            _line(setting.name, setting.group, kind, chosen, originals)
+            _line(setting, kind, chosen, originals)
             for setting in plan.settings
             for kind in kinds
             if (chosen := [row for row in rows if row.setting == setting.name and row.weights == kind])
@@ -63,7 +63,7 @@ def _original(row: Row) -> Original:
     )
 
 
-def _line(setting: str, group: str, weights: str, rows: Sequence[Row], originals: dict[int, Row]) -> Line:
+def _line(setting: Setting | Distillation, weights: str, rows: Sequence[Row], originals: dict[int, Row]) -> Line:
     def rise(of: Callable[[Measured], float]) -> Figure:
         return over_bases([(row.base, of(row.measured) - of(originals[row.base].measured)) for row in rows])
 
@@ -77,8 +77,10 @@ def _line(setting: str, group: str, weights: str, rows: Sequence[Row], originals
         return _over(rows, lambda run: of(run.gaps) if run.gaps else None)
 
     return Line(
-        setting=setting,
-        group=group,
+        setting=setting.name,
+        group=setting.group,
+        method=(isinstance(setting, Setting) and setting.method) or setting.name,
+        preserved_by=setting.preserved_by if isinstance(setting, Setting) else "",
         weights=weights,
         runs=len(rows),
         pairs=rise(lambda measured: _mean(measured.pairs)),
@@ -138,7 +140,7 @@ def _by_detail(study: Study) -> Iterator[str]:
         figures = " | ".join(f"{original.pairs_of[name]:.1f}" for name in details)
         yield f"| base {original.base}, untrained (%) | {figures} |"
     for line in study.lines:
-        yield f"| {line.name} | {' | '.join(signed(line.pairs_of[name]) for name in details)} |"
+        yield f"| {line.name} | {' | '.join(signed_number(line.pairs_of[name]) for name in details)} |"
 
 
 def _gaps(line: Line) -> str:

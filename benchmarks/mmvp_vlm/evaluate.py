@@ -5,25 +5,26 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from rich.console import Console
 from rich.progress import track
 from torch import Generator, Tensor
 
+from diva.evaluation.statistics import macro_mean, mean_interval, wilson_interval
 from diva.results import Clock, DataSource, Item, Metric, Result
 from diva.towers import Clip, TowerTokens
 from diva_benchmarks.encoder import finite
 from diva_benchmarks.mmvp_vlm.dataset import NAME, MmvpVlm, Pair
 from diva_benchmarks.mmvp_vlm.protocols import Protocol
-from diva_benchmarks.mmvp_vlm.score import average_percentage, category_percentages, pairs_right
-from diva_benchmarks.statistics import mean_interval, wilson_interval
+from diva_benchmarks.pair_rule import pairs_right
 from diva_benchmarks.stored_image import StoredImage
 from diva_benchmarks.subject import subject_of
 
-BENCHMARK = "mmvp-vlm"
+TASK = "mmvp-vlm"
 AVERAGE = "average"
 PROMPT = "a photo of "
 CATEGORY = "category/"
+PATTERN = "visual pattern"
 
 
 def evaluate(
@@ -56,8 +57,9 @@ def evaluate(
     similarities = _similarities(clip, data.pairs, protocol, generators, batch, console)
     right = pairs_right(similarities, clip.model.get_parameter("logit_scale").exp().item())
     return Result(
-        benchmark=BENCHMARK,
-        protocol=protocol.name,
+        task=TASK,
+        headline=AVERAGE,
+        settings={"protocol": protocol.name},
         subject=subject_of(clip),
         data=DataSource(name=NAME, path=str(data.folder), fingerprint=data.fingerprint, items=len(data.pairs)),
         metrics=_metrics(right.astype(np.float64), [pair.category for pair in data.pairs]),
@@ -66,6 +68,22 @@ def evaluate(
         ],
         run=clock.stop(),
     )
+
+
+def category_percentages(outcomes: ArrayLike, categories: Sequence[str]) -> dict[str, float]:
+    """Return the percentage of right pairs of each category, in order of first appearance.
+
+    Args:
+        outcomes: [P], 1 right, 0 wrong, or a share over several draws.
+        categories: the category of each of the P pairs.
+    """
+    values, names = np.asarray(outcomes, dtype=np.float64), np.asarray(categories)
+    return {name: 100 * float(values[names == name].mean()) for name in dict.fromkeys(categories)}
+
+
+def average_percentage(outcomes: ArrayLike, categories: Sequence[str]) -> float:
+    """Return the mean of the categories' percentages, the figure that the papers report."""
+    return 100 * macro_mean(outcomes, categories)
 
 
 @torch.inference_mode()
@@ -129,6 +147,7 @@ def _metrics(right: NDArray[np.float64], categories: list[str]) -> dict[str, Met
             n=n,
             interval=(100 * low, 100 * high),
             spread=_spread([run[name] for run in by_run]),
+            breakdown=PATTERN,
         )
     return metrics
 
@@ -138,7 +157,7 @@ def _spread(values: Sequence[float]) -> float | None:
 
 
 def _item(data: MmvpVlm, pair: Pair, outcome: float, similarities: NDArray[np.float64]) -> Item:
-    details: dict[str, float | str] = {}
+    details: dict[str, float | str | list[int]] = {}
     for text in (0, 1):
         details[f"statement{text + 1}"] = pair.statements[text]
         details[f"image{text + 1}"] = pair.images[text].relative_to(data.folder).as_posix()

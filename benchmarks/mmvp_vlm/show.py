@@ -5,10 +5,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from diva.evaluation.comparison import verdict
+from diva.evaluation.wording import signed_number
 from diva.results import Metric, Result
-from diva_benchmarks.comparison import verdict
 from diva_benchmarks.mmvp_vlm.evaluate import AVERAGE, CATEGORY
-from diva_benchmarks.signed import signed
 
 
 def show(result: Result, console: Console) -> None:
@@ -34,7 +34,7 @@ def _table(columns: dict[str, Result], protocol: str) -> Table:
         cells = [name.removeprefix(CATEGORY), str(metrics[name].n)]
         cells += [_cell(each.metrics[name]) for each in columns.values()]
         if "baseline" in columns:
-            cells.append(signed(metrics[name].value - columns["baseline"].metrics[name].value))
+            cells.append(signed_number(metrics[name].value - columns["baseline"].metrics[name].value))
         table.add_row(*map(Text, cells))
     return table
 

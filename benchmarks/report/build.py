@@ -1,91 +1,95 @@
 """From what was found to what the report says."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from diva import __version__
-from diva_benchmarks.report.content import Content, Record, Row, Table
+from diva.evaluation.intervals import intervals
+from diva.evaluation.measures import Entry, Measured
+from diva.evaluation.section import Beside, Row, Section
+from diva.tasks import Task
+from diva_benchmarks.report.averaging import averaging
+from diva_benchmarks.report.content import Content, Record
 from diva_benchmarks.report.gather import Gathered, gather
-from diva_benchmarks.report.llava import is_llava, llava
-from diva_benchmarks.report.measures import MMVP, ZERO_SHOT, Entry, Measure
-from diva_benchmarks.report.patterns import patterns
-from diva_benchmarks.report.published import published_towers
-from diva_benchmarks.report.segmentation import is_segmentation, segmentation
 from diva_benchmarks.report.sources import Sources
-from diva_benchmarks.report.split import splits
-from diva_benchmarks.report.throughput import is_throughput, throughput
-from diva_benchmarks.report.tradeoff import trade_offs
 from diva_benchmarks.report.verdict import verdicts
-from diva_benchmarks.report.zero_shot import zero_shot
 
 
 def build(sources: Sources, *, published: bool) -> Content:
     """Return the report's content; `published` adds the papers' figures."""
-    timed = [Entry(path, result) for path, result in sources.results if is_throughput(result)]
-    gathered = gather([(path, result) for path, result in sources.results if not is_throughput(result)])
-    towers, measures = gathered.towers, gathered.measures
-    of_sets = zero_shot(measures, towers)
-    summary = _summary(measures)
+    gathered = gather(sources.results, sources.tasks)
+    measured = [section for section in _of_tasks(gathered, sources) if published or not section.published]
+    summary = [row for section in measured for row in section.summary]
+    remarks = [remark for section in measured for remark in section.remarks]
+    nothing_compared = not gathered.towers and bool(measured)
     return Content(
         diva_version=__version__,
         created=datetime.now(UTC),
-        towers=towers,
-        baseline_note="" if (sources.methods or timed) and not towers else gathered.baseline_note,
-        verdicts=verdicts(towers, summary, of_sets.kept if of_sets else []),
+        towers=gathered.towers,
+        baseline_note="" if nothing_compared else gathered.baseline_note,
+        incomplete=sources.incomplete,
+        verdicts=verdicts(gathered.towers, summary, remarks),
         summary=summary,
-        methods=sources.methods,
-        patterns=patterns(measures, towers),
-        splits=splits(measures, towers),
-        zero_shot=of_sets,
-        trade_offs=trade_offs(measures, towers),
-        llava=llava(measures),
-        segmentation=segmentation(measures, sources.sheets),
-        throughput=throughput(sources.results),
-        tables=[_table(measure) for measure in measures if not _has_own_section(measure)],
-        qualitative=sources.qualitative,
-        runs=sources.runs,
-        training=sources.training,
-        records=[*_records(gathered), *(_record(entry, entry.result.subject.label) for entry in timed)],
+        sections=_merged(
+            [
+                *(_summary(gathered, summary) if summary else []),
+                *measured,
+                *averaging(gathered.towers, summary),
+                *sources.sections,
+            ]
+        ),
+        records=list(_records(gathered)),
         recipes=sources.recipes,
-        published=published_towers(measures, towers) if published else [],
         left_out=sources.left_out + gathered.left_out,
     )
 
 
-def _summary(measures: Sequence[Measure]) -> list[Row]:
-    """Return the headline of each measure; the zero-shot sets stand aside where their average is there."""
-    averaged = any(measure.benchmark == ZERO_SHOT for measure in measures)
-    return [measure.headline_row() for measure in measures if not (averaged and measure.is_zero_shot_set)]
+def _of_tasks(gathered: Gathered, sources: Sources) -> Iterator[Section]:
+    """Yield the tasks' sections in the order of their places; a task that is not installed has plain tables."""
+    unknown = {
+        each.task: Task(each.task, each.task) for each in gathered.measures if each.task not in sources.tasks
+    }
+    for name, task in (sources.tasks | unknown).items():
+        yield from sources.of_tasks.get(name, ())
+        if measures := [each for each in gathered.measures if each.task == name]:
+            yield from task.sections(Measured(gathered.towers, measures))
 
 
-def _has_own_section(measure: Measure) -> bool:
-    of_another_section = measure.is_zero_shot_set or is_segmentation(measure) or is_llava(measure)
-    return measure.benchmark in (MMVP, ZERO_SHOT) or of_another_section
+def _merged(sections: list[Section]) -> list[Section]:
+    """Put the blocks of sections of one id together, such as those of two training runs."""
+    found: dict[str, Section] = {}
+    for section in sections:
+        before = found.get(section.id)
+        joined = (
+            {"blocks": before.blocks + section.blocks, "sentences": before.sentences + section.sentences}
+            if before
+            else {}
+        )
+        found[section.id] = section.model_copy(update=joined)
+    return list(found.values())
 
 
-def _table(measure: Measure) -> Table:
-    return Table(
-        title=measure.title,
-        note=measure.setting,
-        rows=[measure.row(metric, metric) for metric in measure.metrics],
-    )
+def _summary(gathered: Gathered, rows: list[Row]) -> list[Section]:
+    measured = Measured(gathered.towers, [])
+    figures = intervals(rows, measured.keys(baseline=False))
+    table = measured.table(rows, "Benchmark")
+    return [Section(id="summary", title="Summary", blocks=[Beside(table=table, figures=figures)])]
 
 
-def _records(gathered: Gathered) -> list[Record]:
-    return [
-        _record(entry, tower.label)
-        for measure in gathered.measures
-        for entry, tower in zip(measure.entries, gathered.towers, strict=True)
-        if entry
-    ]
+def _records(gathered: Gathered) -> Iterator[Record]:
+    labels = {tower.sha256: tower.label for tower in gathered.towers}
+    for measure in gathered.measures:
+        for entry in filter(None, measure.entries):
+            subject = entry.result.subject
+            yield _record(entry, labels.get(subject.sha256, subject.label))
 
 
 def _record(entry: Entry, tower: str) -> Record:
     result = entry.result
     return Record(
         tower=tower,
-        benchmark=result.benchmark,
+        measured=result.measured,
         protocol=result.protocol,
         file=str(entry.path),
         sha256=result.subject.sha256,

@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import PurePath
 
+from diva.evaluation.measures import Tower
 from diva.results import Result, Subject
-from diva_benchmarks.report.content import Tower
 
 NO_PATH = re.compile(r"^hf-hub:| \(")  # a repository, or a name with its weights in brackets
 # what programs call every tower's folder and weights: `diva train`, open_clip, transformers

@@ -8,6 +8,7 @@ from rich.text import Text
 from diva.atomic import check_file, replacing
 from diva.errors import InputError, printable
 from diva_benchmarks.report.build import build
+from diva_benchmarks.report.content import Content
 from diva_benchmarks.report.render import render
 from diva_benchmarks.report.sources import read_sources
 
@@ -15,7 +16,21 @@ FILES = ("report.html", "report.md", "report.json")
 
 
 def run(results: list[Path], out: Path, published: bool) -> None:
-    """Write `report.html`, `report.md` and `report.json` into the folder `out`, and print the verdict.
+    """Write the report, and print the verdict; arguments and errors are those of `write_report`."""
+    content = write_report(results, out, published=published)
+    console = Console(soft_wrap=True)
+    for verdict in content.verdicts:
+        console.print(Text(printable(f"{verdict.tower}: {verdict.sentence}")))
+    for section in content.sections:
+        for sentence in section.sentences:
+            console.print(Text(printable(sentence)))
+    for left_out in content.left_out:
+        console.print(Text(printable(f"left out: {left_out.what}: {left_out.reason}")))
+    console.print(Text(printable(f"The report is {out / FILES[0]}, with report.md and report.json beside it.")))
+
+
+def write_report(results: list[Path], out: Path, *, published: bool) -> Content:
+    """Write `report.html`, `report.md` and `report.json` into the folder `out`, and return what they say.
 
     Args:
         results: result files, `metrics.jsonl`, `recipe.yaml`, `study.json`, or folders that hold them at any depth.
@@ -36,11 +51,4 @@ def run(results: list[Path], out: Path, published: bool) -> None:
             temporary.write_text(
                 texts[name], encoding="utf-8", errors="backslashreplace"
             )  # names that are not UTF-8
-    console = Console(soft_wrap=True)
-    for verdict in content.verdicts:
-        console.print(Text(printable(f"{verdict.tower}: {verdict.sentence}")))
-    for study in content.methods:
-        console.print(Text(printable(f"{study.path}: {study.sentence}")))
-    for left_out in content.left_out:
-        console.print(Text(printable(f"left out: {left_out.what}: {left_out.reason}")))
-    console.print(Text(printable(f"The report is {out / FILES[0]}, with report.md and report.json beside it.")))
+    return content

@@ -2,14 +2,16 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from diva.errors import InputError
+from diva.evaluation.measures import Entry, Measure, Tower
+from diva.evaluation.section import Change
 from diva.results import Result
+from diva.tasks import Task
 from diva_benchmarks.report.columns import columns
-from diva_benchmarks.report.content import Difference, LeftOut, Tower
-from diva_benchmarks.report.differences import headline_difference, other_difference
-from diva_benchmarks.report.measures import MMVP, POOLED, ZERO_SHOT, Alike, Entry, Measure
+from diva_benchmarks.report.content import LeftOut
+
+Alike = tuple[str, str, str, str]  # task, part, settings and data of results that may be compared
 
 
 @dataclass(frozen=True)
@@ -22,14 +24,14 @@ class Gathered:
     left_out: list[LeftOut]
 
 
-def gather(results: Iterable[tuple[Path, Result]]) -> Gathered:
+def gather(entries: Iterable[Entry], tasks: dict[str, Task]) -> Gathered:
     """Sort results into measures; a tower is known by its checkpoint's hash, however its label reads.
 
     The baseline is the tower that most results name as theirs; where none does, the first tower given. Results
-    of other data or another protocol never share a measure, so no difference is taken between them.
+    of other data or other settings never share a measure, so no difference is taken between them.
     """
-    entries = [entry for path, result in results for entry in _with_baselines(path, result)]
-    towers, note = columns([entry.result for entry in entries])
+    entries = [each for entry in entries for each in _with_baselines(entry)]
+    towers, note = columns([entry.result for entry in entries if _task(entry.result, tasks).of_towers])
     left_out: list[LeftOut] = []
     sheets: dict[Alike, dict[str, Entry]] = {}
     for entry in entries:
@@ -37,76 +39,75 @@ def gather(results: Iterable[tuple[Path, Result]]) -> Gathered:
         if not result.metrics:
             left_out.append(LeftOut(what=str(entry.path), reason=_unscored(result)))
             continue
-        alike = Alike(result.benchmark, result.protocol, result.data.fingerprint)
-        sheet = sheets.setdefault(alike, {})
+        sheet = sheets.setdefault(_alike(result), {})
         before = sheet.get(result.subject.sha256)
         kept = max(filter(None, (before, entry)), key=lambda each: each.result.run.started.timestamp())
         sheet[result.subject.sha256] = kept
         if before and before.result.metrics != result.metrics:
             left_out.append(_repeated(before if kept is entry else entry, kept))
-    measures = [
-        _measure(alike, [sheet.get(tower.sha256) for tower in towers], towers, left_out)
-        for alike, sheet in sheets.items()
-    ]
-    measures.sort(key=_rank)
+    measures = [_measure(sheet, towers, tasks, left_out) for sheet in sheets.values()]
     for measure in measures:
         left_out.extend(_unmatched(measure, measures, towers))
     return Gathered(towers, note, measures, left_out)
 
 
-def _rank(measure: Measure) -> tuple[bool, ...]:
-    """MMVP-VLM comes first, by the tower's own embedding before the published protocols; then zero-shot."""
-    zero_shot = measure.benchmark == ZERO_SHOT or measure.is_zero_shot_set
-    return measure.benchmark != MMVP, measure.protocol != POOLED, not zero_shot
+def _task(result: Result, tasks: dict[str, Task]) -> Task:
+    """Return the result's task, or where its package is not installed one that shows plain tables."""
+    return tasks.get(result.task) or Task(result.task, result.task)
 
 
-def _with_baselines(path: Path, result: Result) -> Iterator[Entry]:
-    yield Entry(path, result)
-    if result.baseline:
-        yield from _with_baselines(path, result.baseline)
+def _alike(result: Result) -> Alike:
+    return result.task, result.part, str(sorted(result.settings.items())), result.data.fingerprint
+
+
+def _with_baselines(entry: Entry) -> Iterator[Entry]:
+    yield entry
+    if entry.result.baseline:
+        yield from _with_baselines(entry._replace(result=entry.result.baseline))
 
 
 def _measure(
-    alike: Alike, entries: list[Entry | None], towers: Sequence[Tower], left_out: list[LeftOut]
+    sheet: dict[str, Entry], towers: Sequence[Tower], tasks: dict[str, Task], left_out: list[LeftOut]
 ) -> Measure:
-    first = next(entry.result for entry in entries if entry)
-    headline = _headline(entries)
-    measure = Measure(alike.benchmark, alike.protocol, first.data, entries, headline, [])
-    for entry, tower in zip(entries, towers, strict=True):
+    first = next(iter(sheet.values())).result
+    task = _task(first, tasks)
+    measure = Measure(
+        title=task.title_of(first.part),
+        task=first.task,
+        part=first.part,
+        settings=first.settings,
+        protocol=first.protocol,
+        data=first.data,
+        headline=first.headline,
+        # what is not of a tower stands in the order in which it was found
+        entries=[sheet.get(tower.sha256) for tower in towers] if task.of_towers else list(sheet.values()),
+    )
+    for entry, tower in zip(measure.entries, towers, strict=False):
         try:
-            measure.changes.append(_change(entry, entries[0], headline))
+            measure.changes.append(_change(entry, measure.entries[0], task))
         except InputError as error:
             measure.changes.append(None)
             left_out.append(_no_difference(tower, measure, str(error)))
     return measure
 
 
-def _headline(entries: Iterable[Entry | None]) -> str:
-    """Return the metric that the first comparison is about, else the first metric."""
-    results = [entry.result for entry in entries if entry]
-    compared = (each.metric for result in results for each in result.comparisons if each.metric in result.metrics)
-    return next(compared, next(iter(results[0].metrics)))
-
-
-def _change(entry: Entry | None, baseline: Entry | None, headline: str) -> Difference | None:
+def _change(entry: Entry | None, baseline: Entry | None, task: Task) -> Change | None:
     if entry is None or baseline is None or entry is baseline:
         return None
-    if headline not in entry.result.metrics or headline not in baseline.result.metrics:
+    ours, theirs = entry.result, baseline.result
+    if ours.headline not in ours.metrics or ours.headline not in theirs.metrics:
         return None
-    if entry.result.benchmark == ZERO_SHOT:
-        # its items are sets, which were not drawn from anything: only what was measured with the images counts
-        return other_difference(entry.result, baseline.result, headline)
-    return headline_difference(entry.result, baseline.result, headline)
+    return task.difference(ours, theirs)
 
 
 def _unscored(result: Result) -> str:
-    return f"{result.benchmark} of '{result.subject.label}': holds no metric ({result.protocol})"
+    return f"{result.measured} of '{result.subject.label}': holds no metric ({result.protocol})"
 
 
 def _repeated(older: Entry, newer: Entry) -> LeftOut:
     return LeftOut(
         what=str(older.path),
-        reason=f"{older.result.benchmark} of '{older.result.subject.label}' was measured again with other figures;"
+        reason=f"{older.result.measured} of '{older.result.subject.label}' was measured again with other figures;"
         f" those of {newer.path} are newer and shown",
     )
 
@@ -115,12 +116,14 @@ def _unmatched(measure: Measure, measures: Sequence[Measure], towers: Sequence[T
     """Name the differences that the lack of an equal baseline measurement prevents, and what is not equal."""
     if measure.entries[0] or towers[0].role != "baseline":
         return
-    of_baseline = [each for each in measures if each.benchmark == measure.benchmark and each.entries[0]]
-    same_protocol = [each for each in of_baseline if each.protocol == measure.protocol]
-    if same_protocol:
-        reason = f"other data: {_data(measure)} for the tower, {_data(same_protocol[0])} for the baseline"
+    of_baseline = [
+        each for each in measures if (each.task, each.part) == (measure.task, measure.part) and each.entries[0]
+    ]
+    alike = [each for each in of_baseline if each.settings == measure.settings]
+    if alike:
+        reason = f"other data: {_data(measure)} for the tower, {_data(alike[0])} for the baseline"
     elif of_baseline:
-        reason = f"other protocol: {measure.protocol} for the tower, {of_baseline[0].protocol} for the baseline"
+        reason = f"other settings: {measure.protocol} for the tower, {of_baseline[0].protocol} for the baseline"
     else:
         reason = "the baseline was not measured"
     for entry, tower in zip(measure.entries, towers, strict=True):
@@ -133,4 +136,5 @@ def _data(measure: Measure) -> str:
 
 
 def _no_difference(tower: Tower, measure: Measure, reason: str) -> LeftOut:
-    return LeftOut(what=f"{measure.title} ({measure.protocol}): difference of {tower.label}", reason=reason)
+    settings = f" ({measure.protocol})" if measure.protocol else ""
+    return LeftOut(what=f"{measure.title}{settings}: difference of {tower.label}", reason=reason)

@@ -2,67 +2,66 @@
 
 from pathlib import Path
 
-from diva.visualize.index import Drawing, ShownPair, Similarities, View, read_index
-from diva_benchmarks.report.part import Part
-from diva_benchmarks.report.pictures import Picture, read_picture
+from diva.evaluation.pictures import read_picture
+from diva.evaluation.section import Block, Heading, Inline, Number, Paragraph, Pictures, Section, Words, words
+from diva.visualize.index import Drawing, Index, ShownPair, View, read_index
+
+CAPTIONS = {
+    "map_before": "tokens before",
+    "map_after": "tokens after",
+    "drawn_before": "drawn before",
+    "drawn_after": "drawn after",
+}
 
 
-class ShownView(Part):
-    """One image: itself, its patch tokens, and what the teacher drew under each tower's condition."""
-
-    picture: Picture
-    map_before: Picture
-    map_after: Picture
-    drawn_before: Picture | None
-    drawn_after: Picture | None
-
-
-class Example(Part):
-    """An MMVP-VLM pair with the similarity of each statement (rows) and image (columns)."""
-
-    id: str
-    pattern: str
-    statements: tuple[str, str]
-    before: Similarities
-    after: Similarities
-    right_before: bool
-    right_after: bool
-    views: tuple[ShownView, ShownView]
-
-
-class Qualitative(Part):
-    """Two towers seen side by side."""
-
-    path: str
-    before: str
-    after: str
-    explained: float
-    drawing: Drawing | None
-    examples: list[Example]
-
-
-def read_qualitative(path: Path) -> Qualitative:
+def read_qualitative(path: Path) -> Section:
     """Read the index at `path` and the pictures beside it.
 
     Raises:
         InputError: the index or a picture cannot be read.
     """
     index = read_index(path)
-    return Qualitative(
-        path=str(path),
-        before=index.before,
-        after=index.after,
-        explained=index.explained,
-        drawing=index.drawing,
-        examples=[_example(pair, path.parent) for pair in index.pairs],
+    blocks: list[Block] = [
+        Heading(text=f"{index.after} against {index.before}", note=str(path)),
+        Paragraph(content=_explained(index), style="soft"),
+    ]
+    if index.drawing:
+        blocks.append(Paragraph(content=words(_drawing(index.drawing)), style="soft"))
+    for pair in index.pairs:
+        before, after = ("right" if right else "wrong" for right in (pair.right_before, pair.right_after))
+        blocks.append(Heading(text=f"Pair {pair.id}", note=f"{pair.pattern}: {before} before, {after} after"))
+        blocks += [_view(pair, number, view, path.parent) for number, view in enumerate(pair.views)]
+    return Section(id="qualitative", title="In pictures", blocks=blocks)
+
+
+def _explained(index: Index) -> list[Inline]:
+    said = (
+        "Patch tokens are coloured by the three directions in which both towers' tokens vary most, fitted on both"
+        " together: equal colours are equal contents. These directions hold "
+    )
+    share = Number(value=100 * index.explained, unit="percent")
+    return [Words(text=said), share, Words(text=" of the variance.")]
+
+
+def _drawing(drawing: Drawing) -> str:
+    return (
+        f"The teacher generated an image from each tower's condition alone, by {drawing.steps} DDIM steps from the"
+        f" same noise (seed {drawing.seed}, guidance {drawing.guidance:g}, recipe {drawing.recipe})."
     )
 
 
-def _example(pair: ShownPair, folder: Path) -> Example:
-    first, second = (_view(view, folder) for view in pair.views)
-    return Example(**pair.model_dump(exclude={"views"}), views=(first, second))
-
-
-def _view(view: View, folder: Path) -> ShownView:
-    names = view.model_dump()
-    return ShownView(**{field: name and read_picture(folder / name, folder) for field, name in names.items()})
+def _view(pair: ShownPair, number: int, view: View, folder: Path) -> Pictures:
+    names = {"picture": f"image {number + 1}"} | CAPTIONS
+    shown = [(field, name) for field, name in view.model_dump().items() if name]
+    pictures = [
+        read_picture(folder / name, folder).model_copy(update={"caption": names[field]}) for field, name in shown
+    ]
+    caption: list[Inline] = [Words(text=f"“{pair.statements[number]}”: similarity to image 1 ")]
+    for image, text in ((0, ", to image 2 "), (1, "")):
+        caption += [
+            Number(value=pair.before[number][image], unit="ratio"),
+            Words(text=" → "),
+            Number(value=pair.after[number][image], unit="ratio"),
+            Words(text=text),
+        ]
+    return Pictures(pictures=pictures, caption=caption)

@@ -7,11 +7,10 @@ from collections.abc import Callable
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from diva.evaluation import wording
+from diva.evaluation.drawing import MARKERS, colour, dashes
 from diva.markdown import escaped
-from diva_benchmarks.report import wording
 from diva_benchmarks.report.content import Content
-from diva_benchmarks.report.drawing import dash, mark, series
-from diva_benchmarks.report.plots import curves, forest, intervals, radar, trade_off
 
 FILTERS: dict[str, Callable[..., str | int]] = {
     function.__name__: function
@@ -24,12 +23,9 @@ FILTERS: dict[str, Callable[..., str | int]] = {
         wording.duration,
         wording.sign,
         wording.versions,
-        series,
-        dash,
-        mark,
+        colour,
     )
 }
-PLOTS: tuple[Callable[..., str | None], ...] = (radar, intervals, forest, curves, trade_off)
 
 
 def render(content: Content) -> dict[str, str]:
@@ -42,21 +38,24 @@ def render(content: Content) -> dict[str, str]:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(FILTERS, markdown=escaped, breakable=_breakable)
-    drawings = {draw.__name__: _drawn(draw) for draw in PLOTS}
+    environment.filters.update(FILTERS, markdown=escaped, breakable=_breakable, mark=_mark, dash=_dash)
     return {
-        "report.html": environment.get_template("report.html").render(content=content, **drawings),
+        "report.html": environment.get_template("report.html").render(content=content),
         "report.md": environment.get_template("report.md").render(content=content),
         # by json: a file's name that is not UTF-8 is one that pydantic cannot write
         "report.json": json.dumps(content.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n",
     }
 
 
-def _drawn(draw: Callable[..., str | None]) -> Callable[..., Markup]:
-    def drawn(*arguments: object) -> Markup:
-        return Markup(draw(*arguments) or "")  # made by matplotlib, which escapes
+def _mark(number: int) -> str:
+    """Return the mark of the column `number`, for a legend."""
+    return list(MARKERS.values())[number % len(MARKERS)]
 
-    return drawn
+
+def _dash(number: int) -> str:
+    """Return a line as SVG's stroke-dasharray, for a legend."""
+    pattern = dashes(number)
+    return "none" if isinstance(pattern, str) else " ".join(f"{2 * length:g}" for length in pattern[1])
 
 
 def _breakable(name: str) -> Markup:

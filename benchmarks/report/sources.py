@@ -9,32 +9,41 @@ from typing import Any
 
 from diva.documents import read_file, read_yaml
 from diva.errors import InputError
-from diva.pipeline.manifest import MANIFEST
-from diva.results import Result, read_result
+from diva.evaluation.measures import Entry
+from diva.evaluation.pictures import read_picture
+from diva.evaluation.section import Section
+from diva.pipelines.manifest import MANIFEST
+from diva.results import read_result
+from diva.run_folder import METRICS, RECIPE
+from diva.tasks import Task, find_tasks
 from diva.visualize.index import INDEX
-from diva_benchmarks.report.content import LeftOut, Methods, RecipeFile, Training
-from diva_benchmarks.report.methods import STUDY, read_methods
-from diva_benchmarks.report.pictures import Picture, read_picture
-from diva_benchmarks.report.qualitative import Qualitative, read_qualitative
-from diva_benchmarks.report.runs import PipelineRun, read_run
-from diva_benchmarks.report.training import METRICS, read_training
+from diva_benchmarks.report.content import LeftOut, RecipeFile
+from diva_benchmarks.report.qualitative import read_qualitative
+from diva_benchmarks.report.runs import read_run
+from diva_benchmarks.report.training import read_training
 
-RECIPE = "recipe.yaml"
 SHEET = ".sheet.png"  # the picture sheet of RESULT.json is RESULT.sheet.png
-NAMED = (METRICS, RECIPE, MANIFEST, INDEX, STUDY)
+NAMED = (METRICS, RECIPE, MANIFEST, INDEX)
 
 
 @dataclass(frozen=True)
 class Sources:
-    """Everything that was found, in the order in which it was given; what cannot be read is in `left_out`."""
+    """Everything that was found, in the order in which it was given; what cannot be read is in `left_out`.
 
-    results: list[tuple[Path, Result]] = field(default_factory=list)
-    training: list[Training] = field(default_factory=list)
+    Attributes:
+        tasks: that are installed.
+        results: with their sheets of pictures.
+        of_tasks: sections of tasks' own files, by the task's name.
+        sections: of training runs, pictures and pipelines.
+        incomplete: for each run of a pipeline that is not done, what it lacks.
+    """
+
+    tasks: dict[str, Task]
+    results: list[Entry] = field(default_factory=list)
+    of_tasks: dict[str, list[Section]] = field(default_factory=dict)
+    sections: list[Section] = field(default_factory=list)
+    incomplete: list[str] = field(default_factory=list)
     recipes: list[RecipeFile] = field(default_factory=list)
-    sheets: dict[Path, Picture] = field(default_factory=dict)
-    qualitative: list[Qualitative] = field(default_factory=list)
-    runs: list[PipelineRun] = field(default_factory=list)
-    methods: list[Methods] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
 
 
@@ -42,47 +51,55 @@ def read_sources(places: Iterable[Path]) -> Sources:
     """Read what `diva` wrote, each file named as it is or somewhere below a folder.
 
     These are result files with their picture sheets, `metrics.jsonl`, `recipe.yaml`, the `manifest.json` of
-    `diva run`, the `visualised.json` of `diva visualize` and the `study.json` of `diva miniworld study`. Another
+    `diva run`, the `visualised.json` of `diva visualize` and tasks' own files, such as the study's. Another
     JSON file below a folder is taken for a result if it says so or cannot be parsed; the rest (a tower's
     configuration) are passed over. A file that is named by itself must be one of these.
 
     Raises:
         InputError: a place does not exist or is no such file, or nothing at all was found.
     """
-    sources = Sources()
-    for path in dict.fromkeys(path for place in places for path in _files(place)):
+    sources = Sources(find_tasks())
+    names = {name: task for task in sources.tasks.values() for name in task.other_files()}
+    for path in dict.fromkeys(path for place in places for path in _files(place, {*NAMED, *names})):
         try:
-            if path.name == METRICS:
-                sources.training.append(read_training(path))
-            elif path.name == RECIPE:
-                sources.recipes.append(_read_recipe(path))
-            elif path.name == MANIFEST:
-                sources.runs.append(read_run(path))
-            elif path.name == INDEX:
-                sources.qualitative.append(read_qualitative(path))
-            elif path.name == STUDY:
-                sources.methods.append(read_methods(path))
-            else:
-                sources.results.append((path, read_result(path)))
-                sheet = path.with_suffix(SHEET)
-                if sheet.is_file():
-                    sources.sheets[path] = read_picture(sheet, path.parent)
+            _read(path, sources, names.get(path.name))
         except InputError as error:
             sources.left_out.append(LeftOut(what=str(path), reason=str(error).removeprefix(f"{path}: ")))
-    shown = (sources.results, sources.training, sources.runs, sources.qualitative, sources.methods)
-    if not any(shown) and not sources.left_out:
+    if not any((sources.results, sources.of_tasks, sources.sections, sources.left_out)):
         raise InputError("RESULTS: no result file there; name files or folders that `diva bench` or `train` wrote")
+    order = ("qualitative", "training", "run")
+    sources.sections.sort(key=lambda section: order.index(section.id))
     return sources
 
 
-def _files(place: Path) -> Iterator[Path]:
+def _read(path: Path, sources: Sources, task: Task | None) -> None:
+    if task:
+        sources.of_tasks.setdefault(task.name, []).append(task.other_files()[path.name](path))
+    elif path.name == METRICS:
+        sources.sections.append(read_training(path))
+    elif path.name == RECIPE:
+        sources.recipes.append(_read_recipe(path))
+    elif path.name == MANIFEST:
+        section, missing = read_run(path)
+        sources.sections.append(section)
+        sources.incomplete.extend([missing] if missing else [])
+    elif path.name == INDEX:
+        sources.sections.append(read_qualitative(path))
+    else:
+        sources.results.append(Entry(path, read_result(path)))
+        sheet = path.with_suffix(SHEET)
+        if sheet.is_file():
+            sources.results[-1] = sources.results[-1]._replace(sheet=read_picture(sheet, path.parent))
+
+
+def _files(place: Path, named: set[str]) -> Iterator[Path]:
     if place.is_dir():
         # a FIFO or a link to nothing of such a name is read too, which says what is wrong with it
         found = sorted(path for path in place.rglob("*") if path.is_symlink() or not path.is_dir())
-        yield from (path for path in found if path.name in NAMED or _claims_to_be_result(path))
+        yield from (path for path in found if path.name in named or _claims_to_be_result(path))
     elif not place.is_file():
         raise InputError(f"{place}: no such file or folder; name result files or folders that hold them")
-    elif place.suffix == ".json" or place.name in NAMED:
+    elif place.suffix == ".json" or place.name in named:
         yield place
         if place.name == METRICS and place.with_name(RECIPE).is_file():
             yield place.with_name(RECIPE)
@@ -114,7 +131,8 @@ def _holds_other_lines(content: bytes) -> bool:
 
 
 def _is_result(content: Any) -> bool:
-    return isinstance(content, dict) and {"schema_version", "benchmark"} <= content.keys()
+    kinds = ({"schema_version", "task"}, {"schema_version", "benchmark"})  # of this version, and of version 1
+    return isinstance(content, dict) and any(kind <= content.keys() for kind in kinds)
 
 
 def _read_recipe(path: Path) -> RecipeFile:

@@ -1,80 +1,75 @@
 """Reading `metrics.jsonl`, the line of numbers that a training run writes every few steps."""
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
+from matplotlib.figure import Figure as Plot
 
-from diva.documents import read_file
-from diva.errors import InputError
-from diva_benchmarks.report.content import Panel, Series, Training
+from diva.evaluation.drawing import INK, colour, dashes, drawn, house_style
+from diva.evaluation.section import (
+    Block,
+    Details,
+    Figure,
+    Heading,
+    Inline,
+    Key,
+    Number,
+    Panels,
+    Paragraph,
+    Row,
+    Section,
+    Words,
+    plain_table,
+    words,
+)
+from diva.run_folder import MetricsLine, read_metrics
 
-METRICS = "metrics.jsonl"
-MAX_BYTES = 2**30  # of a file, which grows with every step
+GIB = 2**30
 POINTS = 400  # a curve on a page shows no more
 DIAGNOSED = ("loss_right", "loss_shuffled", "loss_empty")  # on the fixed grid of images, by condition
 PANELS = {"loss": "Loss", "grad_norm": "Gradient norm before clipping", "lr": "Learning rate"}
 
 
-class _Line(BaseModel):
-    """One line; every number beside these fields is a curve."""
-
-    model_config = ConfigDict(extra="allow")
-
-    step: int
-    stage: str = ""
-    images: int | None = None
-    skipped: int | None = None
-    images_per_second: FiniteFloat | None = None
-    memory_gib: FiniteFloat | None = None
-
-    @property
-    def curves(self) -> dict[str, float]:
-        return {key: value for key, value in (self.model_extra or {}).items() if _is_number(value)}
+Curve = list[tuple[int, float]]  # steps and values
 
 
-def read_training(path: Path) -> Training:
+def read_training(path: Path) -> Section:
     """Read a run's `metrics.jsonl`; the run is called after its folder.
-
-    Loss, gradient norms and learning rate have a panel each, and so has every further number that a line holds,
-    those of one prefix ("probe/colour") together. Of a long run evenly spaced lines are kept.
 
     Raises:
         InputError: the file cannot be read, holds no line, or one that is not of this kind.
     """
-    lines = _lines(path)
-    speeds = [line.images_per_second for line in lines if line.images_per_second is not None]
+    lines = read_metrics(path)
     first_steps: dict[str, int] = {}
     for line in lines:
         first_steps.setdefault(line.stage, line.step)
-    return Training(
-        name=path.absolute().parent.name,
-        path=str(path),
-        steps=lines[-1].step,
-        images=lines[-1].images,
-        images_per_second=sum(speeds) / len(speeds) if speeds else None,
-        memory_gib=max((line.memory_gib for line in lines if line.memory_gib is not None), default=None),
-        stages=first_steps,
-        panels=_panels([lines[round(index)] for index in _evenly(len(lines))]),
-    )
+    panels = panels_of(lines)
+    blocks: list[Block] = [
+        Heading(text=path.absolute().parent.name, note=str(path)),
+        Paragraph(content=list(_said(lines)), style="soft"),
+        Panels(figures=[_drawing(title, curves, first_steps) for title, curves in panels.items()]),
+    ]
+    if later := list(first_steps)[1:]:
+        blocks.append(Paragraph(content=words(f"Dotted lines: {', '.join(later)} begins."), style="soft"))
+    ends = [
+        Row(name=name, cells=[words(f"{curve[0][1]:.4g}"), words(f"{curve[-1][1]:.4g}")])
+        for curves in panels.values()
+        for name, curve in curves.items()
+    ]
+    table = plain_table(["Curve", "first", "last"], ends, wide=True)
+    blocks.append(Details(summary="First and last values", blocks=[table]))
+    return Section(id="training", title="Training", blocks=blocks)
 
 
-def _lines(path: Path) -> list[_Line]:
-    texts = read_file(path, MAX_BYTES).split(b"\n")[:-1]  # the run is writing the rest, or was killed while it did
-    if not texts:
-        raise InputError(f"{path}: holds no line yet; wait for the run's first steps")
-    return [_line(path, number, text) for number, text in enumerate(texts, start=1)]
-
-
-def _line(path: Path, number: int, text: bytes) -> _Line:
-    try:
-        return _Line.model_validate_json(text)
-    except ValidationError as error:
-        raise InputError(
-            f"{path}: line {number}: is no step of a training run; copy the file from the run's folder again"
-        ) from error
+def _said(lines: Sequence[MetricsLine]) -> Iterator[Inline]:
+    last, speeds = lines[-1], [line.images_per_second for line in lines if line.images_per_second is not None]
+    images = "" if last.images is None else f", {last.images:,} images"
+    yield Words(text=f"{last.step} steps{images} ")
+    if speeds:
+        yield Number(value=sum(speeds) / len(speeds), unit="images/s")
+    memory = [line.memory_gib for line in lines if line.memory_gib is not None]
+    if memory:
+        yield Number(value=max(memory) * GIB, unit="bytes")
 
 
 def _evenly(count: int) -> Sequence[float]:
@@ -83,13 +78,49 @@ def _evenly(count: int) -> Sequence[float]:
     return [index * (count - 1) / (POINTS - 1) for index in range(POINTS)]
 
 
-def _panels(lines: Sequence[_Line]) -> list[Panel]:
-    panels: dict[str, list[Series]] = {title: [] for title in PANELS.values()}
-    for key in dict.fromkeys(key for line in lines for key in line.curves):
-        points = [(line.step, line.curves[key]) for line in lines if key in line.curves]
-        series = Series(name=key, steps=[step for step, _ in points], values=[value for _, value in points])
-        panels.setdefault(_panel(key), []).append(series)
-    return [Panel(title=title, series=series) for title, series in panels.items() if series]
+def panels_of(lines: Sequence[MetricsLine]) -> dict[str, dict[str, Curve]]:
+    """Return the curves of each panel, step and value at a time.
+
+    Loss, gradient norms and learning rate have a panel each, and so has every further number that a line holds,
+    those of one prefix ("probe/colour") together. Of a long run evenly spaced lines are kept.
+    """
+    kept = [lines[round(index)] for index in _evenly(len(lines))]
+    panels: dict[str, dict[str, Curve]] = {title: {} for title in PANELS.values()}
+    for name in dict.fromkeys(name for line in kept for name in line.curves):
+        curve = [(line.step, line.curves[name]) for line in kept if name in line.curves]
+        panels.setdefault(_panel(name), {})[name] = curve
+    return {title: curves for title, curves in panels.items() if curves}
+
+
+def _drawing(title: str, curves: dict[str, Curve], stages: dict[str, int]) -> Figure:
+    """Draw the curves over the steps, with a line where a further stage begins."""
+    values = [value for curve in curves.values() for _, value in curve]
+    with house_style():
+        plot = Plot(figsize=(3.4, 2.1))
+        axes = plot.add_subplot()
+        if min(values) > 0 and max(values) > 50 * min(values):
+            axes.set_yscale("log")
+        for number, curve in enumerate(curves.values()):
+            # the first, the whole of which the others are parts, lies on top
+            axes.plot(
+                *zip(*curve, strict=True),
+                color=colour(number + 1),
+                linestyle=dashes(number),
+                linewidth=1.1,
+                alpha=0.5 if number else 1,
+                marker="." if len(curve) == 1 else "none",
+                zorder=3 - number / len(curves),
+            )
+        for step in list(stages.values())[1:]:
+            axes.axvline(step, color=INK, linewidth=0.7, linestyle=(0, (1, 2)))
+        axes.set_xlabel("step")
+        axes.grid(axis="y")
+        axes.margins(x=0)
+        keys = [
+            Key(text=name, number=number + 1, dashes=number, marked=False) for number, name in enumerate(curves)
+        ]
+        described = f"{title} over the steps of training"
+        return drawn(plot, described, caption=title, keys=keys if len(keys) > 1 else [])
 
 
 def _panel(key: str) -> str:
@@ -99,7 +130,3 @@ def _panel(key: str) -> str:
         if key == start or key.startswith(f"{start}_"):
             return title
     return key.split("/")[0].replace("_", " ").capitalize()
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)

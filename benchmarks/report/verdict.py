@@ -2,51 +2,40 @@
 
 from collections.abc import Sequence
 
-from diva_benchmarks.noninferiority import Preservation
-from diva_benchmarks.report.content import Change, Kept, Row, Tower, Verdict
+from diva.evaluation.judgement import Judgement
+from diva.evaluation.measures import Tower
+from diva.evaluation.section import Remark, Row
+from diva_benchmarks.report.content import ChangeLine, Verdict
 
 
-def verdicts(towers: Sequence[Tower], summary: Sequence[Row], kept: Sequence[Kept]) -> list[Verdict]:
+def verdicts(towers: Sequence[Tower], summary: Sequence[Row], remarks: Sequence[Remark]) -> list[Verdict]:
     """Return a verdict for each tower beside the baseline, from the differences of the summary alone.
 
     Args:
-        kept: which of the towers preserved zero-shot ability.
+        remarks: what tasks have to say of a tower beside that.
     """
     found = []
     for column, tower in enumerate(towers):
         if tower.role != "baseline" and towers[0].role == "baseline":
-            changes = [change for row in summary if (change := _change(row, column))]
-            sentences = [_count(changes), *(_zero_shot(each) for each in kept if each.tower == tower.label)]
-            found.append(Verdict(tower=tower.label, sentence=" ".join(sentences), changes=changes))
+            changes = [
+                ChangeLine(measure=f"{row.name} ({row.note})" if row.note else row.name, change=change)
+                for row in summary
+                if (change := row.change(column))
+            ]
+            said = [_count(changes), *(each.sentence for each in remarks if each.tower == tower.sha256)]
+            found.append(Verdict(tower=tower.label, sentence=" ".join(said), changes=changes))
     return found
 
 
-def _change(row: Row, column: int) -> Change | None:
-    cell = row.cells[column]
-    if cell is None or cell.difference is None:
-        return None
-    return Change(
-        measure=f"{row.name} ({row.note})" if row.note else row.name, unit=row.unit, difference=cell.difference
-    )
-
-
-def _count(changes: Sequence[Change]) -> str:
-    judgements = [change.difference.judgement for change in changes]
-    tested = len(judgements) - judgements.count("untested")
+def _count(changes: Sequence[ChangeLine]) -> str:
+    judgements = [each.change.judgement for each in changes]
+    tested = len(judgements) - judgements.count(Judgement.UNTESTED)
     if not tested:
         return "Nothing could be tested against the baseline."
-    better, worse, same = (judgements.count(each) or "none" for each in ("better", "worse", "no change shown"))
+    better, worse, same = (
+        judgements.count(each) or "none" for each in (Judgement.BETTER, Judgement.WORSE, Judgement.UNCHANGED)
+    )
     return (
         f"Of {tested} measure{'s' * (tested != 1)} tested against the baseline, {better} got better,"
         f" {worse} got worse, and {same} cannot be told from no change."
     )
-
-
-def _zero_shot(kept: Kept) -> str:
-    within = (
-        f"to within {kept.margin:g} point{'s' * (kept.margin != 1)} on average over {kept.sets}"
-        f" set{'s' * (kept.sets != 1)}{f' ({kept.missing} missing)' if kept.missing else ''}"
-    )
-    if kept.conclusion is Preservation.UNDECIDED:
-        return f"Whether zero-shot ability is preserved {within} cannot be decided."
-    return f"Zero-shot ability is {kept.conclusion} {within}."

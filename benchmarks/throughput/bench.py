@@ -5,44 +5,26 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import torch
+from accelerate.utils import set_seed
 from rich.console import Console
 
-from diva.data import Loader
 from diva.recipes import Recipe, load_recipe
 from diva.results import Clock, Result, write_result
+from diva.training.build import load_tower
+from diva.training.caching import cache_latents
 from diva_benchmarks.subject import subject_of
 from diva_benchmarks.throughput.cases import BASELINE, CACHED, Case
-from diva_benchmarks.throughput.data_stage import measure_data
-from diva_benchmarks.throughput.measure import flops, measure
+from diva_benchmarks.throughput.data_stage import measure_data, open_loader
+from diva_benchmarks.throughput.measure import flops, matmul_peak, measure
 from diva_benchmarks.throughput.outcome import Outcome, as_result
-from diva_benchmarks.throughput.peak import matmul_peak
 from diva_benchmarks.throughput.pictures import write_pictures
-from diva_benchmarks.throughput.step import Step
+from diva_benchmarks.throughput.random_weights import write_teacher
+from diva_benchmarks.throughput.updates import ReleasedUpdate, TrainerUpdate
 
 IMAGES_PER_SHARD = 16
 RECIPES = Path(__file__).parent / "recipes"
-
-
-class Training(Protocol):
-    """What is measured; the trainer hands it over, since no benchmark imports the trainer."""
-
-    def ours(self, recipe: Recipe) -> Step:
-        """Return the trainer's own step."""
-
-    def published(self, recipe: Recipe) -> Step:
-        """Return a plain rendering of the published schedule."""
-
-    def loader(self, recipe: Recipe) -> Loader:
-        """Return the data of a run."""
-
-    def write_cache(self, recipe: Recipe, folder: Path) -> None:
-        """Write the recipe's latents into `folder`."""
-
-    def write_teacher(self, recipe: Recipe, folder: Path) -> None:
-        """Write a teacher of the shape that the recipe's denoiser names, with random weights, into `folder`."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +50,9 @@ class Setting:
 class Bench:
     """Measures cases; what it generates for them lies in a folder and is used again."""
 
-    def __init__(self, setting: Setting, training: Training, folder: Path, progress: Console) -> None:
-        """Prepare to measure `training`; `folder` takes generated files, `progress` a line for each case."""
-        self._setting, self._training, self._folder, self._progress = setting, training, folder, progress
+    def __init__(self, setting: Setting, folder: Path, progress: Console) -> None:
+        """Prepare to measure; `folder` takes generated files, `progress` a line for each case."""
+        self._setting, self._folder, self._progress = setting, folder, progress
         self._processes = int(os.environ.get("WORLD_SIZE", "1"))
         self._baselines: dict[tuple[str, int], Result] = {}
         self._peaks: dict[torch.dtype, float] = {}
@@ -80,19 +62,19 @@ class Bench:
         self._progress.print(f"{case.recipe}, batch {case.batch}: {case.label}", markup=False)
         recipe = self._recipe(case)
         once, twice = (self._flops(Case(case.recipe, batch, _eager(case))) for batch in (1, 2))
-        with self._open(case, recipe) as step:
-            clock = Clock([recipe.seed], _name(step.device))
-            measurement = measure(step, warmup=self._setting.warmup, updates=self._setting.updates)
+        with _ready(case, recipe) as update:
+            clock = Clock([recipe.seed], _name(update.device))
+            measurement = measure(update, warmup=self._setting.warmup, updates=self._setting.updates)
             outcome = Outcome(
                 case=case,
                 measurement=measurement,
                 processes=self._processes,
                 # the text encoder runs once a batch: what is not in proportion to the images is shared by them
                 flops=(twice - once) + (2 * once - twice) / case.batch,
-                peak=self._peak(step.device, recipe),
-                gradient_bytes=step.gradient_bytes,
+                peak=self._peak(update.device, recipe),
+                gradient_bytes=update.gradient_bytes,
             )
-            subject = subject_of(step.clip)
+            subject = subject_of(update.clip)
         baseline = self._baselines.get((case.recipe, case.batch))
         result = as_result(outcome, subject, self._source(recipe), clock.stop(), baseline)
         if case.is_baseline:
@@ -105,21 +87,13 @@ class Bench:
 
     def data(self, name: str, batch: int) -> tuple[str, int, float, int]:
         """Measure the loader of a recipe alone; return the recipe, its files, images/s and the bytes held."""
-        with self._training.loader(self._recipe(Case(name, batch, ()))) as loader:
+        with open_loader(self._recipe(Case(name, batch, ()))) as loader:
             rate = measure_data(loader, warmup=self._setting.warmup, batches=self._setting.updates)
             return name, len(loader.source.names), rate.images_per_second, rate.memory
 
     def _flops(self, case: Case) -> float:
-        with self._open(case, self._recipe(case)) as step:
-            return flops(step)
-
-    @contextmanager
-    def _open(self, case: Case, recipe: Recipe) -> Iterator[Step]:
-        step = self._training.published(recipe) if case.is_baseline else self._training.ours(recipe)
-        try:
-            yield step
-        finally:
-            step.close()
+        with _ready(case, self._recipe(case)) as update:
+            return flops(update)
 
     def _recipe(self, case: Case) -> Recipe:
         fields = [
@@ -143,7 +117,7 @@ class Bench:
         if self._setting.random_weights:
             teacher = self._folder / f"teacher-{Path(recipe.denoiser.path).name}"
             if not teacher.exists():
-                self._training.write_teacher(recipe, teacher)
+                write_teacher(recipe, teacher)
             fields += ["tower.checkpoint=null", "tower.random_weights=true", f"denoiser.path={teacher}"]
         if self._setting.shards is not None:
             pictures = self._folder / f"pictures-{recipe.data.image_size}-{self._setting.shards}"
@@ -156,7 +130,8 @@ class Bench:
             latents = self._folder / f"latents-{case.recipe.replace('/', '-')}"
             if not latents.exists():
                 uncached = load_recipe(_recipe_file(case.recipe), [*self._setting.overrides, *fields])
-                self._training.write_cache(uncached, latents)
+                batch = uncached.training.micro_batch
+                cache_latents(uncached, latents, batch=batch, console=Console(quiet=True))
             fields.append(f"data.latents={latents}")
         return fields
 
@@ -165,6 +140,16 @@ class Bench:
         if dtype not in self._peaks:
             self._peaks[dtype] = matmul_peak(device, dtype)
         return self._peaks[dtype]
+
+
+@contextmanager
+def _ready(case: Case, recipe: Recipe) -> Iterator[TrainerUpdate]:
+    set_seed(recipe.seed)
+    update = (ReleasedUpdate if case.is_baseline else TrainerUpdate)(recipe, load_tower(recipe))
+    try:
+        yield update
+    finally:
+        update.close()
 
 
 def _eager(case: Case) -> tuple[str, ...]:

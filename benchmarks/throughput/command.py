@@ -10,7 +10,7 @@ from rich.console import Console
 
 from diva.errors import InputError
 from diva_benchmarks.options import require_positive
-from diva_benchmarks.throughput.bench import Bench, Setting, Training
+from diva_benchmarks.throughput.bench import Bench, Setting
 from diva_benchmarks.throughput.cases import BASELINE, cases, read_counts, read_options
 from diva_benchmarks.throughput.show import show_data, show_outcomes
 
@@ -21,7 +21,6 @@ WIDTH = 160
 def run(
     recipes: Sequence[str],
     setting: Setting,
-    training: Training,
     batch: str,
     options: str,
     baseline: bool,
@@ -32,7 +31,6 @@ def run(
     Args:
         recipes: their names or files.
         setting: what holds for every case.
-        training: what is measured.
         batch: comma list of images an update and process.
         options: comma list of options, see `diva_benchmarks.throughput.cases`.
         baseline: also measure the plain rendering of the published schedule.
@@ -52,7 +50,7 @@ def run(
     # a table that is piped into a file is as wide as it needs
     console = Console(width=None if sys.stdout.isatty() else WIDTH, quiet=os.environ.get("RANK", "0") != "0")
     with TemporaryDirectory() as folder:
-        bench = Bench(setting, training, Path(folder), Console(stderr=True, quiet=console.quiet))
+        bench = Bench(setting, Path(folder), Console(stderr=True, quiet=console.quiet))
         if stage == "data":
             show_data([bench.data(recipe, size) for recipe in recipes for size in batches], console)
             return

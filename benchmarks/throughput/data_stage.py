@@ -3,10 +3,15 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
+from accelerate import PartialState
 
-from diva.data import Batch
+from diva.data import Batch, Loader, open_source
+from diva.data.cache import LatentIndex, LatentSource
+from diva.recipes import Recipe
+from diva.training.build import build_loader
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,14 @@ class DataRate:
     def images_per_second(self) -> float:
         """Images over all batches' time."""
         return self.images * len(self.seconds) / sum(self.seconds)
+
+
+def open_loader(recipe: Recipe) -> Loader:
+    """Return the batches of a run, from its images or from its cache, whatever teacher that is of."""
+    if recipe.data.latents is None:
+        return build_loader(recipe, PartialState(), open_source(recipe.data.source))
+    folder = Path(recipe.data.latents)
+    return build_loader(recipe, PartialState(), LatentSource(str(folder), folder, LatentIndex.read(folder).shards))
 
 
 def measure_data(loader: Iterator[Batch], *, warmup: int, batches: int) -> DataRate:

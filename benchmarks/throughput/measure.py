@@ -1,4 +1,4 @@
-"""Timing the updates of one step."""
+"""Timing updates, and what the device can do at best."""
 
 import time
 from dataclasses import dataclass
@@ -8,8 +8,11 @@ import psutil
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from diva_benchmarks.throughput.step import Step, synchronise
-from diva_benchmarks.throughput.stopwatch import OTHER, watching
+from diva_benchmarks.throughput.stopwatch import synchronise, watching
+from diva_benchmarks.throughput.updates import OTHER, TrainerUpdate
+
+PEAK_REPEATS = 5
+PEAK_SIDES = {"cuda": 8192, "cpu": 2048}  # of the matrices
 
 
 @dataclass(frozen=True)
@@ -36,26 +39,26 @@ class Measurement:
         return self.images * len(self.seconds) / sum(self.seconds)
 
 
-def measure(step: Step, *, warmup: int, updates: int) -> Measurement:
+def measure(update: TrainerUpdate, *, warmup: int, updates: int) -> Measurement:
     """Time `updates` updates after `warmup` ones, then split the time of as many more."""
     for _ in range(warmup):
-        step.update()
-    synchronise(step.device)
-    if step.device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(step.device)
+        update.make()
+    synchronise(update.device)
+    if update.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(update.device)
     losses, ends = [], [time.perf_counter()]
     for _ in range(updates):
-        losses.append(step.update())
-        # one wait an update, outside of it: a step that never waits inside loses next to nothing
-        synchronise(step.device)
+        losses.append(update.make())
+        # one wait an update, outside of it: one that never waits inside loses next to nothing
+        synchronise(update.device)
         ends.append(time.perf_counter())
-    memory = _memory(step.device)
-    with watching(step) as watch:
+    memory = _memory(update.device)
+    with watching(update) as watch:
         for _ in range(updates):
-            step.update(watch.mark)
+            update.make(watch.mark)
         watch.mark(OTHER)
     return Measurement(
-        images=step.images,
+        images=update.images,
         seconds=tuple(end - start for start, end in pairwise(ends)),
         split={name: seconds / updates for name, seconds in watch.seconds().items()},
         memory=memory,
@@ -63,11 +66,25 @@ def measure(step: Step, *, warmup: int, updates: int) -> Measurement:
     )
 
 
-def flops(step: Step) -> int:
+def flops(update: TrainerUpdate) -> int:
     """Count the floating-point operations of one update, by torch's counter; compiled code hides from it."""
     with FlopCounterMode(display=False) as counter:
-        step.update()
+        update.make()
     return counter.get_total_flops()
+
+
+def matmul_peak(device: torch.device, dtype: torch.dtype) -> float:
+    """Return the FLOP/s of the fastest of some large square matrix products in `dtype`."""
+    side = PEAK_SIDES.get(device.type, 4096)
+    a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
+    fastest = float("inf")
+    for _ in range(PEAK_REPEATS + 1):  # the first also loads the kernel
+        synchronise(device)
+        start = time.perf_counter()
+        a @ b
+        synchronise(device)
+        fastest = min(fastest, time.perf_counter() - start)
+    return 2 * side**3 / fastest
 
 
 def _memory(device: torch.device) -> int:

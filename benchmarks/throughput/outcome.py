@@ -3,13 +3,13 @@
 import hashlib
 from dataclasses import dataclass
 
+from diva.evaluation.statistics import mean_interval
 from diva.results import DataSource, Item, Metric, Result, Run, Subject
-from diva_benchmarks.statistics import mean_interval
 from diva_benchmarks.throughput.cases import Case
 from diva_benchmarks.throughput.measure import Measurement
 
 TERA = 1e12
-BENCHMARK = "throughput"
+TASK = "throughput"
 
 
 @dataclass(frozen=True)
@@ -63,10 +63,15 @@ def as_result(outcome: Outcome, subject: Subject, source: str, run: Run, baselin
     }
     for name, value in seconds.items():
         metrics[name] = Metric(value=value, unit="seconds", n=updates, higher_is_better=False)
-    processes = f", {outcome.processes} processes" if outcome.processes > 1 else ""
     return Result(
-        benchmark=BENCHMARK,
-        protocol=f"{case.recipe}, batch {case.batch}, {case.label}{processes}",
+        task=TASK,
+        headline="images/s",
+        settings={
+            "recipe": case.recipe,
+            "batch": case.batch,
+            "options": case.label,
+            "processes": outcome.processes,
+        },
         subject=subject,
         data=DataSource(
             name="images of no further interest",

@@ -7,10 +7,15 @@ from itertools import pairwise
 
 import torch
 
-from diva_benchmarks.throughput.step import Step, synchronise
+from diva_benchmarks.throughput.updates import OTHER, TrainerUpdate
 
-OTHER = "other"
 DENOISER, BACKWARD, OPTIMISER = "UNet forward", "backward", "optimiser"
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait until the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 class Stopwatch:
@@ -39,19 +44,19 @@ class Stopwatch:
 
 
 @contextmanager
-def watching(step: Step) -> Iterator[Stopwatch]:
-    """Mark the forward passes of the step's networks and its optimiser while the block runs.
+def watching(update: TrainerUpdate) -> Iterator[Stopwatch]:
+    """Mark the forward passes of the update's networks and its optimiser while the block runs.
 
     What follows the denoiser counts as backward pass: the loss, the pass itself, and the norms of the gradients.
     """
-    watch = Stopwatch(step.device)
+    watch = Stopwatch(update.device)
     hooks = []
-    for name, network in step.networks.items():
+    for name, network in update.networks.items():
         hooks.append(network.register_forward_pre_hook(lambda *_, name=name: watch.mark(name)))
         then = BACKWARD if name == DENOISER else OTHER
         hooks.append(network.register_forward_hook(lambda *_, then=then: watch.mark(then)))
-    hooks.append(step.optimizer.register_step_pre_hook(lambda *_: watch.mark(OPTIMISER)))
-    hooks.append(step.optimizer.register_step_post_hook(lambda *_: watch.mark(OTHER)))
+    hooks.append(update.optimizer.register_step_pre_hook(lambda *_: watch.mark(OPTIMISER)))
+    hooks.append(update.optimizer.register_step_post_hook(lambda *_: watch.mark(OTHER)))
     try:
         yield watch
     finally:

@@ -7,8 +7,8 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
+from diva.evaluation.statistics import macro_mean, mean_interval, wilson_interval
 from diva.results import Item
-from diva_benchmarks.statistics import macro_mean, mean_interval, wilson_interval
 from diva_benchmarks.zero_shot.data import OneLabel
 from diva_benchmarks.zero_shot.measured import ALL, Measured, percentage
 from diva_benchmarks.zero_shot.sets import Headline

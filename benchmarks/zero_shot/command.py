@@ -7,12 +7,12 @@ import torch
 from rich.console import Console
 from rich.text import Text
 
+from diva.device import usable_device
 from diva.errors import InputError, RunError, printable
+from diva.evaluation.judgement import check_margin
 from diva.results import Clock, Result, read_result, write_result
 from diva.towers import Clip, load_clip
-from diva_benchmarks.device import usable_device
 from diva_benchmarks.encoder import Encoder
-from diva_benchmarks.noninferiority import check_margin
 from diva_benchmarks.options import named_towers, require_positive
 from diva_benchmarks.subject import subject_of
 from diva_benchmarks.tensor_cache import TensorCache

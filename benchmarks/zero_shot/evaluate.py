@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from diva.errors import InputError
+from diva.evaluation.comparison import compare
 from diva.results import Clock, Comparison, Result, Subject, read_result
-from diva_benchmarks.comparison import compare
 from diva_benchmarks.encoder import Encoder
 from diva_benchmarks.subject import subject_of
 from diva_benchmarks.zero_shot.classification import classify
@@ -15,15 +15,15 @@ from diva_benchmarks.zero_shot.measured import Measured, quantile_interval
 from diva_benchmarks.zero_shot.multilabel import rank_classes
 from diva_benchmarks.zero_shot.retrieval import retrieve
 
-BENCHMARK = "zero_shot"
+TASK = "zero-shot"
 
 
 def evaluate_set(encoders: Sequence[Encoder], data: SetData) -> Result:
     """Measure the first tower on `data` and, where there is a second, compare it with that one, its baseline.
 
     Returns:
-        The result of `zero_shot/<set>`. Its protocol is the name of the headline in its metrics, in percent, which
-        the items' outcomes average to; it is also what the comparison is of.
+        The result of the set. Its headline, in percent, is what the items' outcomes average to; it is also what the
+        comparison is of.
 
     Raises:
         InputError: an image cannot be decoded.
@@ -36,8 +36,9 @@ def evaluate_set(encoders: Sequence[Encoder], data: SetData) -> Result:
         measured.append(found)
         results.append(
             Result(
-                benchmark=f"{BENCHMARK}/{data.spec.name}",
-                protocol=data.headline,
+                task=TASK,
+                part=data.spec.name,
+                headline=data.headline,
                 subject=subject_of(encoder.clip),
                 data=data.source,
                 metrics=found.metrics,
@@ -61,8 +62,9 @@ def kept_result(path: Path, subjects: Sequence[Subject], data: SetData) -> Resul
     except InputError:
         return None  # of an older schema, or damaged: measured again
     towers = [each.subject for each in (result, result.baseline) if each is not None]
-    same = (result.benchmark, result.protocol, result.data.fingerprint) == (
-        f"{BENCHMARK}/{data.spec.name}",
+    same = (result.task, result.part, result.headline, result.data.fingerprint) == (
+        TASK,
+        data.spec.name,
         data.headline,
         data.source.fingerprint,
     )
@@ -82,7 +84,7 @@ def _measure(encoder: Encoder, data: SetData) -> Measured:
 
 
 def _compare(results: Sequence[Result], measured: Sequence[Measured]) -> Comparison:
-    comparison = compare(results[0], results[1], results[0].protocol)
+    comparison = compare(results[0], results[1], results[0].headline)
     ours, theirs = (each.draws for each in measured)
     if ours is not None and theirs is not None:
         low, high = quantile_interval(ours - theirs)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from diva.evaluation.statistics import CONFIDENCE, Interval
 from diva.results import Item, Metric
-from diva_benchmarks.statistics import CONFIDENCE, Interval
 
 ALL = "all"  # the group of items that count alike
 

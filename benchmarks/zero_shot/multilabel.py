@@ -5,8 +5,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from diva.evaluation.statistics import SEED
 from diva.results import Item
-from diva_benchmarks.statistics import SEED
 from diva_benchmarks.zero_shot.data import ManyLabels
 from diva_benchmarks.zero_shot.measured import ALL, Measured, percentage, quantile_interval
 

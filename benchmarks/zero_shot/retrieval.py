@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from diva.evaluation.statistics import mean_interval
 from diva.results import Item
-from diva_benchmarks.statistics import mean_interval
 from diva_benchmarks.zero_shot.data import Captions
 from diva_benchmarks.zero_shot.measured import ALL, Measured, percentage
 

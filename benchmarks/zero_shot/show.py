@@ -7,11 +7,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from diva.evaluation.comparison import preservation, verdict
+from diva.evaluation.wording import signed_number
 from diva.results import Comparison, Metric, Result
-from diva_benchmarks.comparison import verdict
-from diva_benchmarks.noninferiority import sentence
-from diva_benchmarks.signed import signed
-from diva_benchmarks.zero_shot.summary import ABSENT, AVERAGE, FAILED, MARGIN, headline
+from diva_benchmarks.zero_shot.summary import AVERAGE, headline
 
 NAMES = {
     "acc1": "top-1",
@@ -27,15 +26,13 @@ def show(results: Mapping[str, Result], summary: Result, console: Console) -> No
     towers = {"tower": summary} if summary.baseline is None else {"baseline": summary.baseline, "tower": summary}
     for role, each in towers.items():
         console.print(Text(f"{role}: {each.subject.label}"))
-    missing = {prefix: [name for name in summary.metrics if name.startswith(prefix)] for prefix in (ABSENT, FAILED)}
-    asked = len(results) + sum(map(len, missing.values()))
-    for prefix, names in missing.items():
-        if names:
-            listed = ", ".join(name.removeprefix(prefix) for name in names)
-            console.print(Text(f"{prefix.removesuffix('/')}: {len(names)} of {asked} sets ({listed})"))
+    asked = len(results) + len(summary.missing)
+    for reason in ("absent", "failed"):
+        if names := [each.name for each in summary.missing if each.reason == reason]:
+            console.print(Text(f"{reason}: {len(names)} of {asked} sets ({', '.join(names)})"))
     for comparison in summary.comparisons[:1]:
         console.print(Text(f"{comparison.metric}: {verdict(comparison)}."))
-        console.print(Text(f"zero-shot ability {sentence(comparison, summary.metrics[MARGIN].value)}."))
+        console.print(Text(f"zero-shot ability {preservation(comparison)}."))
 
 
 def _table(results: Mapping[str, Result], summary: Result) -> Table:
@@ -48,7 +45,7 @@ def _table(results: Mapping[str, Result], summary: Result) -> Table:
     for result in results.values():
         before = headline(result.baseline) if result.baseline else None
         table.add_row(
-            *_cells(result.data.name, NAMES[result.protocol], headline(result), before, result.comparisons)
+            *_cells(result.data.name, NAMES[result.headline], headline(result), before, result.comparisons)
         )
     table.add_section()
     for name in [name for name in summary.metrics if name.startswith(AVERAGE)]:
@@ -72,4 +69,4 @@ def _cell(metric: Metric) -> str:
 
 def _difference(comparison: Comparison) -> str:
     low, high = comparison.interval or (comparison.difference, comparison.difference)
-    return f"{signed(comparison.difference)} [{signed(low)}, {signed(high)}]"
+    return f"{signed_number(comparison.difference)} [{signed_number(low)}, {signed_number(high)}]"

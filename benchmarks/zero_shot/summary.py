@@ -6,18 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from diva.results import Comparison, DataSource, Item, Metric, Result, Run
-from diva_benchmarks.comparison import paired_outcomes
+from diva.evaluation.comparison import paired_outcomes
+from diva.evaluation.statistics import Interval, Values, sign_flip, weighted_differences
+from diva.results import Comparison, DataSource, Item, Metric, Missing, Result, Run
 from diva_benchmarks.fingerprint import hash_lines
-from diva_benchmarks.statistics import Interval, Values, sign_flip, weighted_differences
-from diva_benchmarks.zero_shot.evaluate import BENCHMARK
+from diva_benchmarks.zero_shot.evaluate import TASK
 from diva_benchmarks.zero_shot.measured import ALL
 from diva_benchmarks.zero_shot.sets import USUAL
 
 AVERAGE = "average"
-ABSENT = "absent/"
-FAILED = "failed/"
-MARGIN = "margin"
 
 
 def summarise(
@@ -38,21 +35,19 @@ def summarise(
         data: the folder of all sets.
 
     Returns:
-        The result of `zero_shot`. Items are the sets, outcome the headline as a share. Metrics are `average`, one
-        `average/<kind>` for each kind of set that was measured, `margin` beside a baseline, and for each set that
-        is missing a count of 0 named `absent/<set>` or `failed/<set>`. Comparisons are those of the averages; their
-        p-values come from the items of all sets, and wins and losses count sets.
+        The result of all sets. Items are the sets, outcome the headline as a share. Metrics are `average` and one
+        `average/<kind>` for each kind of set that was measured. Comparisons are those of the averages, that of all
+        sets with the margin; their p-values come from the items of all sets, and wins and losses count sets.
     """
-    names = [f"{ABSENT}{name}" for name in absent] + [f"{FAILED}{name}" for name in failed]
-    missing = {name: Metric(value=0, unit="count", n=0) for name in names}
-    summary = _summary(results, data, run)
-    summary.metrics |= missing
+    missing = [Missing(name=name, reason="absent") for name in absent]
+    missing += [Missing(name=name, reason="failed") for name in failed]
+    summary = _summary(results, data, run, missing)
     baselines = {name: each.baseline for name, each in results.items() if each.baseline is not None}
     if baselines:
-        summary.metrics[MARGIN] = Metric(value=margin, unit="percent", n=0, higher_is_better=False)
-        summary.baseline = _summary(baselines, data, run)
-        summary.baseline.metrics |= missing
-        summary.comparisons = [_compare(name, sets) for name, sets in _averages(results).items()]
+        summary.baseline = _summary(baselines, data, run, missing)
+        summary.comparisons = [
+            _compare(name, sets, margin if name == AVERAGE else None) for name, sets in _averages(results).items()
+        ]
     return summary
 
 
@@ -72,12 +67,12 @@ def average_interval(values: Sequence[float], intervals: Sequence[Interval | Non
 
 def headline(result: Result) -> Metric:
     """Return the figure that stands for a set."""
-    return result.metrics[result.protocol]
+    return result.metrics[result.headline]
 
 
 def kind_of(result: Result) -> str:
     """Return "classification" (of one label or several) or "retrieval"."""
-    return "retrieval" if result.protocol == USUAL["retrieval"] else "classification"
+    return "retrieval" if result.headline == USUAL["retrieval"] else "classification"
 
 
 def _averages(results: Mapping[str, Result]) -> dict[str, list[Result]]:
@@ -88,7 +83,7 @@ def _averages(results: Mapping[str, Result]) -> dict[str, list[Result]]:
     return averages
 
 
-def _summary(results: Mapping[str, Result], data: Path, run: Run) -> Result:
+def _summary(results: Mapping[str, Result], data: Path, run: Run, missing: list[Missing]) -> Result:
     first = next(iter(results.values()))
     metrics = {}
     for name, sets in _averages(results).items():
@@ -99,10 +94,11 @@ def _summary(results: Mapping[str, Result], data: Path, run: Run) -> Result:
             unit="percent",
             n=len(values),
             interval=average_interval(values, [figure.interval for figure in figures]),
+            breakdown="" if name == AVERAGE else "kind of set",
         )
     return Result(
-        benchmark=BENCHMARK,
-        protocol=AVERAGE,
+        task=TASK,
+        headline=AVERAGE,
         subject=first.subject,
         data=DataSource(
             name=f"{len(results)} sets",
@@ -111,6 +107,7 @@ def _summary(results: Mapping[str, Result], data: Path, run: Run) -> Result:
             items=sum(each.data.items for each in results.values()),
         ),
         metrics=metrics,
+        missing=missing,
         items=[_item(name, each) for name, each in results.items()],
         run=run,
     )
@@ -119,10 +116,10 @@ def _summary(results: Mapping[str, Result], data: Path, run: Run) -> Result:
 def _item(name: str, result: Result) -> Item:
     figure = headline(result)
     low, high = figure.interval or (figure.value, figure.value)
-    details: dict[str, float | str] = {
+    details: dict[str, float | str | list[int]] = {
         "title": result.data.name,
         "kind": kind_of(result),
-        "metric": result.protocol,
+        "metric": result.headline,
         "images": result.data.items,
         "low": low,
         "high": high,
@@ -130,7 +127,7 @@ def _item(name: str, result: Result) -> Item:
     return Item(id=name, group=ALL, outcome=figure.value / 100, details=details)
 
 
-def _compare(metric: str, sets: Sequence[Result]) -> Comparison:
+def _compare(metric: str, sets: Sequence[Result], margin: float | None) -> Comparison:
     comparisons = [each.comparisons[0] for each in sets]
     differences = [each.difference for each in comparisons]
     mean = float(np.mean(differences))
@@ -143,6 +140,7 @@ def _compare(metric: str, sets: Sequence[Result]) -> Comparison:
         p_value=sign_flip(np.concatenate([_weighted(each) for each in sets])),
         wins=sum(difference > 0 for difference in differences),
         losses=sum(difference < 0 for difference in differences),
+        margin=margin,
     )
 
 

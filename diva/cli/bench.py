@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
-from diva.cli.options import Against, AgainstCheckpoint, Batch, Checkpoint, Device, TextFrom, Tower
+from diva.cli.options import Against, AgainstCheckpoint, Batch, Checkpoint, Device, TextFrom, Tower, check_towers
+from diva.cli.tasks import TaskGroup
 
-app = typer.Typer(no_args_is_help=True, help="Measure a tower, alone or against a baseline.")
+app = typer.Typer(cls=TaskGroup, no_args_is_help=True, help="Measure a tower, alone or against a baseline.")
 
 
 @app.command()
@@ -27,6 +28,7 @@ def mmvp(
     device: Device = "auto",
 ) -> None:
     """MMVP-VLM: nine visual patterns, scored by pairs."""
+    check_towers(tower, against, text_from)
     from diva_benchmarks.mmvp_vlm.command import run
 
     run(tower, against, checkpoint, against_checkpoint, data, out, protocol, seeds, batch, device, text_from)
@@ -53,14 +55,13 @@ def throughput(
     out: Annotated[Path | None, typer.Option(help="folder for the result files")] = None,
 ) -> None:
     """Speed of a training step: images/s, share of the device's peak, memory, and where the time goes."""
-    from diva.training.measured import Measured
     from diva_benchmarks.throughput.bench import Setting
     from diva_benchmarks.throughput.command import run
 
     overrides = [word for word in recipes if "=" in word]
     setting = Setting(overrides, random_weights, shards, updates, warmup, out)
     names = [word for word in recipes if "=" not in word]
-    run(names, setting, Measured(), batch, options, baseline, stage)
+    run(names, setting, batch, options, baseline, stage)
 
 
 @app.command("zero-shot")
@@ -81,6 +82,7 @@ def zero_shot(
     margin: Annotated[float, typer.Option(help="loss in points that still counts as preserved")] = 1.0,
 ) -> None:
     """Zero-shot classification and retrieval: is the tower's ability preserved?"""
+    check_towers(tower, against, text_from)
     from diva_benchmarks.zero_shot.command import run
 
     run(tower, against, checkpoint, against_checkpoint, data, sets, out, cache, batch, device, margin, text_from)

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from diva.cli.options import ForTower, Overrides, Torchscript
+from diva.cli.options import ForTower, Overrides, Torchscript, check_exists
+from diva.tower_names import check_tower
 
 app = typer.Typer()
 data = typer.Typer(no_args_is_help=True, help="Look at training data, or prepare them.")
@@ -26,6 +27,7 @@ def train(
     from diva.recipes import load_recipe
 
     resolved = load_recipe(recipe, overrides or (), tower)
+    check_tower(resolved.tower.name, "tower.name")
     from diva.training import train as run
 
     run(resolved, out or Path("runs") / resolved.name, resume=resume)
@@ -55,8 +57,12 @@ def export(
     allow_torchscript: Torchscript = False,
 ) -> None:
     """Write a tower as open_clip, transformers or LLaVA load it."""
-    from diva.export.average import read_shares
-    from diva.export.command import export as run
+    check_exists(checkpoint, "CHECKPOINT")
+    check_exists(base, "--base")
+    from rich.console import Console
+
+    from diva.exporting.average import read_shares
+    from diva.exporting.command import export as run
 
     run(
         checkpoint,
@@ -67,6 +73,7 @@ def export(
         delta=delta,
         push_to_hub=push_to_hub,
         allow_torchscript=allow_torchscript,
+        console=Console(stderr=True),
     )
 
 
@@ -75,6 +82,7 @@ def towers_inspect(
     file: Annotated[Path, typer.Argument(help="tower file or folder")], allow_torchscript: Torchscript = False
 ) -> None:
     """Say what a tower file is: format, architecture, activation, hash."""
+    check_exists(file, "FILE")
     from diva.towers.inspect import inspect_tower, print_inspection
 
     print_inspection(inspect_tower(file, allow_torchscript=allow_torchscript))
@@ -100,6 +108,7 @@ def data_cache_latents(
     from diva.recipes import load_recipe
 
     resolved = load_recipe(recipe, overrides or (), tower)
+    check_tower(resolved.tower.name, "tower.name")
     from diva.training.caching import cache_latents
 
     cache_latents(resolved, out, crops=crops, pixels=pixels, batch=batch, console=Console(stderr=True))

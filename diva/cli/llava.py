@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from diva.cli.options import Checkpoint, Device, Overrides
+from diva.cli.options import Checkpoint, Device, Overrides, check_exists, check_towers
 
 LanguageModel = Annotated[
     Path | None, typer.Option(help="language model of an original folder that holds a projector or adapters alone")
@@ -29,6 +29,8 @@ def swap(
     seed: Annotated[int, typer.Option(help="of a fresh projector")] = 0,
 ) -> None:
     """Put another tower into a LLaVA."""
+    check_exists(model, "MODEL")
+    check_towers(tower)
     from diva_downstream.llava.swap import swap as run
 
     run(

@@ -18,10 +18,11 @@ def write(
     """Write the world in every format that the suite reads."""
     from rich.console import Console
 
-    from diva.miniworld.command import run_write
-    from diva.miniworld.write import Counts
+    from diva.miniworld.write import Counts, write_world
 
-    run_write(out, seed=seed, counts=Counts(), console=Console(stderr=True))
+    write_world(out, seed=seed, counts=Counts())
+    written = ", ".join(sorted(path.name for path in out.iterdir()))
+    Console(stderr=True).print(f"{out}: {written}", soft_wrap=True)
 
 
 @app.command()
@@ -33,8 +34,8 @@ def pretrain(
     """Train a miniature CLIP and a miniature teacher from nothing, and measure their gates."""
     from rich.console import Console
 
-    from diva.miniworld.command import run_pretrain
-    from diva_benchmarks.device import usable_device
+    from diva.device import usable_device
+    from diva_benchmarks.miniworld.command import run_pretrain
 
     run_pretrain(out, seed=seed, device=usable_device(device), console=Console())
 
@@ -44,8 +45,8 @@ def gates(base: Annotated[Path, typer.Argument(help="folder of a base")], device
     """Measure whether a base may ship."""
     from rich.console import Console
 
-    from diva.miniworld.command import run_gates
-    from diva_benchmarks.device import usable_device
+    from diva.device import usable_device
+    from diva_benchmarks.miniworld.command import run_gates
 
     run_gates(base, device=usable_device(device), console=Console())
 
@@ -58,7 +59,6 @@ def study(
     processes: Annotated[int, typer.Option(help="runs at once, one core each")] = 1,
 ) -> None:
     """Run the study of the miniature world; a killed one goes on where it was."""
-    from diva.training import train
     from diva_benchmarks.miniworld.command import study as run
 
-    run(bases, work, out, train=train, processes=processes)
+    run(bases, work, out, processes=processes)

@@ -1,9 +1,13 @@
 """Options that several verbs share."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from diva.errors import InputError
+from diva.tower_names import check_tower
 
 Tower = Annotated[
     str, typer.Option(help="zoo name (`diva zoo` lists them), open_clip architecture or folder, or any tower file")
@@ -25,3 +29,24 @@ ForTower = Annotated[
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="recipe fields by dotted name")
 ]
+
+
+def check_towers(tower: str, against: str | None = None, text_from: str | None = None) -> None:
+    """Check the names of `--tower`, `--against` and `--text-from` before anything heavy is imported.
+
+    Raises:
+        InputError: one is not a tower's, and nothing lies there.
+    """
+    for name, option in ((tower, "--tower"), (against, "--against"), (text_from, "--text-from")):
+        if name is not None:
+            check_tower(name, option)
+
+
+def check_exists(path: Path | None, where: str) -> None:
+    """Check that something lies at `path`, before anything heavy is imported; `where` begins the sentence.
+
+    Raises:
+        InputError: nothing does.
+    """
+    if path is not None and not os.path.exists(path):  # Path's own raises on a long name
+        raise InputError(f"{where}: {path}: no such file or folder; check the path")

@@ -35,8 +35,8 @@ def visualize(
     device: Device = "auto",
 ) -> None:
     """Show what training changed: pairs, patch tokens, and what the tower tells the teacher."""
+    from diva.device import usable_device
     from diva.visualize.command import visualize as show
-    from diva_benchmarks.device import usable_device
 
     place = usable_device(device)
     show(result, out, data=data, run=run, pairs=pairs, steps=steps, guidance=guidance, seed=seed, device=place)

@@ -1,4 +1,4 @@
-"""A recipe from training to the report."""
+"""A recipe from training to the report, as a pipeline says."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -18,22 +18,26 @@ def run(
     recipe: Annotated[str, typer.Argument(help="packaged recipe such as diva/openai-vit-l14-224, or a YAML file")],
     overrides: Overrides = None,
     tower: ForTower = None,
+    pipeline: Annotated[
+        str | None, typer.Option(help="paper, quickstart or a YAML file; what is made for the recipe unless given")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="folder of the run; runs/NAME unless given")] = None,
-    only: Annotated[str | None, typer.Option(help="run these stages alone (comma-separated)")] = None,
-    start: Annotated[str | None, typer.Option("--from", help="run this stage and those behind it")] = None,
-    jobs: Annotated[int, typer.Option(help="stages that may run at once")] = 1,
+    only: Annotated[str | None, typer.Option(help="run these steps alone (comma-separated)")] = None,
+    start: Annotated[str | None, typer.Option("--from", help="run this step and those behind it")] = None,
+    jobs: Annotated[int, typer.Option(help="steps that may run at once")] = 1,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be run and which data lack")] = False,
 ) -> None:
-    """Do every stage of a recipe that is not done yet, and report."""
-    from diva.pipeline.run import run
+    """Train, measure and report: do every step of a pipeline that is not done yet."""
+    from diva.pipelines.run import run
 
-    stages = [name.strip() for name in only.split(",")] if only else []
+    steps = [name.strip() for name in only.split(",")] if only else []
     run(
         recipe,
         overrides or (),
         out,
         tower=tower,
-        only=stages,
+        pipeline=pipeline,
+        only=steps,
         first=start,
         dry_run=dry_run,
         jobs=jobs,

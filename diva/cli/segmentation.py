@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from diva.cli.options import Against, AgainstCheckpoint, Checkpoint, Tower
+from diva.cli.options import Against, AgainstCheckpoint, Checkpoint, Tower, check_towers
 
 app = typer.Typer(no_args_is_help=True, help="Segment with a tower: train heads, measure them, compare.")
 
@@ -40,6 +40,7 @@ def train(
     overrides: Fields = None,
 ) -> None:
     """Train a segmentation head on a tower."""
+    check_towers(tower)
     from diva_downstream.segmentation.command import Sizes
     from diva_downstream.segmentation.command import train as run
 
@@ -75,6 +76,7 @@ def evaluate(
     overrides: Fields = None,
 ) -> None:
     """Measure the segmentation of one tower, or of two side by side."""
+    check_towers(tower, against)
     from diva_downstream.segmentation.command import Sizes, measure
 
     sizes = Sizes(crop=crop, workers=workers)

@@ -10,7 +10,7 @@ from datasets import Dataset, Image, load_from_disk
 from diva.data.raw import FileSlice
 from diva.data.source import Source
 from diva.documents import open_file
-from diva.errors import InputError
+from diva.errors import InputError, first_line
 from diva.images import UnusableError
 
 DESCRIBING = ("state.json", "dataset_info.json")
@@ -70,8 +70,9 @@ class SavedDatasetSource(Source):
         try:
             dataset = load_from_disk(str(folder))
         except Exception as error:  # damaged files make datasets raise anything
-            reason = (str(error) or type(error).__name__).splitlines()[0]
-            raise InputError(f"data.source: {spec}: no readable dataset ({reason}); save it again") from error
+            raise InputError(
+                f"data.source: {spec}: no readable dataset ({first_line(error)}); save it again"
+            ) from error
         if not isinstance(dataset, Dataset):
             raise InputError(
                 f"data.source: {spec} holds several splits; give one of the folders"

@@ -7,8 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from diva.atomic import new_folder
 from diva.errors import InputError
 from diva.miniworld import writers
-from diva.miniworld.captions import alt_texts, full_captions
-from diva.miniworld.clip_training import PLACE_MENTIONED, mentions
+from diva.miniworld.captions import PLACE_MENTIONED, alt_texts, full_captions, mentions
 from diva.miniworld.scene import Scenes, draw, generator
 from diva.miniworld.vocabulary import NAMES
 
@@ -68,9 +67,7 @@ def _fill(out: Path, seed: int, counts: Counts) -> None:
         return draw(count, generator(seed, WRITE_KEY, number))
 
     trained = scenes(0, counts.images)
-    texts = alt_texts(
-        trained, mentions([HALF_KNOWN] * len(NAMES)), PLACE_MENTIONED[1], generator(seed, WRITE_KEY, 1)
-    )
+    texts = alt_texts(trained, mentions([HALF_KNOWN] * len(NAMES)), PLACE_MENTIONED, generator(seed, WRITE_KEY, 1))
     writers.write_shards(trained, texts, out / "shards", per_shard=PER_SHARD)
     writers.write_mmvp_vlm(out / "mmvp_vlm", pairs=counts.pairs, key=(seed, WRITE_KEY, 2))
     writers.write_zero_shot(scenes(3, counts.zero_shot), out / "zero_shot")

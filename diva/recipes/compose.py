@@ -11,6 +11,7 @@ from typing import Any
 
 from diva.errors import InputError, did_you_mean
 from diva.recipes.files import FOLDER, merged, read_fields
+from diva.tower_names import check_tower
 
 
 class PackagedRecipes(Mapping[str, dict[str, Any]]):
@@ -48,7 +49,7 @@ class PackagedRecipes(Mapping[str, dict[str, Any]]):
         """Return the fields of `METHOD` or `METHOD/VARIANT` for a tower that has a file here, or for any other.
 
         Raises:
-            InputError: there is no such method or variant.
+            InputError: there is no such method, variant or tower.
         """
         method, _, variant = name.partition("/")
         if (method, variant) not in self._kinds:
@@ -58,6 +59,7 @@ class PackagedRecipes(Mapping[str, dict[str, Any]]):
             )
         if tower in self.towers:
             return self[_name(method, tower, variant)]
+        check_tower(tower, "--tower")
         title = Path(tower).name or tower
         return _composed(method, title, {"title": title, "tower": {"name": tower, "checkpoint": None}}, variant)
 

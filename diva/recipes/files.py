@@ -13,13 +13,16 @@ DEEPEST = 16  # recipes that extend each other in a row
 Named = Mapping[str, Path] | Mapping[str, dict[str, Any]]  # the recipes that go by a name: a file, or its fields
 
 
-def read_fields(name: str, named: Named) -> dict[str, Any]:
+def read_fields(name: str, named: Named, kind: str = "recipe") -> dict[str, Any]:
     """Return the fields of the recipe `name`, one of `named` or a file, over those of all that it extends.
+
+    Args:
+        kind: what sentences call it.
 
     Raises:
         InputError: no such recipe, not YAML, or a recipe that extends itself.
     """
-    return _read(name, named, {}, ())
+    return _read(name, named, kind, {}, ())
 
 
 def merged(*parts: Any) -> Any:
@@ -31,35 +34,35 @@ def merged(*parts: Any) -> Any:
 
 
 def _read(
-    name: str, named: Named, known: dict[Path, dict[str, Any]], extending: tuple[Path, ...]
+    name: str, named: Named, kind: str, known: dict[Path, dict[str, Any]], extending: tuple[Path, ...]
 ) -> dict[str, Any]:
     """Do so; `known` are files that have been read, and `extending` those that led to this one."""
     found = named.get(name)
     if isinstance(found, dict):
         return found
-    part = FOLDER / f"{name}.yaml"
-    path = found or (part if name.startswith("_") and part.is_file() else Path(name))
+    path = found or Path(name)
     where = f"{extending[-1]}: extends: {name}" if extending else name
     if path in known:
         return known[path]
     if path in extending:
-        raise InputError(f"{where} leads back to this recipe, which cannot start from itself; name another")
+        raise InputError(f"{where} leads back to this {kind}, which cannot start from itself; name another")
     if len(extending) > DEEPEST:
-        raise InputError(f"{where}: more than {DEEPEST} recipes extend each other; put some of them together")
+        raise InputError(f"{where}: more than {DEEPEST} {kind}s extend each other; put some of them together")
     if not os.path.isfile(path):  # Path's own raises where the name is too long
         if name.endswith((".yaml", ".yml")):
             raise InputError(
-                f"{where}: no such recipe file; give its path from here, or a packaged recipe's name without .yaml"
+                f"{where}: no such {kind} file; give its path from here, or a packaged {kind}'s name without .yaml"
             )
-        raise InputError(f"{where}: no such recipe file or packaged recipe; {did_you_mean(name, named)}")
+        raise InputError(f"{where}: no such {kind} file or packaged {kind}; {did_you_mean(name, named)}")
     document = read_yaml(path)
     if not isinstance(document, dict):
-        raise InputError(f"{path}: a recipe is a mapping of fields; see diva/recipes for examples")
+        raise InputError(f"{path}: a {kind} is a mapping of fields; see diva/{kind}s for examples")
     extends = document.pop("extends", [])
     parents = [extends] if isinstance(extends, str) else extends
     if not (isinstance(parents, list) and all(isinstance(parent, str) for parent in parents)):
-        raise InputError(f"{path}: extends: give the recipe that this one changes, or a list of such names")
-    known[path] = merged(*(_read(parent, named, known, (*extending, path)) for parent in parents), document)
+        raise InputError(f"{path}: extends: give the {kind} that this one changes, or a list of such names")
+    bases = (_read(parent, named, kind, known, (*extending, path)) for parent in parents)
+    known[path] = merged(*bases, document)
     return known[path]
 
 

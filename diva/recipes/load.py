@@ -51,15 +51,36 @@ def load_section(name: str, overrides: Sequence[str], schema: type[Schema], pack
     return _resolved(read_fields(name, packaged), name, overrides, schema)
 
 
-def _resolved(fields: Any, name: str, overrides: Sequence[str], schema: type[Schema]) -> Schema:
+def with_overrides(fields: Any, overrides: Sequence[str]) -> Any:
+    """Return `fields` with `key=value` overrides applied in order.
+
+    Raises:
+        InputError: one is not written so, or its value is not YAML.
+    """
     for override in overrides:
         fields = _changed(fields, override)
+    return fields
+
+
+def validated(fields: Any, name: str, schema: type[Schema]) -> Schema:
+    """Return `fields` as a `schema`.
+
+    Raises:
+        InputError: a field is unknown, missing or of a wrong type; the sentence begins with `name`.
+    """
     try:
-        return schema.model_validate(interpolate(fields))
+        return schema.model_validate(fields)
     except ValidationError as error:
         raise InputError(f"{name}: {_sentence(error)}") from error
+
+
+def _resolved(fields: Any, name: str, overrides: Sequence[str], schema: type[Schema]) -> Schema:
+    fields = with_overrides(fields, overrides)
+    try:
+        fields = interpolate(fields)
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
+    return validated(fields, name, schema)
 
 
 def to_yaml(recipe: Section) -> str:

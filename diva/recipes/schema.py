@@ -4,7 +4,7 @@ A method is a recipe: it names a tower, a condition, a denoiser and an objective
 them (docs/method.md). Nothing here imports torch, so a mistake in a recipe is told at once.
 """
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -12,7 +12,6 @@ from pydantic_core import PydanticCustomError
 from diva.recipes.conditions import AnyCondition
 from diva.recipes.denoisers import AnyDenoiser
 from diva.recipes.objectives import AnyObjective, MeanSquaredError
-from diva.recipes.pipeline import PipelineSection
 from diva.recipes.section import Section, Share, Triple
 from diva.recipes.stages import AnyAdapt, Stage, WholeTower
 
@@ -174,7 +173,12 @@ class Recipe(Section):
     training: TrainingSection = TrainingSection()
     diagnostics: DiagnosticsSection = DiagnosticsSection()
     stages: tuple[Stage, ...] = Field(min_length=1)
-    pipeline: PipelineSection | None = Field(default=None, description="the stages of `diva run`")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _forget_the_pipeline_of_0_1(cls, value: Any) -> Any:
+        # the recipe.yaml of such a run has one; `diva run` refuses it, and nothing else ever read it
+        return {key: each for key, each in value.items() if key != "pipeline"} if isinstance(value, dict) else value
 
     @model_validator(mode="after")
     def _condition_the_denoiser_that_is_asked(self) -> Self:

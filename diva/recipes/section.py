@@ -20,7 +20,8 @@ class Section(BaseModel):
     @classmethod
     def _know_every_field(cls, value: Any) -> Any:
         if isinstance(value, dict):
-            for key in value.keys() - cls.model_fields.keys():
-                hint = did_you_mean(str(key), cls.model_fields)
+            known = {field.alias or name for name, field in cls.model_fields.items()}
+            for key in value.keys() - known:
+                hint = did_you_mean(str(key), known)
                 raise PydanticCustomError("unknown", "unknown field '{key}'; {hint}", {"key": key, "hint": hint})
         return value

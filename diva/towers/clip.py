@@ -12,8 +12,10 @@ import torch
 from open_clip import CLIP, CustomTextCLIP
 from torch import Tensor, nn
 
-from diva.errors import InputError, did_you_mean, install
+from diva.compat import image_text_models
+from diva.errors import InputError, first_line, install, is_full
 from diva.pretrained import check_files, check_vocabulary
+from diva.tower_names import check_tower
 from diva.towers.build import ImageOnly, build_image_only, build_model, fitted, load_strictly
 from diva.towers.checkpoint import weights_sha256
 from diva.towers.family import activation_in, activation_of, activation_warning
@@ -75,7 +77,7 @@ class Clip:
             InputError: there is no text tower, its vocabulary is neither beside the weights nor on this machine, or
                 packages that read it are missing.
         """
-        self._require_text()
+        self.require_text()
         text = self.config["text_cfg"]
         options = {**text.get("tokenizer_kwargs", {}), "context_length": text.get("context_length", 77)}
         if not text.get("hf_tokenizer_name"):
@@ -99,8 +101,9 @@ class Clip:
                 f" beside the weights, or fetch it with 'hf download {text['hf_tokenizer_name']}'"
             ) from error
         except Exception as error:  # damaged files, or ones that ask for code of their own
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise InputError(f"{name}: its tokenizer cannot be loaded ({reason}); fetch it again") from error
+            raise InputError(
+                f"{name}: its tokenizer cannot be loaded ({first_line(error)}); fetch it again"
+            ) from error
         if self.tokenizer_folder:
             check_vocabulary(tokenizer.tokenizer, self.tokenizer_folder)
         if tokenizer.tokenizer.pad_token is None:
@@ -119,11 +122,16 @@ class Clip:
         device = next(self.model.parameters()).device
         return self.model.encode_text(tokens.to(device))
 
-    def _require_text(self) -> None:
+    def require_text(self) -> None:
+        """Check that there is a text tower.
+
+        Raises:
+            InputError: there is none.
+        """
         if not self.has_text:
             raise InputError(
-                f"{self.source}: has an image tower alone, and a text tower is needed here; give the whole model or"
-                " name the one that it was trained from (diva bench: --text-from)"
+                f"{self.source}: has an image tower alone, and a text tower is needed here; give the whole model"
+                " (of --tower, diva bench takes the text from the model that --text-from names)"
             )
 
 
@@ -149,30 +157,28 @@ def load_clip(
     Raises:
         InputError: the name is unknown, or the weights are missing, damaged or of another architecture.
     """
+    check_tower(name, "tower.name", _names())
+    own = _own_weights(name)
     if text_from is not None:
-        if checkpoint is not None:
+        if own is None or checkpoint is not None:
             raise InputError(
-                "--text-from: says what the tower is; name the file of --checkpoint as the tower itself"
+                f"--text-from: needs an image tower alone, and no weights file beside it; give its file, folder or"
+                f" hf-hub:owner/repository in place of '{name}'"
             )
-        base = load_clip(text_from, allow_torchscript=allow_torchscript)
-        return _with_image_tower(base, read_tower(Path(name), allow_torchscript=allow_torchscript))
-    if name.startswith("hf-hub:"):
-        return assemble(read_tower(fetch(name.removeprefix("hf-hub:"))), name)
-    architectures = open_clip.list_models()
-    path = Path(name.removeprefix("local-dir:"))
-    if name.startswith("local-dir:") or (path.exists() and name not in (*ZOO, *architectures)):
+        return _with_text_of(text_from, read_tower(own, allow_torchscript=allow_torchscript))
+    if own is not None:
         if checkpoint is not None:
-            raise InputError(f"tower.checkpoint: belongs to a zoo name or an architecture, but {path} has weights")
-        return assemble(read_tower(path, allow_torchscript=allow_torchscript), str(path))
+            raise InputError(f"{checkpoint}: belongs to a zoo name or an architecture, but {own} has weights")
+        source = read_tower(own, allow_torchscript=allow_torchscript)
+        return assemble(source, name if name.startswith("hf-hub:") else str(own))
     entry = ZOO.get(name)
     architecture = entry.architecture if entry else name
-    if architecture not in architectures:
-        hint = did_you_mean(name, (*ZOO, *architectures))
-        raise InputError(f"tower.name: '{name}' is no zoo name, architecture, file or folder; {hint}")
     if checkpoint is None and not random_weights:
         where = f" (its weights are hf-hub:{entry.hub}; see docs/data.md)" if entry else ""
-        raise InputError(f"tower.checkpoint: '{name}' needs a local weights file{where}")
-    config = open_clip.get_model_config(architecture)
+        raise InputError(
+            f"'{name}' needs a local weights file{where}: --checkpoint, or tower.checkpoint in a recipe"
+        )
+    config = image_text_models()[architecture]
     if checkpoint is None:
         model = build_model(config, entry.preprocess if entry else {})
         return Clip(model, architecture, name, None, TowerInput.of(model), config)
@@ -218,15 +224,36 @@ def _build(source: TowerSource) -> CLIP | CustomTextCLIP | ImageOnly:
         projected = "visual.proj" in source.state or "timm_model_name" in source.config["vision_cfg"]
         return build_image_only(source.config, source.preprocess, projected=projected)
     except Exception as error:  # open_clip and timm check nothing themselves
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{source.path}: its configuration builds no model ({reason}); fetch it again") from error
+        if is_full(error):  # of the temporary file that open_clip reads it from
+            raise
+        raise InputError(
+            f"{source.path}: its configuration builds no model ({first_line(error)}); fetch it again"
+        ) from error
 
 
-def _with_image_tower(base: Clip, source: TowerSource) -> Clip:
-    """Put an image tower that was trained further into the model that it was trained from."""
+def _names() -> tuple[str, ...]:
+    return (*ZOO, *image_text_models())
+
+
+def _own_weights(name: str) -> Path | None:
+    """Return where the weights lie that `name` says by itself; None for a zoo name or an architecture."""
+    if name.startswith("hf-hub:"):
+        return fetch(name.removeprefix("hf-hub:"))
+    if name in _names():
+        return None
+    return Path(name.removeprefix("local-dir:"))
+
+
+def _with_text_of(name: str, source: TowerSource) -> Clip:
+    """Put an image tower that was trained further into the whole model `name`, which it was trained from."""
     if source.has_text:
         raise InputError(f"{source.path}: has a text tower of its own; leave out --text-from")
-    base._require_text()
+    check_tower(name, "--text-from", _names())
+    own = _own_weights(name)
+    if own is None:
+        raise InputError(f"--text-from: '{name}' has no weights by itself; give the whole model's file or folder")
+    base = assemble(read_tower(own), name)
+    base.require_text()
     model_input = base.input
     if source.path.is_dir():  # whose configuration knows; of a file alone it is guessed
         if source.activation != activation_of(base.model):

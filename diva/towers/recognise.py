@@ -12,6 +12,8 @@ import torch
 from open_clip.model import CLIPTextCfg, CLIPVisionCfg
 from torch import Tensor
 
+from diva.compat import image_text_models
+
 # a field of these changes what a ViT computes, so an architecture that sets it is not a plain CLIP
 UNUSUAL = ("attentional_pool", "no_ln_pre", "ls_init_value", "final_ln_after_pool", "pos_embed_type", "pool_type")
 
@@ -52,7 +54,7 @@ def recognise(state: Mapping[str, Tensor]) -> tuple[str, ...]:
     image, text = image_shape(state), _text_shape(state)
     if image is None:
         return ()
-    configs = ((name, open_clip.get_model_config(name)) for name in open_clip.list_models())
+    configs = image_text_models().items()
     plain = ((name, config) for name, config in configs if _is_plain(config) and text in (None, _text_of(config)))
     return tuple(name for name, config in plain if _may_be(config, image) and image_shape_of(config) == image)
 

@@ -18,10 +18,10 @@ from diva.documents import open_file, parse_json, read_json
 from diva.errors import InputError, printable
 from diva.recipes import Recipe
 from diva.recipes.denoisers import AnyDenoiser
+from diva.run_folder import RunFolder
 from diva.towers.state_dict_diff import state_dict_diff
 from diva.towers.tower import Tower
 
-PROJECTION, DENOISER = "projection.safetensors", "denoiser"
 ORIGIN = "diva.json"  # beside the parts of a denoiser, and in a projection's metadata
 TOWER, RECIPE = "tower_sha256", "recipe"
 
@@ -35,11 +35,11 @@ def tower_digest(tower: Tower) -> str:
     return digest.hexdigest()
 
 
-def write_projection(condition: Condition, folder: Path, recipe: Recipe, digest: str) -> None:
+def write_projection(condition: Condition, run: RunFolder, recipe: Recipe, digest: str) -> None:
     """Write what is trained between tower and denoiser, if there is such a thing."""
     state = {key: value.cpu() for key, value in condition.state_dict().items()}
     if state:
-        with replacing(folder / PROJECTION) as temporary:
+        with replacing(run.projection) as temporary:
             # one entry: safetensors writes several in no fixed order
             save_file(state, temporary, metadata={ORIGIN: json.dumps(_origin(recipe, digest))})
 
@@ -68,14 +68,14 @@ def read_projection(path: Path, condition: Condition, tower: Tower) -> None:
     condition.load_state_dict(state)
 
 
-def write_denoiser(denoiser: Denoiser, folder: Path, recipe: Recipe, digest: str) -> None:
+def write_denoiser(denoiser: Denoiser, run: RunFolder, recipe: Recipe, digest: str) -> None:
     """Write the trained denoiser as a folder that another run's `denoiser.path` can name.
 
     Raises:
         RunError: the disk refused.
     """
     # there may be one already, of a run that was killed before its tower was written
-    with new_folder(folder / DENOISER, replace=True) as temporary:
+    with new_folder(run.denoiser, replace=True) as temporary:
         denoiser.save(temporary)
         (temporary / ORIGIN).write_text(json.dumps(_origin(recipe, digest), indent=1) + "\n")
 

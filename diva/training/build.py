@@ -26,6 +26,7 @@ from diva.errors import InputError
 from diva.objectives import Anchored, Objective, build_objective
 from diva.recipes import Recipe
 from diva.recipes.conditions import Projected
+from diva.run_folder import RunFolder
 from diva.towers import Clip, Tower, TowerInput, TowerTokens, load_clip
 from diva.training.adapt import adapt
 from diva.training.artefacts import check_denoiser, read_projection
@@ -83,7 +84,7 @@ def build_trainer(recipe: Recipe, accelerator: Accelerator, clip: Clip, folder: 
         loader=build_loader(recipe, accelerator, source),
         diagnostics=_diagnostics(recipe, accelerator, source, student, denoiser, objective, tower_input),
         stage_steps=_stage_steps(recipe, source),
-        folder=folder,
+        run_folder=RunFolder(folder),
     )
 
 

@@ -1,15 +1,15 @@
 """What a run says while it goes on: a line of JSON every few steps, a progress bar, and trackers."""
 
-import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import psutil
 import torch
 from accelerate import Accelerator
+from pydantic import ValidationError
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -20,18 +20,26 @@ from rich.progress import (
 )
 
 from diva.atomic import replacing
-from diva.documents import parse_json, read_file
-from diva.errors import InputError, RunError
+from diva.documents import read_file
+from diva.errors import RunError
+from diva.run_folder import MetricsLine
 
 logger = logging.getLogger("diva.training")
+OnLine = Callable[[MetricsLine], None]
 
 
 class Metrics:
     """Writes `metrics.jsonl`, the bar and accelerate's trackers, on the main process alone."""
 
-    def __init__(self, accelerator: Accelerator, path: Path, *, total: int, start: int) -> None:
-        """Continue the metrics of a run at step `start` of `total`; later lines and damaged ones are dropped."""
-        self._accelerator, self._path = accelerator, path
+    def __init__(
+        self, accelerator: Accelerator, path: Path, *, total: int, start: int, on_line: OnLine | None
+    ) -> None:
+        """Continue the metrics of a run at step `start` of `total`; later lines and damaged ones are dropped.
+
+        Args:
+            on_line: called with each line, in place of the bar.
+        """
+        self._accelerator, self._path, self._on_line = accelerator, path, on_line
         if accelerator.is_main_process:
             _truncate(path, start)
         self._bar = Progress(
@@ -41,7 +49,7 @@ class Metrics:
             TextColumn("{task.fields[shown]}"),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
-            disable=not accelerator.is_main_process,
+            disable=on_line is not None or not accelerator.is_main_process,
         )
         self._task = self._bar.add_task("", total=total, completed=start, stage="starting", shown="")
         self._mark = (time.perf_counter(), 0)
@@ -60,27 +68,29 @@ class Metrics:
             RunError: the disk refused the line.
         """
         (then, before), now = self._mark, time.perf_counter()
-        line = {
-            "step": step,
-            "stage": stage,
-            "images": images,
+        speed = (images - before) / (now - then) if before else None
+        line = MetricsLine(
+            step=step,
+            stage=stage,
+            images=images,
             **values,
-            "images_per_second": (images - before) / (now - then) if before else None,
-            "memory_gib": _memory_gib(self._accelerator.device),
-        }
+            images_per_second=speed,
+            memory_gib=_memory_gib(self._accelerator.device),
+        )
         self._mark = (now, images)
         if self._accelerator.is_main_process:
             try:
                 with self._path.open("a") as file:
-                    file.write(json.dumps(line) + "\n")
+                    file.write(line.model_dump_json(exclude_unset=True) + "\n")
             except OSError as error:
                 raise RunError(
                     f"{self._path}: cannot be written ({error.strerror}); free the disk and go on with --resume"
                 ) from error
-        numbers = {key: value for key, value in line.items() if isinstance(value, int | float)}
+            if self._on_line:
+                self._on_line(line)
+        numbers = {key: value for key, value in dict(line).items() if isinstance(value, int | float)}
         self._accelerator.log(numbers, step=step)
-        speed = line["images_per_second"]
-        shown = f"loss {line['loss']:.4f}  {f'{speed:.1f} images/s  ' if speed else ''}{line['memory_gib']:.1f} GiB"
+        shown = f"loss {values['loss']:.4f}  {f'{speed:.1f} images/s  ' if speed else ''}{line.memory_gib:.1f} GiB"
         self._bar.update(self._task, completed=step, stage=stage, shown=shown)
 
 
@@ -100,11 +110,9 @@ def _truncate(path: Path, start: int) -> None:
 def _step(line: bytes) -> int | None:
     """Return the number of updates that a line of metrics was written after, or None where it is damaged."""
     try:
-        found = parse_json(line, "")
-    except InputError:
+        return MetricsLine.model_validate_json(line).step
+    except ValidationError:
         return None
-    step = found.get("step") if isinstance(found, dict) else None
-    return step if isinstance(step, int) else None
 
 
 def _memory_gib(device: torch.device) -> float:

@@ -13,21 +13,23 @@ from accelerate.utils import gather_object, set_seed
 from rich.console import Console
 
 from diva.errors import InputError, RunError, printable
-from diva.export.open_clip_format import write_open_clip
-from diva.lock import locked
-from diva.recipes import Recipe, load_recipe, write_recipe
-from diva.recipes.resume import FREE_ON_RESUME, MICRO_BATCH, fields
-from diva.recipes.stages import Lora
+from diva.exporting.open_clip_format import write_open_clip
+from diva.recipes import Recipe, write_recipe
+from diva.recipes.resume import check_resumed, free_on_resume
+from diva.run_folder import MetricsLine, Position, RunFolder
 from diva.towers import Clip
 from diva.training.adapt import plain_state
 from diva.training.artefacts import tower_digest, write_denoiser, write_projection
 from diva.training.build import build_accelerator, build_trainer, load_tower
-from diva.training.checkpoints import checkpoints, newest_whole, read_position
 from diva.training.sharding import check_checkpoint, gather, whole
 from diva.training.trainer import Trainer
 
+logger = logging.getLogger("diva.training")
 
-def train(recipe: Recipe, folder: Path, *, resume: bool = False) -> None:
+
+def train(
+    recipe: Recipe, folder: Path, *, resume: bool = False, on_metrics: Callable[[MetricsLine], None] | None = None
+) -> None:
     """Train the recipe's tower into `folder`.
 
     The folder then holds `tower/` (open_clip's format, with the untouched text tower), `projection.safetensors`,
@@ -35,26 +37,35 @@ def train(recipe: Recipe, folder: Path, *, resume: bool = False) -> None:
     `checkpoints/`. SIGTERM saves a checkpoint and returns normally. Processes and devices are those of
     `accelerate launch` or `torchrun`.
 
+    Args:
+        on_metrics: called with each line of `metrics.jsonl`, on the main process, in place of a bar and sentences.
+
     Raises:
         InputError: the recipe names something that is missing or does not fit, another process is at work in
             `folder`, or each checkpoint there is damaged.
         RunError: the run stopped: a loss that is not finite, too many bad images, a full disk.
     """
-    accelerator = build_accelerator(recipe, folder)
-    with ExitStack() as held, _logging_to(folder / "train.log"):
+    run, accelerator = RunFolder(folder), build_accelerator(recipe, folder)
+    with ExitStack() as held, _logging_to(run.log):
 
         def begin() -> Path | None:
-            held.enter_context(locked(folder))
-            return _find_checkpoint(recipe, folder, resume)
+            held.enter_context(run.lock())
+            return _find_checkpoint(recipe, run, resume)
 
-        _train(recipe, folder, accelerator, _of_main(accelerator, begin))
+        _train(recipe, run, accelerator, _of_main(accelerator, begin), on_metrics)
 
 
-def _train(recipe: Recipe, folder: Path, accelerator: Accelerator, latest: Path | None) -> None:
+def _train(
+    recipe: Recipe,
+    run: RunFolder,
+    accelerator: Accelerator,
+    latest: Path | None,
+    on_metrics: Callable[[MetricsLine], None] | None,
+) -> None:
     """Train from the checkpoint `latest`, or from the start, to the end or until a stop is asked for."""
-    console = Console(stderr=True, quiet=not accelerator.is_main_process, markup=False)
-    if latest is None and (folder / "tower").exists():
-        console.print(f"nothing is left to train; the tower is in {folder / 'tower'}", soft_wrap=True)
+    console = Console(stderr=True, quiet=bool(on_metrics) or not accelerator.is_main_process, markup=False)
+    if latest is None and run.tower.exists():
+        console.print(f"nothing is left to train; the tower is in {run.tower}", soft_wrap=True)
         return
     if latest:
         check_checkpoint(accelerator, latest)
@@ -62,28 +73,29 @@ def _train(recipe: Recipe, folder: Path, accelerator: Accelerator, latest: Path 
     set_seed(recipe.seed)
     clip = load_tower(recipe)
     original = tower_digest(clip.tower)
-    trainer = build_trainer(recipe, accelerator, clip, folder)
+    trainer = build_trainer(recipe, accelerator, clip, run.path)
+    trainer.on_metrics = on_metrics
     if accelerator.is_main_process and latest is None:
-        (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-        (folder / "metrics.jsonl").unlink(missing_ok=True)  # of a run that never reached a checkpoint
-        write_recipe(recipe, folder / "recipe.yaml")
+        run.checkpoint_folder.mkdir(parents=True, exist_ok=True)
+        run.metrics.unlink(missing_ok=True)  # of a run that never reached a checkpoint
+        write_recipe(recipe, run.recipe)
     if recipe.training.keep_towers:
-        trainer.before_checkpoint = partial(_keep_tower, trainer, clip, folder / "towers")
+        trainer.before_checkpoint = partial(_keep_tower, trainer, clip)
     if recipe.training.trackers:
         # TensorBoard writes where the accelerator says
-        wandb = {"name": recipe.name, "dir": str(folder), "config": recipe.model_dump(mode="json")}
+        wandb = {"name": recipe.name, "dir": str(run.path), "config": recipe.model_dump(mode="json")}
         accelerator.init_trackers("diva", init_kwargs={"wandb": wandb})
     accelerator.wait_for_everyone()
     with trainer.loader, _stopping_on_sigterm(trainer):
         finished = trainer.run(latest)
     if finished:
-        gather(trainer.parts.modules)
+        gather(trainer.parts.modules.present)
     if finished and accelerator.is_main_process:
-        _write_results(trainer, clip, folder, original)
+        _write_results(trainer, clip, original)
     accelerator.wait_for_everyone()
     accelerator.end_training()
     if finished:
-        console.print(f"trained {trainer.step} steps; the tower is in {folder / 'tower'}", soft_wrap=True)
+        console.print(f"trained {trainer.step} steps; the tower is in {run.tower}", soft_wrap=True)
     else:
         console.print(f"stopped at step {trainer.step} as asked; go on with --resume")
 
@@ -102,32 +114,20 @@ def _of_main(accelerator: Accelerator, find: Callable[[], Path | None]) -> Path 
     return found
 
 
-def _find_checkpoint(recipe: Recipe, folder: Path, resume: bool) -> Path | None:
+def _find_checkpoint(recipe: Recipe, run: RunFolder, resume: bool) -> Path | None:
     """Return the checkpoint to go on from, or None for a new run."""
-    begun = bool(checkpoints(folder / "checkpoints")) or (folder / "tower").exists()
-    if begun and not resume:
-        raise InputError(f"{folder}: already holds a run; go on with --resume or choose another --out")
-    if begun:
-        _refuse_changes(load_recipe(str(folder / "recipe.yaml")), recipe, folder)
-    return newest_whole(folder / "checkpoints")
-
-
-def _refuse_changes(before: Recipe, now: Recipe, folder: Path) -> None:
-    # the stages around training are none of its business
-    old, new = (dict(fields(recipe.model_dump(exclude={"pipeline"}))) for recipe in (before, now))
-    # it is no matter of speed alone where images of one micro-batch are set against each other, or share a dropout
-    dropout = isinstance(now.tower.adapt, Lora) and now.tower.adapt.dropout > 0
-    together = now.objective.compares_images or now.feedback.shuffle_condition or dropout
-    free = FREE_ON_RESUME if together else FREE_ON_RESUME | {MICRO_BATCH}
-    for field in sorted(old.keys() | new.keys()):
-        if old.get(field) != new.get(field) and field not in free:
-            raise InputError(f"{field}: differs from {folder / 'recipe.yaml'}; a resumed run keeps its recipe")
+    before = run.read_recipe if run.checkpoints() or run.tower.exists() else None
+    check_resumed(run.path, before, recipe, resume=resume, free=free_on_resume(recipe))
+    found, damaged = run.newest_checkpoint()
+    for warning in damaged:
+        logger.warning(warning)
+    return found
 
 
 def _refuse_other_processes(recipe: Recipe, checkpoint: Path, processes: int) -> None:
     if not recipe.feedback.same_draws_on_every_process:
         return
-    before = read_position(checkpoint)["processes"]
+    before = Position.read(checkpoint).processes
     if before != processes:
         raise InputError(
             f"feedback.same_draws_on_every_process: the draws depend on the number of processes, {before} in"
@@ -173,15 +173,16 @@ def _stopping_on_sigterm(trainer: Trainer) -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _keep_tower(trainer: Trainer, clip: Clip, folder: Path) -> None:
+def _keep_tower(trainer: Trainer, clip: Clip) -> None:
     state = {name: whole(tensor) for name, tensor in plain_state(trainer.student.tower).items()}
     if trainer.accelerator.is_main_process:
         clip.tower.load_state_dict(state)
-        write_open_clip(clip, folder / f"step-{trainer.step:08d}")
+        write_open_clip(clip, trainer.run_folder.kept_tower(trainer.step))
 
 
-def _write_results(trainer: Trainer, clip: Clip, folder: Path, original: str) -> None:
+def _write_results(trainer: Trainer, clip: Clip, original: str) -> None:
     """Write what the run has trained; `original` is the digest of the tower that it started from."""
+    run = trainer.run_folder
     clip.tower.load_state_dict(plain_state(trainer.student.tower))
     trained = {"projection": original, "denoiser": original}
     changed = original
@@ -189,10 +190,10 @@ def _write_results(trainer: Trainer, clip: Clip, folder: Path, original: str) ->
         if "tower" in stage.train:
             changed = tower_digest(clip.tower)
         trained |= dict.fromkeys(stage.train, changed)
-    write_projection(trainer.student.condition, folder, trainer.recipe, trained["projection"])
+    write_projection(trainer.student.condition, run, trainer.recipe, trained["projection"])
     if any("denoiser" in stage.train for stage in trainer.recipe.stages):
-        write_denoiser(trainer.denoiser, folder, trainer.recipe, trained["denoiser"])
-    write_open_clip(clip, folder / "tower")
+        write_denoiser(trainer.denoiser, run, trainer.recipe, trained["denoiser"])
+    write_open_clip(clip, run.tower)
     if trainer.ema:
         clip.tower.load_state_dict(plain_state(trainer.ema.module))
-        write_open_clip(clip, folder / "tower-ema")
+        write_open_clip(clip, run.moving_average)

@@ -10,7 +10,6 @@ from accelerate import Accelerator
 from accelerate.utils import (
     FullyShardedDataParallelPlugin,
     convert_outputs_to_fp32,
-    fsdp2_prepare_model,
     parse_flag_from_env,
 )
 from accelerate.utils.constants import FSDP_MODEL_NAME
@@ -19,6 +18,7 @@ from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy
 from torch.distributed.tensor import DTensor
 from torch.optim.lr_scheduler import LRScheduler
 
+from diva.compat import forget_sharding, shard_in_place
 from diva.condition import Condition
 from diva.errors import InputError
 from diva.recipes import Recipe
@@ -81,7 +81,7 @@ def shard(accelerator: Accelerator, modules: Iterable[nn.Module]) -> None:
         parts = [p for p in module.modules() if type(p).__name__ in BLOCKS or isinstance(p, Tower | Condition)]
         plugin.transformer_cls_names_to_wrap = sorted({type(part).__name__ for part in parts})
         module.to(memory_format=torch.contiguous_format)  # FSDP2 shards no other
-        fsdp2_prepare_model(accelerator, module)
+        shard_in_place(accelerator, module)
         module.forward = convert_outputs_to_fp32(accelerator.autocast()(module.forward))
 
 
@@ -119,7 +119,7 @@ def gather(modules: Iterable[nn.Module]) -> None:
             for name, parameter in list(part.named_parameters(recurse=False)):
                 if isinstance(parameter, DTensor):
                     setattr(part, name, nn.Parameter(whole(parameter).detach()))
-        unit.__class__ = type(unit).__mro__[2]  # FSDP2 puts itself before a module's own class
+        forget_sharding(unit)
 
 
 def _sharded(modules: Iterable[nn.Module]) -> Iterator[Any]:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from diva.compat import limit_graphs
 from diva.denoisers import Denoiser
 from diva.errors import InputError
 from diva.recipes import Recipe
@@ -21,8 +22,7 @@ BLOCKS = (
     "FluxSingleTransformerBlock",
 )
 
-
-# of one class of blocks; beyond them torch runs it uncompiled. Its own limit is 8, but the ResNet blocks of Stable
+# of one class of blocks; torch's own limit is 8, but the ResNet blocks of Stable
 # Diffusion 2.1's UNet and VAE become 23 graphs in an update (channels, sizes, gradients or none), 45 with the batch
 # of the diagnostics and 61 with one more
 GRAPHS = 128
@@ -52,7 +52,7 @@ def speed_up(recipe: Recipe, tower: Tower, denoiser: Denoiser, device: torch.dev
 def compile_blocks(networks: Iterable[nn.Module], backend: str | Callable[..., Any] = "inductor") -> int:
     """Compile every repeated block of `networks` in place, with torch's `backend`; return how many there are."""
     compiled = 0
-    torch._dynamo.config.recompile_limit = GRAPHS
+    limit_graphs(GRAPHS)
     for network in networks:
         for module in network.modules():
             if type(module).__name__ in BLOCKS:

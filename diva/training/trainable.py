@@ -1,6 +1,7 @@
 """What the stages of a run train: tower, projection and, where some stage names it, the denoiser."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Self
 
 from accelerate import Accelerator
 from torch import Tensor, nn
@@ -13,12 +14,35 @@ from diva.training.sharding import shard
 from diva.training.student import Student
 
 
+class Modules(NamedTuple):
+    """What accelerate prepares in every stage, because its checkpoints hold it, or what it has made of it.
+
+    Attributes:
+        student: tower and condition.
+        denoiser: its network, where some stage trains it.
+        average: the moving average of the tower, where there is one.
+    """
+
+    student: nn.Module
+    denoiser: nn.Module | None
+    average: nn.Module | None
+
+    @property
+    def present(self) -> list[nn.Module]:
+        """Those that there are, in this order."""
+        return [module for module in self if module is not None]
+
+    def replaced(self, modules: Iterable[nn.Module]) -> Self:
+        """Return what has been made of those that there are, given in their order."""
+        made = iter(modules)
+        return type(self)(next(made), self.denoiser and next(made), self.average and next(made))
+
+
 class TrainableModules:
     """The modules of a run that change, by their names in the recipe.
 
     Attributes:
-        modules: what accelerate prepares, in every stage, because its checkpoints hold them: the student, the
-            denoiser's network where some stage trains it, and the average of the tower where there is one.
+        modules: these, and the average.
     """
 
     def __init__(
@@ -33,15 +57,11 @@ class TrainableModules:
             average: of the tower, which no stage trains.
         """
         self._named: dict[str, nn.Module] = {"tower": student.tower, "projection": student.condition}
-        self.modules: list[nn.Module] = [student]
         self._denoiser = denoiser
         if denoiser is not None:
-            denoiser.network.requires_grad_(True)
-            self._named["denoiser"] = denoiser.network
-            self.modules.append(denoiser.network)
-        if average is not None:
-            self.modules.append(average)
-        shard(accelerator, self.modules)
+            self._named["denoiser"] = denoiser.network.requires_grad_(True)
+        self.modules = Modules(student, self._named.get("denoiser"), average)
+        shard(accelerator, self.modules.present)
         self._trainable = {
             name: [parameter for parameter in module.parameters() if parameter.requires_grad]
             for name, module in self._named.items()
@@ -63,10 +83,10 @@ class TrainableModules:
             raise InputError(f"stages.train: {', '.join(names)} has nothing to train here; name another part")
         return trained
 
-    def use(self, modules: Sequence[nn.Module]) -> None:
+    def use(self, modules: Modules) -> None:
         """Let the denoiser predict through what accelerate has made of `self.modules`, or through these again."""
-        if self._denoiser is not None:
-            self._denoiser.network = modules[1]
+        if self._denoiser is not None and modules.denoiser is not None:
+            self._denoiser.network = modules.denoiser
 
     def gradient_norms(self) -> dict[str, Tensor]:
         """Return the L2 norm of each part's gradients, under its name in the metrics."""

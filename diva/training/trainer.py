@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from accelerate import Accelerator
@@ -22,8 +22,9 @@ from diva.feedback import Draws, feedback
 from diva.objectives import Objective
 from diva.recipes import Recipe
 from diva.recipes.stages import Stage
+from diva.run_folder import MetricsLine, Position, RunFolder
 from diva.towers.preprocess import TowerInput
-from diva.training.checkpoints import checkpoints, read_position, save_checkpoint
+from diva.training.checkpoints import save_checkpoint
 from diva.training.diagnostics import Diagnostics, warnings
 from diva.training.draws import draw, seed_dropout
 from diva.training.metrics import Metrics
@@ -32,7 +33,7 @@ from diva.training.prefetch import MicroBatch, Prefetcher
 from diva.training.sharding import distribute, whole
 from diva.training.stop import Stop
 from diva.training.student import Student
-from diva.training.trainable import TrainableModules
+from diva.training.trainable import Modules, TrainableModules
 
 logger = logging.getLogger("diva.training")
 
@@ -42,12 +43,12 @@ class StageState(NamedTuple):
 
     Attributes:
         stage: of the recipe.
-        modules: what accelerate has made of the parts, the student first.
+        modules: what accelerate has made of the parts.
         optimizer, schedule: of its parameters.
     """
 
     stage: Stage
-    modules: list[nn.Module]
+    modules: Modules
     optimizer: torch.optim.Optimizer
     schedule: LRScheduler
 
@@ -84,7 +85,7 @@ class Trainer:
         loader: Loader,
         diagnostics: Diagnostics | None,
         stage_steps: list[int],
-        folder: Path,
+        run_folder: RunFolder,
     ) -> None:
         """Bring the parts together.
 
@@ -94,12 +95,12 @@ class Trainer:
             student, denoiser, objective, tower_input, loader: the parts, built from the recipe.
             diagnostics: measures the student now and then, on the main process alone unless the student is sharded.
             stage_steps: updates of each stage.
-            folder: the run's folder; checkpoints and metrics go there.
+            run_folder: where checkpoints and metrics go.
 
         Raises:
             InputError: a stage has nothing to train, or the denoiser cannot read latents of the images' size.
         """
-        self.recipe, self.accelerator, self.folder = recipe, accelerator, folder
+        self.recipe, self.accelerator, self.run_folder = recipe, accelerator, run_folder
         self.student, self.denoiser, self.objective = student, denoiser, objective
         self.tower_input, self.loader = tower_input, loader
         self.diagnostics, self.stage_steps = diagnostics, stage_steps
@@ -123,18 +124,19 @@ class Trainer:
         self.step = 0
         self.stop = Stop(accelerator)
         self.before_checkpoint: Callable[[], None] | None = None  # called by every process
+        self.on_metrics: Callable[[MetricsLine], None] | None = None  # in place of the bar
         self._saved = 0  # the step of the newest checkpoint
         self._pending: list[Update] = []
 
     def run(self, resume: Path | None) -> bool:
         """Train until the last stage is done (returns True) or a stop is requested (returns False)."""
-        position = read_position(resume) if resume else None
-        self.step = self._saved = position["step"] if position else 0
+        position = Position.read(resume) if resume else None
+        self.step = self._saved = position.step if position else 0
         if position:
-            self.prefetcher.load_state_dict(position["data"])
-        first = position["stage"] if position else 0
-        path, total = self.folder / "metrics.jsonl", sum(self.stage_steps)
-        with Metrics(self.accelerator, path, total=total, start=self.step) as metrics:
+            self.prefetcher.load_state_dict(position.data)
+        first, total = position.stage if position else 0, sum(self.stage_steps)
+        path, shown = self.run_folder.metrics, self.on_metrics
+        with Metrics(self.accelerator, path, total=total, start=self.step, on_line=shown) as metrics:
             for number in range(first, len(self.stage_steps)):
                 if not self._run_stage(number, metrics, resume if number == first else None):
                     return False
@@ -162,8 +164,8 @@ class Trainer:
         if self.step < end and self.step != self._saved:
             self._check_updates()
             self._save(number)
-        modules = [self.accelerator.unwrap_model(module, keep_fp32_wrapper=False) for module in state.modules]
-        self.parts.use(modules)
+        unwrapped = (self.accelerator.unwrap_model(each, keep_fp32_wrapper=False) for each in state.modules.present)
+        self.parts.use(state.modules.replaced(unwrapped))
         self.accelerator.free_memory()
         return self.step >= end
 
@@ -172,7 +174,9 @@ class Trainer:
         stage = self.recipe.stages[number]
         optimizer = build_optimizer(stage.optimizer, self.parts.select(stage.train))
         schedule: LRScheduler = build_schedule(stage, optimizer, self.stage_steps[number])
-        modules, optimizer, schedule = distribute(self.accelerator, self.parts.modules, optimizer, schedule)
+        parts = self.parts.modules
+        distributed, optimizer, schedule = distribute(self.accelerator, parts.present, optimizer, schedule)
+        modules = parts.replaced(distributed)
         self.parts.use(modules)
         return StageState(stage, modules, optimizer, schedule)
 
@@ -184,14 +188,14 @@ class Trainer:
             micro_batch = next(batches)
             keys += micro_batch.batch.keys
             with ExitStack() as unsynchronised:
-                for module in state.modules if micro < self.accumulation - 1 else ():
+                for module in state.modules.present if micro < self.accumulation - 1 else ():
                     unsynchronised.enter_context(self.accelerator.no_sync(module))
-                loss = self._losses(state.modules[0], micro_batch) / self.accumulation
+                loss = self._losses(state.modules.student, micro_batch) / self.accumulation
                 self.accelerator.backward((loss * self.weights).sum())
             losses += loss.detach()
         norms = self.parts.gradient_norms()
         limit = state.stage.clip_norm if state.stage.clip_norm is not None else math.inf
-        parameters = [parameter for module in state.modules for parameter in module.parameters()]
+        parameters = [parameter for module in state.modules.present for parameter in module.parameters()]
         norms["grad_norm"] = self.accelerator.clip_grad_norm_(parameters, limit)
         state.optimizer.step()
         state.schedule.step()
@@ -251,15 +255,15 @@ class Trainer:
         every = self.recipe.diagnostics.every
         return every is not None and (self.step % every == 0 or self.step == sum(self.stage_steps))
 
-    def _look(self) -> dict[str, float]:
-        """Measure the student where that is due; what is wrong with it goes into the log."""
+    def _look(self) -> dict[str, Any]:
+        """Measure the student where that is due; what is wrong with it goes into the log as well."""
         if not self._look_due() or self.diagnostics is None:
             return {}
         now = self.diagnostics.measure()
         said = warnings(now, self.diagnostics.original_similarity)
         for warning in said if self.accelerator.is_main_process else ():
             logger.warning("step %d: %s", self.step, warning)
-        return now._asdict()
+        return now._asdict() | ({"warnings": said} if said else {})
 
     def _check_updates(self) -> Tensor:
         """Return the losses [steps, S] since the last call, averaged over processes.
@@ -281,7 +285,7 @@ class Trainer:
             number = spoilt[0] if spoilt else len(pending) - 1
             what = f"the loss is {losses[number].tolist()}" if spoilt else f"the norm of the gradient is {norm}"
             keys = gather_object(pending[number].keys)
-            saved = checkpoints(self.folder / "checkpoints")
+            saved = self.run_folder.checkpoints()
             last = f"the last good checkpoint is {saved[-1]}" if saved else "no checkpoint was written before it"
             raise RunError(
                 f"step {self.step - len(pending) + number + 1}: {what}, not a finite number; {last}; the batch was"
@@ -291,10 +295,11 @@ class Trainer:
 
     def _save(self, stage: int) -> None:
         parts = gather_object([self.prefetcher.state_dict()])
-        processes = self.accelerator.num_processes
-        position = {"step": self.step, "stage": stage, "processes": processes, "data": merge_states(parts)}
-        folder, keep = self.folder / "checkpoints", self.recipe.training.keep_checkpoints
+        position = Position(
+            step=self.step, stage=stage, processes=self.accelerator.num_processes, data=merge_states(parts)
+        )
         if self.before_checkpoint:  # what a kill in between leaves undone is done again
             self.before_checkpoint()
-        save_checkpoint(self.accelerator, folder, self.step, position, keep=keep)
+        keep = self.recipe.training.keep_checkpoints
+        save_checkpoint(self.accelerator, self.run_folder, position, keep=keep)
         self._saved = self.step

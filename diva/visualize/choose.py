@@ -8,7 +8,7 @@ from diva.errors import InputError
 from diva.results import Item, Result
 from diva.visualize.index import Similarities
 
-BENCHMARK = "mmvp-vlm"
+TASK = "mmvp-vlm"
 SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
@@ -35,11 +35,10 @@ def choose(result: Result, count: int) -> list[Chosen]:
     Raises:
         InputError: the result is no comparison of two towers on MMVP-VLM, or lacks similarities.
     """
-    if result.benchmark != BENCHMARK or result.baseline is None:
+    if result.task != TASK or result.baseline is None:
+        of_one = "" if result.baseline else " of one tower"
         raise InputError(
-            f"RESULT: is {result.benchmark} of one tower; give what `diva bench mmvp --against ... --out` wrote"
-            if result.baseline is None
-            else f"RESULT: is {result.benchmark}; give what `diva bench mmvp --against ... --out` wrote"
+            f"RESULT: is {result.measured}{of_one}; give what `diva bench mmvp --against ... --out` wrote"
         )
     before = {item.id: item for item in result.baseline.items}
     pairs = [Chosen(item, before[item.id]) for item in result.items if item.id in before]
@@ -58,10 +57,8 @@ def similarities(item: Item) -> Similarities:
         InputError: the result file holds none.
     """
     try:
-        first, second = (
-            [float(item.details[f"statement{row}_image{column}"]) for column in (1, 2)] for row in (1, 2)
-        )
-    except (KeyError, ValueError) as error:
+        first, second = ([item.number(f"statement{row}_image{column}") for column in (1, 2)] for row in (1, 2))
+    except InputError as error:
         raise InputError(f"RESULT: pair {item.id} has no similarities; measure it again") from error
     return (first[0], first[1]), (second[0], second[1])
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from diva.atomic import replacing
 from diva.errors import InputError
 from diva.results import Subject, read_result
+from diva.run_folder import RunFolder
 from diva.towers import Clip, load_clip
 from diva.towers.tower import TowerTokens
 from diva.visualize.choose import Chosen, choose, find_images, is_right, similarities, statements
@@ -64,7 +65,7 @@ def visualize(
     maps = token_maps(tokens[0].patches.cpu(), tokens[1].patches.cpu())
     drawing, drawn = None, []
     if run is not None:
-        teacher = Teacher(run, after.tower, device)
+        teacher = Teacher(RunFolder(run), after.tower, device)
         drawing = Drawing(
             recipe=teacher.recipe.name, teacher=teacher.path, steps=steps, guidance=guidance, seed=seed
         )

@@ -12,11 +12,9 @@ from diva.denoisers import load_denoiser
 from diva.denoisers.sampling import require_sampling, sample_images
 from diva.documents import open_file
 from diva.errors import InputError
-from diva.recipes import Recipe, load_recipe
+from diva.run_folder import RunFolder
 from diva.towers import Tower
 from diva.towers.tower import TowerTokens
-
-RECIPE, PROJECTION, DENOISER = "recipe.yaml", "projection.safetensors", "denoiser"
 
 
 class Teacher:
@@ -27,25 +25,25 @@ class Teacher:
         path: the denoiser's folder.
     """
 
-    def __init__(self, run: Path, tower: Tower, device: torch.device) -> None:
-        """Load what the run in the folder `run` trained around `tower`.
+    def __init__(self, run: RunFolder, tower: Tower, device: torch.device) -> None:
+        """Load what `run` trained around `tower`.
 
         Raises:
             InputError: the folder holds no finished run, its denoiser cannot draw, or nothing of it fits `tower`.
         """
-        if not (run / RECIPE).is_file():
-            raise InputError(f"--run: {run} has no {RECIPE}; give the folder of a finished `diva train`")
-        self.recipe: Recipe = load_recipe(str(run / RECIPE))
+        if not run.recipe.is_file():
+            raise InputError(f"--run: {run.recipe} is missing; give the folder of a finished `diva train`")
+        self.recipe = run.read_recipe()
         section = self.recipe.denoiser
-        if (run / DENOISER).is_dir():  # one that the run itself trained, and which is not to be made anew
+        if run.denoiser.is_dir():  # one that the run itself trained, and which is not to be made anew
             section = section.model_copy(
-                update={"path": str(run / DENOISER)} | ({section.makes: None} if section.makes else {})
+                update={"path": str(run.denoiser)} | ({section.makes: None} if section.makes else {})
             )
         self.path = section.path
         dtype = getattr(torch, self.recipe.training.frozen_dtype)
         loaded = load_denoiser(section, dtype=dtype, device=device)
         self._condition = build_condition(self.recipe.condition, tower, loaded)
-        _fill(self._condition, run / PROJECTION)
+        _fill(self._condition, run.projection)
         self._condition.requires_grad_(False).eval().to(device)
         self._denoiser = require_sampling(loaded)
         self._device = device

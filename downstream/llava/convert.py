@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.console import Console
 
 from diva.errors import InputError, did_you_mean
-from diva.export.folder import check_replaceable, complete_folder
+from diva.exporting.folder import check_replaceable, complete_folder
 from diva_downstream.llava.formats import read_llava, write_original, write_transformers
 
 FORMATS = ("transformers", "original")

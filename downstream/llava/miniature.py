@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, Trainer, TrainingArguments
 
-from diva.export.folder import complete_folder
+from diva.exporting.folder import complete_folder
 from diva.towers.quiet import quiet
 from diva_downstream.llava.conversation import IMAGE, Conversation, pieces, read_conversations
 from diva_downstream.llava.encode import IGNORED

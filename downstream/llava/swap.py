@@ -9,8 +9,8 @@ from transformers import LlavaConfig
 from transformers.models.llava.modeling_llava import LlavaMultiModalProjector
 
 from diva.errors import InputError
-from diva.export.folder import check_replaceable, complete_folder
-from diva.export.transformers_model import vision_model
+from diva.exporting.folder import check_replaceable, complete_folder
+from diva.exporting.transformers_model import vision_model
 from diva.towers import load_clip
 from diva_downstream.llava.formats import Llava, read_llava, write_transformers
 from diva_downstream.llava.formats.content import PROJECTOR, TOWER, is_siglip, patch_count

@@ -2,6 +2,7 @@
 
 import os
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,13 @@ from transformers import (
 )
 
 from diva.atomic import new_files
-from diva.errors import InputError, RunError
-from diva.export.delta import state_sha256
-from diva.lock import locked
+from diva.compat import keep_whole_what_is_there
+from diva.errors import InputError, RunError, first_line
+from diva.exporting.delta import state_sha256
 from diva.pretrained import load_pretrained
 from diva.recipes.load import write_recipe
-from diva.recipes.resume import fields
+from diva.recipes.resume import check_resumed
+from diva.run_folder import RunFolder
 from diva_downstream.llava.data import Collator, ConversationData
 from diva_downstream.llava.formats import read_llava, write_transformers
 from diva_downstream.llava.formats.loading import load_image_processor, load_model
@@ -33,9 +35,8 @@ from diva_downstream.llava.inputs import check_inputs, hash_inputs, write_inputs
 from diva_downstream.llava.recipe import LlavaRecipe, load_llava_recipe
 from diva_downstream.llava.record import StageDone, SwapRecord, read_record, write_record
 from diva_downstream.llava.trainable import load_trained, prepare, set_dtypes
-from diva_downstream.llava.trainer import Curves, StageTrainer, newest_checkpoint
+from diva_downstream.llava.trainer import Curves, StageTrainer
 
-RECIPE, METRICS, CHECKPOINTS = "recipe.yaml", "metrics.jsonl", "checkpoints"
 CONFIG = "config.json"  # without it a folder is not a model
 # what a resumed run may change: it alters no number beyond floating-point order
 FREE_ON_RESUME = {"data.workers", "training.keep_checkpoints", "training.grad_checkpointing"}
@@ -53,11 +54,12 @@ def train(recipe: LlavaRecipe, out: Path, *, resume: bool = False) -> None:
         RunError: the run stopped: a loss that is not a number, an image that cannot be read, a full disk.
     """
     first = os.environ.get("RANK", "0") == "0"  # what one process looks at is the same for all
-    with locked(out) if first else nullcontext():
-        _train(recipe, out, first=first, resume=resume)
+    run = RunFolder(out)
+    with run.lock() if first else nullcontext():
+        _train(recipe, run, first=first, resume=resume)
 
 
-def _train(recipe: LlavaRecipe, out: Path, *, first: bool, resume: bool) -> None:
+def _train(recipe: LlavaRecipe, run: RunFolder, *, first: bool, resume: bool) -> None:
     console = Console(stderr=True, quiet=not first)
     source = Path(recipe.model)
     if not (source / "processor_config.json").is_file():
@@ -67,9 +69,9 @@ def _train(recipe: LlavaRecipe, out: Path, *, first: bool, resume: bool) -> None
         console.print(
             Text(f"{source}: has a random projector; train stage 1 first", style="yellow"), soft_wrap=True
         )
-    arguments = _arguments(recipe, out)  # from here on, processes know of each other
+    arguments = _arguments(recipe, run)  # from here on, processes know of each other
     latest: Path | None
-    (latest,) = broadcast_object_list([_find_checkpoint(recipe, out, resume, console) if first else None])
+    (latest,) = broadcast_object_list([_find_checkpoint(recipe, run, resume, console) if first else None])
     processor = _processor(source)
     model: Any = load_model(LlavaForConditionalGeneration, source)
     data = ConversationData(recipe.data, processor, image_tokens=model.config.image_seq_length, seed=recipe.seed)
@@ -79,11 +81,11 @@ def _train(recipe: LlavaRecipe, out: Path, *, first: bool, resume: bool) -> None
         data.check_images()
     inputs = hash_inputs(recipe) if first else {}
     if latest is not None:
-        check_inputs(inputs, out)
-    trainer = _trainer(recipe, arguments, model, data, processor, out)
+        check_inputs(inputs, run.path)
+    trainer = _trainer(recipe, arguments, model, data, processor, run)
     if first and latest is None:
-        write_recipe(recipe, out / RECIPE)
-        write_inputs(inputs, out)
+        write_recipe(recipe, run.recipe)
+        write_inputs(inputs, run.path)
     try:
         trainer.train(resume_from_checkpoint=str(latest) if latest else None)
     except (InputError, RunError) as error:  # in a data worker the message has a traceback around it
@@ -91,25 +93,24 @@ def _train(recipe: LlavaRecipe, out: Path, *, first: bool, resume: bool) -> None
     trained = trainer.trained_state()
     if first:
         done = _stage_done(recipe, trainer, trained, inputs)
-        _write(recipe, trained, record.trained(done) if record else None, out)
-        console.print(Text(f"trained {trainer.state.global_step} steps; the LLaVA is in {out}"), soft_wrap=True)
+        _write(recipe, trained, record.trained(done) if record else None, run.path)
+        console.print(
+            Text(f"trained {trainer.state.global_step} steps; the LLaVA is in {run.path}"), soft_wrap=True
+        )
     trainer.accelerator.wait_for_everyone()
 
 
-def _find_checkpoint(recipe: LlavaRecipe, out: Path, resume: bool, console: Console) -> Path | None:
-    latest = newest_checkpoint(out / CHECKPOINTS, console)
-    if not resume and (latest or (out / CONFIG).exists()):
-        raise InputError(f"{out}: already holds a run; continue it with --resume or choose another --out")
-    if latest is not None:
-        before = dict(fields(load_llava_recipe(str(out / RECIPE)).model_dump()))
-        now = dict(fields(recipe.model_dump()))
-        changed = [field for field in now if before.get(field) != now[field] and field not in FREE_ON_RESUME]
-        if changed:
-            raise InputError(f"{changed[0]}: differs from {out / RECIPE}; a resumed run keeps its recipe")
+def _find_checkpoint(recipe: LlavaRecipe, run: RunFolder, resume: bool, console: Console) -> Path | None:
+    latest, damaged = run.newest_checkpoint()
+    for warning in damaged:
+        console.print(Text(warning, style="yellow"), soft_wrap=True)
+    begun = latest or (not resume and (run.path / CONFIG).exists())
+    before = partial(load_llava_recipe, str(run.recipe)) if begun else None
+    check_resumed(run.path, before, recipe, resume=resume, free=FREE_ON_RESUME)
     return latest
 
 
-def _arguments(recipe: LlavaRecipe, out: Path) -> TrainingArguments:
+def _arguments(recipe: LlavaRecipe, run: RunFolder) -> TrainingArguments:
     training = recipe.training
     share = training.micro_batch * int(os.environ.get("WORLD_SIZE", "1"))
     if training.global_batch % share:
@@ -120,7 +121,7 @@ def _arguments(recipe: LlavaRecipe, out: Path) -> TrainingArguments:
     accelerated = torch.accelerator.is_available()
     try:
         return TrainingArguments(
-            output_dir=str(out / CHECKPOINTS),
+            output_dir=str(run.checkpoint_folder),
             per_device_train_batch_size=training.micro_batch,
             gradient_accumulation_steps=training.global_batch // share,
             num_train_epochs=training.epochs or 1,
@@ -143,7 +144,7 @@ def _arguments(recipe: LlavaRecipe, out: Path) -> TrainingArguments:
             report_to="none",
         )
     except ValueError as error:
-        raise InputError(f"training.precision: {str(error).splitlines()[0]}; try fp32") from error
+        raise InputError(f"training.precision: {first_line(error)}; try fp32") from error
 
 
 def _processor(folder: Path) -> LlavaProcessor:
@@ -158,21 +159,19 @@ def _trainer(
     model: LlavaForConditionalGeneration,
     data: ConversationData,
     processor: LlavaProcessor,
-    out: Path,
+    run: RunFolder,
 ) -> StageTrainer:
     training = recipe.training
     config: Any = model.config
     torch.manual_seed(recipe.seed)  # of the adapters
     prepared = prepare(model, recipe)
-    # FSDP shards by them, and a LLaVA's list has layers of CLIP's text tower, which it does not have
-    own = {type(module).__name__ for module in model.modules()}
-    model._no_split_modules = own.intersection(model._no_split_modules or ())
+    keep_whole_what_is_there(model)
     # FSDP shards tensors of one dtype
     sharded = arguments.fsdp or os.environ.get("ACCELERATE_USE_FSDP") == "true"
     set_dtypes(prepared, torch.bfloat16 if training.precision == "bf16" and not sharded else torch.float32)
     if training.grad_checkpointing:
         model.model.language_model.gradient_checkpointing_enable({"use_reentrant": False})
-    callbacks: list[TrainerCallback] = [Curves(out / METRICS, recipe.name, training.global_batch)]
+    callbacks: list[TrainerCallback] = [Curves(run.metrics, recipe.name, training.global_batch)]
     return StageTrainer(
         model=prepared,
         args=arguments,

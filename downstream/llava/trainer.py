@@ -1,31 +1,29 @@
 """transformers' Trainer with what LLaVA needs besides: its own checkpoints, two rates, batches by length."""
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.text import Text
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import Sampler
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_pt_utils import LengthGroupedSampler
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from diva.atomic import discard, replacing
-from diva.errors import InputError, RunError
-from diva.seal import DamagedError, is_sealed, seal, verify
+from diva.errors import RunError
+from diva.run_folder import MetricsLine, RunFolder
+from diva.seal import seal
+from diva_downstream.llava.compat import HookedTrainer
 from diva_downstream.llava.trainable import load_trained, trained_names
 
 WEIGHTS = "trained.safetensors"
 CURVES = ("loss", "grad_norm", "learning_rate")
 
 
-class StageTrainer(Trainer):
+class StageTrainer(HookedTrainer):
     """Trains one stage.
 
     A checkpoint holds the trained parameters by their names in the running model, and they are loaded strictly. The
@@ -71,40 +69,38 @@ class StageTrainer(Trainer):
         state = self.accelerator.get_state_dict(self.model_wrapped) if self.is_fsdp_enabled else model.state_dict()
         return {name: state[name].cpu().contiguous() for name in trained_names(model) if name in state}
 
-    def _run_epoch(self, *arguments: Any, **options: Any) -> None:
-        if self.state.global_step < self.state.max_steps:  # else the Trainer would go one step past a finished run
-            super()._run_epoch(*arguments, **options)
-
-    def _get_train_sampler(self, *data: Any) -> Sampler[int] | None:
+    def train_sampler(self) -> Sampler[int] | None:
+        """Return batches of about equal lengths, where that is asked for."""
         if self._lengths is None:
-            return super()._get_train_sampler(*data)
+            return None
         size = self.args.train_batch_size * self.args.gradient_accumulation_steps
         return GroupedByLength(size, self._lengths, self.args.seed)
 
-    def _save_checkpoint(self, *arguments: Any) -> None:
-        super()._save_checkpoint(*arguments)
-        self.accelerator.wait_for_everyone()  # each process writes the state of its random numbers
-        if self.is_world_process_zero():
-            folder = Path(str(self.args.output_dir))
-            written = folder / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
-            seal(written)
-            found = _checkpoints(folder)
-            place = found.index(written)  # later ones are damaged: the run continued from an earlier one
-            for path in found[:place] + found[place + self._keep :]:
-                discard(path)
+    def checkpoint_saved(self, checkpoint: Path) -> None:
+        """Seal the checkpoint, and drop older ones but for the newest few."""
+        seal(checkpoint)
+        found = RunFolder(checkpoint.parents[1]).checkpoints()
+        end = found.index(checkpoint) + 1  # later ones are damaged: the run continued from an earlier one
+        for path in found[: max(0, end - self._keep)] + found[end:]:
+            discard(path)
 
-    def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:  # noqa: ARG002
-        folder = Path(str(output_dir or self.args.output_dir))
-        if not self.is_fsdp_enabled:  # which saves the whole model in shards, by the running model's names
+    def save_weights(self, folder: Path) -> None:
+        """Save what is trained; FSDP saves the whole model in shards instead, by the running model's names."""
+        if not self.is_fsdp_enabled:
             folder.mkdir(parents=True, exist_ok=True)
             save_file(self.trained_state(), folder / WEIGHTS)
 
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        path = Path(resume_from_checkpoint) / WEIGHTS
+    def load_weights(self, model: nn.Module, checkpoint: Path) -> None:
+        """Load what is trained.
+
+        Raises:
+            RunError: the checkpoint was written with FSDP and this run is without, or the other way round.
+        """
+        path = checkpoint / WEIGHTS
         if self.is_fsdp_enabled:
-            super()._load_from_checkpoint(resume_from_checkpoint, model)
+            super().load_weights(model, checkpoint)
         elif path.is_file():
-            load_trained(self.model if model is None else model, load_file(path), str(path))
+            load_trained(model, load_file(path), str(path))
         else:
             raise RunError(
                 f"{path}: not found; a run that began with FSDP continues with FSDP, and one without without"
@@ -141,39 +137,11 @@ class Curves(TrainerCallback):
             )
         if state.is_world_process_zero:
             with replacing(self._path) as temporary:
-                temporary.write_text("".join(f"{json.dumps(self._line(entry))}\n" for entry in lines))
+                temporary.write_text("".join(f"{self._line(entry)}\n" for entry in lines))
 
-    def _line(self, entry: dict[str, Any]) -> dict[str, Any]:
+    def _line(self, entry: dict[str, Any]) -> str:
         values = {name: entry[name] for name in CURVES if name in entry}
         if "learning_rate" in values:
             values["lr"] = values.pop("learning_rate")
-        return {"step": entry["step"], "stage": self._stage, "images": entry["step"] * self._batch, **values}
-
-
-def newest_checkpoint(folder: Path, console: Console) -> Path | None:
-    """Return the newest whole checkpoint in `folder`, or None where there is none; damaged newer ones are named.
-
-    Raises:
-        InputError: every complete one is damaged.
-    """
-    damaged = None
-    for path in _checkpoints(folder):
-        if not is_sealed(path):  # a run was stopped while it wrote or removed it
-            continue
-        try:
-            verify(path)
-        except DamagedError as error:
-            damaged = f"{path}: is damaged ({error})"
-            console.print(Text(f"{damaged}; an older checkpoint is used", style="yellow"), soft_wrap=True)
-        else:
-            return path
-    if damaged:
-        raise InputError(f"{damaged}, and there is no whole one; remove {folder} to start the run anew")
-    return None
-
-
-def _checkpoints(folder: Path) -> list[Path]:
-    """Return the folders of checkpoints, the newest first."""
-    numbers = {path: path.name.removeprefix(f"{PREFIX_CHECKPOINT_DIR}-") for path in folder.glob("*-*")}
-    found = [path for path, number in numbers.items() if number.isdecimal()]
-    return sorted(found, key=lambda path: int(numbers[path]), reverse=True)
+        line = MetricsLine(step=entry["step"], stage=self._stage, images=entry["step"] * self._batch, **values)
+        return line.model_dump_json(exclude_unset=True)

@@ -4,7 +4,7 @@
 plain mmseg config.
 """
 
-from diva_downstream.segmentation.installation import require_packages, stand_in_for_operators
+from diva_downstream.segmentation.mmcv_shim import require_packages, stand_in_for_operators
 
 require_packages()
 stand_in_for_operators()

@@ -10,9 +10,9 @@ from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
 from diva.atomic import discard, new_folder
-from diva.seal import DamagedError, verify
+from diva.seal import newest_whole
 
-NAME = re.compile(r"iter_(\d+)")
+NAME = re.compile(r"iter_\d+")
 CONTENT = "checkpoint.pth"
 
 
@@ -47,21 +47,13 @@ class SealedCheckpoints(Hook):
             discard(_folder(run, iterations))
 
 
-def newest_whole(run: Path) -> tuple[int, str]:
+def newest_iterations(run: Path) -> tuple[int, list[str]]:
     """Return after how many iterations the newest whole checkpoint of `run` was written, 0 where there is none.
 
-    The text says what is wrong with the newer ones that are damaged; it is empty where none is.
+    The sentences say what is wrong with the newer ones that are damaged.
     """
-    damaged = ""
-    for iterations in reversed(_written(run)):
-        folder = _folder(run, iterations)
-        try:
-            verify(folder)
-        except DamagedError as error:
-            damaged = damaged or f"{folder} is damaged: {error}"
-        else:
-            return iterations, damaged
-    return 0, damaged
+    whole, damaged = newest_whole([_folder(run, iterations) for iterations in _written(run)])
+    return _iterations(whole) if whole else 0, damaged
 
 
 def checkpoint_of(run: Path, iterations: int) -> Path:
@@ -70,8 +62,11 @@ def checkpoint_of(run: Path, iterations: int) -> Path:
 
 
 def _written(run: Path) -> list[int]:
-    found = (NAME.fullmatch(path.name) for path in run.glob("iter_*"))
-    return sorted(int(match[1]) for match in found if match)
+    return sorted(_iterations(path) for path in run.glob("iter_*") if NAME.fullmatch(path.name))
+
+
+def _iterations(folder: Path) -> int:
+    return int(folder.name.removeprefix("iter_"))
 
 
 def _folder(run: Path, iterations: int) -> Path:

@@ -19,12 +19,20 @@ from diva.atomic import check_file
 from diva.errors import InputError, RunError, did_you_mean
 from diva.results import write_result
 from diva.towers import Clip, load_clip
-from diva_downstream.segmentation.checkpoints import checkpoint_of, newest_whole
-from diva_downstream.segmentation.compose import picture_unit, usual_sizes
+from diva_downstream.segmentation.build_config import picture_unit, usual_sizes
+from diva_downstream.segmentation.checkpoints import checkpoint_of, newest_iterations
 from diva_downstream.segmentation.datasets import Located, locate
 from diva_downstream.segmentation.evaluation import Evaluation, add_baseline, evaluate
+from diva_downstream.segmentation.head_record import (
+    MOST,
+    RECORD,
+    TRAINING_FREE,
+    Head,
+    HeadRecord,
+    Value,
+    read_head_record,
+)
 from diva_downstream.segmentation.pictures import draw_differences
-from diva_downstream.segmentation.setup import MOST, RECORD, TRAINING_FREE, Head, Setup, Value, read_setup
 from diva_downstream.segmentation.show import show
 from diva_downstream.segmentation.training import train_head
 
@@ -51,7 +59,7 @@ class Sizes(NamedTuple):
 class _Subject(NamedTuple):
     """A tower to measure, with its head."""
 
-    setup: Setup
+    record: HeadRecord
     clip: Clip
     data: Located
     checkpoint: Path | None
@@ -86,7 +94,7 @@ def train(
     _check(sizes)
     located = locate(dataset, data)
     clip = load_clip(tower, checkpoint)
-    setup = Setup(
+    record = HeadRecord(
         tower=tower,
         checkpoint=checkpoint,
         sha256=clip.sha256,
@@ -100,8 +108,8 @@ def train(
         finetune=finetune,
         overrides=_overrides(overrides),
     )
-    with _plainly(setup):
-        train_head(setup, clip, located, out, workers=sizes.workers, resume=resume)
+    with _plainly(record):
+        train_head(record, clip, located, out, workers=sizes.workers, resume=resume)
     if is_main_process():
         said = f"{out}: {head} trained; measure it with 'diva seg eval --tower {out} --data {data}'"
         Console().print(Text(said), soft_wrap=True)
@@ -139,9 +147,9 @@ def measure(
     named = [(tower, checkpoint)] if against is None else [(tower, checkpoint), (against, against_checkpoint)]
     changed = _overrides(overrides)
     subjects = [_subject(name, weights, dataset, data, sizes.crop, changed) for name, weights in named]
-    with TemporaryDirectory() as logs, _plainly(*(each.setup for each in subjects)):
+    with TemporaryDirectory() as logs, _plainly(*(each.record for each in subjects)):
         evaluations = [
-            evaluate(each.setup, each.clip, each.data, each.checkpoint, folder=Path(logs), workers=sizes.workers)
+            evaluate(each.record, each.clip, each.data, each.checkpoint, folder=Path(logs), workers=sizes.workers)
             for each in subjects
         ]
         _finish(evaluations, out)
@@ -167,12 +175,12 @@ def _subject(
     overrides: dict[str, Value],
 ) -> _Subject:
     run = Path(name)
-    setup = read_setup(run) if run.is_dir() else None
-    if setup is None:
+    record = read_head_record(run) if run.is_dir() else None
+    if record is None:
         if dataset is None:
             raise InputError(f"--dataset: is needed, since {name} was not trained by 'diva seg train'")
         located, clip = locate(dataset, data), load_clip(name, checkpoint)
-        setup = Setup(
+        record = HeadRecord(
             tower=name,
             checkpoint=checkpoint,
             sha256=clip.sha256,
@@ -182,24 +190,24 @@ def _subject(
             crop=crop_of(clip, crop, TRAINING_FREE, located.sizes.crop),
             overrides=overrides,
         )
-        return _Subject(setup, clip, located, None)
+        return _Subject(record, clip, located, None)
     if checkpoint is not None or crop is not None or overrides:
         raise InputError(f"{name}: was trained with its own tower and sizes; give no others")
-    located, clip = locate(dataset or setup.dataset, data), load_clip(setup.tower, setup.checkpoint)
-    if clip.sha256 != setup.sha256:
-        raise InputError(f"{run / RECORD}: {setup.tower} has changed since; train the head again")
-    done, damaged = newest_whole(run)
-    if done < setup.iterations:
-        reason = f" ({damaged})" if damaged else ""
+    located, clip = locate(dataset or record.dataset, data), load_clip(record.tower, record.checkpoint)
+    if clip.sha256 != record.sha256:
+        raise InputError(f"{run / RECORD}: {record.tower} has changed since; train the head again")
+    done, damaged = newest_iterations(run)
+    if done < record.iterations:
+        reason = f" ({damaged[0]})" if damaged else ""
         raise InputError(
-            f"{run}: has {done} of {setup.iterations} iterations{reason}; continue with --resume first"
+            f"{run}: has {done} of {record.iterations} iterations{reason}; continue with --resume first"
         )
-    if setup.head != "san" and setup.classes != located.classes:
+    if record.head != "san" and record.classes != located.classes:
         raise InputError(
-            f"{run}: its head knows {len(setup.classes)} classes, but {located.name} in {data} has"
-            f" {len(located.classes)} (others, or in another order); measure it on {setup.dataset}"
+            f"{run}: its head knows {len(record.classes)} classes, but {located.name} in {data} has"
+            f" {len(located.classes)} (others, or in another order); measure it on {record.dataset}"
         )
-    return _Subject(setup, clip, located, checkpoint_of(run, setup.iterations))
+    return _Subject(record, clip, located, checkpoint_of(run, record.iterations))
 
 
 def crop_of(clip: Clip, crop: int | None, head: str, usual: int) -> int:
@@ -245,9 +253,9 @@ def _overrides(pairs: Sequence[str]) -> dict[str, Value]:
 
 
 @contextmanager
-def _plainly(*setups: Setup) -> Iterator[None]:
+def _plainly(*records: HeadRecord) -> Iterator[None]:
     """Keep mmseg's notes to its developers from the user, and every error down to one sentence."""
-    changed = ", ".join(name for setup in setups for name in setup.overrides)
+    changed = ", ".join(name for record in records for name in record.overrides)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=UserWarning, module=r"mmseg|mmengine|mmcv")

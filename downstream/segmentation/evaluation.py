@@ -10,22 +10,22 @@ from mmengine.runner import Runner
 from numpy.typing import NDArray
 
 from diva.errors import InputError
-from diva.results import Clock, Comparison, DataSource, Item, Metric, Result
+from diva.evaluation.comparison import compare
+from diva.evaluation.statistics import mean_interval, swap_test
+from diva.results import Clock, DataSource, Item, Metric, Result
 from diva.towers import Clip
 from diva.towers.checkpoint import read_state_dict
-from diva_benchmarks.comparison import compare
 from diva_benchmarks.fingerprint import fingerprint
-from diva_benchmarks.statistics import mean_interval
 from diva_benchmarks.subject import subject_of
 from diva_downstream.segmentation.areas import Area, Counts
-from diva_downstream.segmentation.compose import compose
+from diva_downstream.segmentation.build_config import build_config
 from diva_downstream.segmentation.datasets import Located
+from diva_downstream.segmentation.head_record import HeadRecord
 from diva_downstream.segmentation.metric import ImageAreas, ImageCounts
 from diva_downstream.segmentation.scores import Scores, interval, resampled_scores, scores_of
-from diva_downstream.segmentation.setup import Setup
 from diva_downstream.segmentation.training import build_runner
 
-BENCHMARK = "segmentation"
+TASK = "segmentation"
 MEAN_IOU = "mIoU"
 IMAGE_IOU = "image_IoU"
 PER_CLASS = "IoU/"
@@ -43,12 +43,14 @@ class Evaluation:
 
     Attributes:
         result: for the result file.
+        areas: pixels that were counted, [images, 5, classes].
         samples: scores of bootstrap samples of the images.
         runner: mmengine's, with the model and the data.
         places: of the items' images in the data set.
     """
 
     result: Result
+    areas: Counts
     samples: Scores
     runner: Runner
     places: list[int]
@@ -62,9 +64,9 @@ class Evaluation:
 
 
 def evaluate(
-    setup: Setup, clip: Clip, data: Located, checkpoint: Path | None, *, folder: Path, workers: int
+    record: HeadRecord, clip: Clip, data: Located, checkpoint: Path | None, *, folder: Path, workers: int
 ) -> Evaluation:
-    """Measure `clip` with the head of `setup` on the test split of `data`.
+    """Measure `clip` with the head of `record` on the test split of `data`.
 
     Args:
         checkpoint: of the head's training; None for a head without any.
@@ -80,9 +82,9 @@ def evaluate(
         InputError: a label map is missing or has a label of no class, or the checkpoint is of another head.
     """
     files = data.files("test")
-    config = compose(setup, clip, data, training=False, workers=workers)
+    config = build_config(record, clip, data, training=False, workers=workers)
     runner = build_runner(config, folder)
-    clock = Clock([setup.seed], str(next(runner.model.parameters(), torch.empty(0)).device))
+    clock = Clock([record.seed], str(next(runner.model.parameters(), torch.empty(0)).device))
     if checkpoint:
         _load(runner, checkpoint)
     runner.test()
@@ -93,8 +95,10 @@ def evaluate(
     places = [place for place, each in enumerate(areas) if each[Area.LABEL].any()]
     items = [_item(metric.images[place], data) for place in places]
     result = Result(
-        benchmark=f"{BENCHMARK}/{data.name}",
-        protocol=setup.protocol,
+        task=TASK,
+        part=data.name,
+        headline=MEAN_IOU,
+        settings=record.settings,
         subject=subject_of(clip),
         data=DataSource(
             name=data.name,
@@ -106,24 +110,31 @@ def evaluate(
         items=items,
         run=clock.stop(),
     )
-    return Evaluation(result, samples, runner, places)
+    return Evaluation(result, areas, samples, runner, places)
 
 
 def add_baseline(evaluation: Evaluation, baseline: Evaluation) -> None:
     """Put `baseline` beside `evaluation`: the differences in mIoU, over the images' pixels, and in the images' IoU.
 
-    The test is the sign test over images; the interval of mIoU's difference is that of paired bootstrap samples.
+    The interval of mIoU's difference is that of paired bootstrap samples of the images; its test swaps images
+    between the two. Images are won and lost by their own IoU.
 
     Raises:
         InputError: the two were not measured alike.
     """
     ours, theirs = evaluation.result, baseline.result
     by_image = compare(ours, theirs, IMAGE_IOU)
-    difference = ours.metrics[MEAN_IOU].value - theirs.metrics[MEAN_IOU].value
-    between = interval(evaluation.samples.mean_iou - baseline.samples.mean_iou)
-    fields = by_image.model_dump() | {"metric": MEAN_IOU, "difference": difference, "interval": between}
+    over_pixels = by_image.model_copy(
+        update={
+            "metric": MEAN_IOU,
+            "difference": ours.metrics[MEAN_IOU].value - theirs.metrics[MEAN_IOU].value,
+            "interval": interval(evaluation.samples.mean_iou - baseline.samples.mean_iou),
+            "test": "swap test",
+            "p_value": swap_test(evaluation.areas, baseline.areas, lambda sums: scores_of(sums).mean_iou),
+        }
+    )
     ours.baseline = theirs
-    ours.comparisons = [Comparison(**fields), by_image]
+    ours.comparisons = [over_pixels, by_image]
 
 
 def _load(runner: Runner, checkpoint: Path) -> None:
@@ -137,12 +148,9 @@ def _item(image: ImageCounts, data: Located) -> Item:
     path = image.path.relative_to(data.root).as_posix()
     present = np.flatnonzero(image.areas[Area.UNION])
 
-    def numbers(values: NDArray[np.integer]) -> str:
-        return " ".join(map(str, values.tolist()))
-
-    details: dict[str, float | str] = {"image": path, "classes": numbers(present)}
+    details: dict[str, float | str | list[int]] = {"image": path, "classes": present.tolist()}
     for row in Area:
-        details[row.name.lower()] = numbers(image.areas[row, present])
+        details[row.name.lower()] = image.areas[row, present].tolist()
     return Item(
         id=image.path.stem, group="images", outcome=float(scores_of(image.areas).mean_iou) / 100, details=details
     )
@@ -171,5 +179,6 @@ def _metrics(areas: Counts, samples: Scores, items: list[Item], classes: tuple[s
                 unit="percent",
                 n=int(np.count_nonzero(areas[:, Area.UNION, index])),
                 interval=interval(samples.iou[:, index]),
+                breakdown="class",
             )
     return metrics

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from diva_benchmarks.statistics import CONFIDENCE, SEED, Interval
+from diva.evaluation.statistics import CONFIDENCE, SEED, Interval
 from diva_downstream.segmentation.areas import Area, Counts
 
 RESAMPLES = 2_000  # each adds up every class of every image again

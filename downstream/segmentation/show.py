@@ -5,9 +5,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from diva.evaluation.comparison import verdict
 from diva.results import Metric, Result
-from diva_benchmarks.comparison import verdict
-from diva_downstream.segmentation.evaluation import PER_CLASS
 
 
 def show(result: Result, console: Console) -> None:
@@ -18,8 +17,8 @@ def show(result: Result, console: Console) -> None:
     table.add_column("% [95 % interval]")
     for role in towers:
         table.add_column(role, justify="right")
-    for name in result.metrics:
-        if not name.startswith(PER_CLASS):
+    for name, metric in result.metrics.items():
+        if not metric.breakdown:
             table.add_row(Text(name), *(Text(_cell(each.metrics[name])) for each in towers.values()))
     console.print(table)
     for role, each in towers.items():

@@ -15,15 +15,16 @@ from torch import distributed
 
 from diva.errors import InputError
 from diva.lock import LOCK, locked
+from diva.recipes.resume import check_resumed
 from diva.towers import Clip
-from diva_downstream.segmentation.checkpoints import checkpoint_of, newest_whole
-from diva_downstream.segmentation.compose import compose
+from diva_downstream.segmentation.build_config import build_config
+from diva_downstream.segmentation.checkpoints import checkpoint_of, newest_iterations
 from diva_downstream.segmentation.datasets import Located
-from diva_downstream.segmentation.setup import Setup, read_setup
+from diva_downstream.segmentation.head_record import HeadRecord, read_head_record
 
 
-def train_head(setup: Setup, clip: Clip, data: Located, out: Path, *, workers: int, resume: bool) -> None:
-    """Train the head of `setup` on the training split of `data`; `out` gets checkpoints, logs and the config.
+def train_head(record: HeadRecord, clip: Clip, data: Located, out: Path, *, workers: int, resume: bool) -> None:
+    """Train the head of `record` on the training split of `data`; `out` gets checkpoints, logs and the config.
 
     Started by `torchrun` or another launcher of torch's kind, it trains on all processes together. A resumed run
     ends as one that was never stopped. Of damaged checkpoints, the newest whole one is used, with a warning.
@@ -33,18 +34,18 @@ def train_head(setup: Setup, clip: Clip, data: Located, out: Path, *, workers: i
     """
     first = os.environ.get("RANK", "0") == "0"  # the others would see what the first one writes
     if first:
-        _check(setup, out, resume)
+        _check(record, out, resume)
         data.files("train")
     processes = int(os.environ.get("WORLD_SIZE", "1"))
-    config = compose(setup, clip, data, training=True, workers=workers, processes=processes)
+    config = build_config(record, clip, data, training=True, workers=workers, processes=processes)
     with locked(out) if first else nullcontext():
         if first:
-            _check(setup, out, resume)  # again: another command may have begun since
-            setup.write(out)
+            _check(record, out, resume)  # again: another command may have begun since
+            record.write(out)
         _launch(config)
-        done, damaged = newest_whole(out) if resume else (0, "")
-        if damaged and first:
-            warning = f"warning: {damaged}; continuing after {done} iterations"
+        done, damaged = newest_iterations(out) if resume else (0, [])
+        for what in damaged if first else ():
+            warning = f"warning: {what}; continuing after {done} iterations"
             Console(stderr=True).print(Text(warning, style="yellow"), soft_wrap=True)
         start = {"resume": True, "load_from": str(checkpoint_of(out.resolve(), done))} if done else {}
         build_runner(config, out, **start).train()
@@ -72,15 +73,9 @@ def _launch(config: Config) -> None:
         }
 
 
-def _check(setup: Setup, out: Path, resume: bool) -> None:
-    before = read_setup(out) if resume else None
-    if before is None:  # with `resume` as well: a pipeline that was killed early knows not whether there is a run
-        if out.exists() and (not out.is_dir() or any(path.name != LOCK for path in out.iterdir())):
-            raise InputError(f"{out}: is not empty; name another folder with --out, or go on with --resume")
-        return
-    differs = [name for name in Setup.model_fields if getattr(before, name) != getattr(setup, name)]
-    if differs:
-        raise InputError(
-            f"{out}: was begun with another {differs[0]} ({getattr(before, differs[0])}); name another folder with"
-            " --out, or give the same options"
-        )
+def _check(record: HeadRecord, out: Path, resume: bool) -> None:
+    before = read_head_record(out)
+    # with `resume` as well: a pipeline that was killed early knows not whether there is a run
+    if not before and out.exists() and (not out.is_dir() or any(path.name != LOCK for path in out.iterdir())):
+        raise InputError(f"{out}: is not empty; name another folder with --out")
+    check_resumed(out, (lambda: before) if before else None, record, resume=resume)

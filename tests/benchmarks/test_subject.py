@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from diva.errors import InputError
-from diva.export.origin import Origin, write_origin
+from diva.exporting.note import Note, write_note
 from diva.towers import Clip
 from diva_benchmarks.subject import subject_of
 
@@ -22,7 +22,7 @@ def test_the_recipe_beside_a_tower_is_told(clip: Clip, tower_folder: Path, tmp_p
     assert (subject_of(trained).recipe, subject_of(trained).share) == (None, None)
     (tmp_path / "run" / "recipe.yaml").write_text("name: diva/x\nseed: 1\n")
     assert (subject_of(trained).recipe, subject_of(trained).share) == ("diva/x", None)
-    write_origin(Origin(recipe="diva/y", share=0.25), weights.parent)
+    write_note(Note(recipe="diva/y", share=0.25), weights.parent)
     assert (subject_of(trained).recipe, subject_of(trained).share) == ("diva/y", 0.25)
 
 

@@ -2,11 +2,11 @@ import pytest
 import torch
 from open_clip.tokenizer import SimpleTokenizer
 
-from diva.miniworld.captions import alt_texts, exchanges, full_captions, statement
-from diva.miniworld.clip_training import CONTEXT, mentions
+from diva.miniworld.captions import alt_texts, exchanges, full_captions, mentions, statement
 from diva.miniworld.pairs import draw_pairs
 from diva.miniworld.scene import Scenes, draw, generator
 from diva.miniworld.vocabulary import ATTRIBUTES, NAMES, SHAPES
+from diva_benchmarks.miniworld.clip_training import CONTEXT
 
 
 @pytest.fixture(scope="module")

@@ -6,46 +6,31 @@ import pytest
 from diva.cli.run import check_words
 from diva.errors import InputError
 from diva.miniworld import quickstart
-from diva.miniworld.gates import Gates
-from diva.pipeline.plan import plan
+from diva.pipelines.load import load_pipeline
+from diva.pipelines.plan import plan
 from diva.recipes import load_recipe
 from diva.towers.checkpoint import file_sha256
+from diva_benchmarks.miniworld.gates import Gates
 
 
-def _steps(tmp_path: Path, installed: list[str], seed: int = 3) -> dict[str, str]:
-    path = tmp_path / "quickstart.yaml"
-    path.write_text(quickstart.yaml.safe_dump(quickstart._recipe(seed, installed)))
-    steps = plan(load_recipe(str(path), []), tmp_path / "out")
-    for step in steps:
+def test_every_step_is_a_command_that_diva_understands_and_has_the_seed(tmp_path: Path) -> None:
+    recipe = load_recipe(quickstart.RECIPE, ["seed=3"])
+    steps = {step.name: step for step in plan(recipe, load_pipeline(None, recipe), tmp_path)}
+    for step in steps.values():
         check_words(step.words)
-    return {step.name: " ".join(step.words) for step in steps}
-
-
-def test_every_stage_is_a_command_that_diva_understands(tmp_path: Path) -> None:
-    steps = _steps(tmp_path, ["llava", "segmentation"])
-    assert {
-        "world",
-        "diva",
-        "un2clip",
-        "shuffled-control",
-        "mmvp-un2clip-averaged",
-        "segmentation",
-        "llava",
-    } <= steps.keys()
-    assert "--seed 3" in steps["world"]
-    assert all("seed=3" in steps[name] for name in ("diva", "un2clip", "shuffled-control"))
-
-
-def test_a_pipeline_whose_extra_is_not_installed_is_left_out(tmp_path: Path) -> None:
-    assert not [name for name in _steps(tmp_path, []) if name.startswith(("llava", "segmentation"))]
+        assert all(Path(str(place.path)).is_dir() for place in step.data.values())
+    assert {"world", "diva", "un2clip", "mmvp-un2clip-averaged", "segmentation", "llava"} <= steps.keys()
+    assert steps["world"].words[-4:-2] == ("--seed", "3")
+    assert steps["diva"].words[1] == steps["shuffled-control"].words[1] == f"{tmp_path}/training.yaml"
+    assert "seed=3" in steps["un2clip"].words
 
 
 def test_a_folder_of_something_else_or_of_another_quickstart_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match=r"is not empty; name another folder with --out"):
         quickstart.run(tmp_path, seed=0, check=check_words)
-    (tmp_path / quickstart.RECIPE).write_text("seed: 9")
-    with pytest.raises(InputError, match=r"quickstart\.yaml: is that of another quickstart"):
+    (tmp_path / "manifest.json").write_text('{"recipe": "diva/quickstart", "overrides": ["seed=9"]}')
+    with pytest.raises(InputError, match="is that of another run; name another folder with --out"):
         quickstart.run(tmp_path, seed=0, check=check_words)
 
 

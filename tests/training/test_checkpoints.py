@@ -9,7 +9,9 @@ import torch
 from accelerate import Accelerator
 
 from diva.errors import InputError, RunError
-from diva.training.checkpoints import checkpoints, newest_whole, read_position, save_checkpoint
+from diva.run_folder import Position, RunFolder
+from diva.seal import seal
+from diva.training.checkpoints import save_checkpoint
 from diva.training.metrics import Metrics
 from diva.training.run import _logging_to
 
@@ -23,11 +25,21 @@ def accelerator() -> Accelerator:
     return made
 
 
+def position(step: int, stage: int = 0) -> Position:
+    return Position(step=step, stage=stage, processes=1, data={"items": step})
+
+
 @pytest.fixture
-def folder(accelerator: Accelerator, tmp_path: Path) -> Path:
+def run(accelerator: Accelerator, tmp_path: Path) -> RunFolder:
+    run = RunFolder(tmp_path)
     for step in (2, 4):
-        save_checkpoint(accelerator, tmp_path / "checkpoints", step, {"step": step}, keep=2)
-    return tmp_path / "checkpoints"
+        save_checkpoint(accelerator, run, position(step), keep=2)
+    return run
+
+
+@pytest.fixture
+def folder(run: RunFolder) -> Path:
+    return run.checkpoint_folder
 
 
 def names(folder: Path) -> list[str]:
@@ -35,9 +47,9 @@ def names(folder: Path) -> list[str]:
 
 
 def test_whatever_is_damaged_of_the_newest_the_older_one_is_used_and_the_damage_named(
-    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    run: RunFolder, folder: Path, tmp_path: Path
 ) -> None:
-    assert newest_whole(folder) == folder / "step-00000004"
+    assert run.newest_checkpoint() == (folder / "step-00000004", [])
     newest, kept = folder / "step-00000004", tmp_path / "kept"
     shutil.copytree(newest, kept)
     files = sorted(path.name for path in kept.iterdir())
@@ -52,58 +64,82 @@ def test_whatever_is_damaged_of_the_newest_the_older_one_is_used_and_the_damage_
             (newest / name).unlink()
             if content is not None:
                 (newest / name).write_bytes(content)
-            caplog.clear()
-            assert newest_whole(folder) == folder / "step-00000002", (name, content)
-            assert "step-00000004: " in caplog.text
-            assert "continuing from step-00000002" in caplog.text
+            found, (said,) = run.newest_checkpoint()
+            assert found == folder / "step-00000002", (name, content)
+            assert "step-00000004: " in said
+            assert "continuing from step-00000002" in said
             (newest / name).write_bytes(whole)
-    assert newest_whole(folder) == newest
+    assert run.newest_checkpoint() == (newest, [])
 
 
-def test_where_no_checkpoint_is_whole_it_is_said_in_one_sentence(folder: Path) -> None:
-    for path in checkpoints(folder):
+def test_where_no_checkpoint_is_whole_it_is_said_in_one_sentence(run: RunFolder) -> None:
+    for path in run.checkpoints():
         (path / "optimizer.bin").write_bytes(b"")
     with pytest.raises(
         InputError, match=r"step-00000004: optimizer\.bin .*step-00000002: .*no checkpoint is whole"
     ) as e:
-        newest_whole(folder)
+        run.newest_checkpoint()
     assert "\n" not in str(e.value)
 
 
-def test_a_checkpoint_of_an_earlier_version_without_hashes_is_refused_by_name(folder: Path) -> None:
-    for path in checkpoints(folder):
+def test_a_checkpoint_of_an_earlier_version_without_hashes_is_refused_by_name(run: RunFolder) -> None:
+    for path in run.checkpoints():
         (path / "diva.sha256").unlink()
     with pytest.raises(InputError, match=r"diva\.sha256"):
-        newest_whole(folder)
+        run.newest_checkpoint()
+
+
+def test_one_that_transformers_trainer_did_not_finish_is_no_checkpoint(tmp_path: Path) -> None:
+    for step in (2, 10):
+        (tmp_path / "checkpoints" / f"checkpoint-{step}").mkdir(parents=True)
+    for other in ("checkpoint-x", "step-", "step-3-old"):
+        (tmp_path / "checkpoints" / other).mkdir()
+    assert RunFolder(tmp_path).newest_checkpoint() == (None, [])
+    seal(tmp_path / "checkpoints" / "checkpoint-2")
+    assert RunFolder(tmp_path).newest_checkpoint() == (tmp_path / "checkpoints" / "checkpoint-2", [])
+
+
+def test_a_position_is_read_as_it_was_written_and_another_version_s_is_refused(tmp_path: Path) -> None:
+    position(7, stage=1).write(tmp_path)
+    assert Position.read(tmp_path) == position(7, stage=1)
+    for content, field in (
+        ('{"version": 2}', "version"),
+        ('{"step": "x", "stage": 1, "processes": 1, "data": {}}', "step"),
+    ):
+        (tmp_path / "position.json").write_text(content)
+        with pytest.raises(InputError, match=rf"position\.json: {field}: .*; start the run anew"):
+            Position.read(tmp_path)
 
 
 def test_a_damaged_newer_one_stays_until_the_run_has_written_another_and_is_then_dropped(
-    accelerator: Accelerator, folder: Path
+    accelerator: Accelerator, run: RunFolder, folder: Path
 ) -> None:
     (folder / "step-00000004" / "model.safetensors").write_bytes(b"")
-    assert newest_whole(folder) == folder / "step-00000002"
+    assert run.newest_checkpoint()[0] == folder / "step-00000002"
     assert names(folder) == ["step-00000002", "step-00000004"]
-    save_checkpoint(accelerator, folder, 3, {"step": 3}, keep=1)
+    save_checkpoint(accelerator, run, position(3), keep=1)
     assert names(folder) == ["step-00000003"]
-    save_checkpoint(accelerator, folder, 4, {"step": 4}, keep=2)
+    save_checkpoint(accelerator, run, position(4), keep=2)
     (folder / "step-00000004" / "model.safetensors").write_bytes(b"")
-    assert newest_whole(folder) == folder / "step-00000003"
-    save_checkpoint(accelerator, folder, 4, {"step": 4, "again": 1}, keep=2)
-    assert newest_whole(folder) == folder / "step-00000004"
-    assert read_position(folder / "step-00000004") == {"step": 4, "again": 1}
+    assert run.newest_checkpoint()[0] == folder / "step-00000003"
+    save_checkpoint(accelerator, run, position(4, stage=1), keep=2)
+    assert run.newest_checkpoint()[0] == folder / "step-00000004"
+    assert Position.read(folder / "step-00000004") == position(4, stage=1)
     assert names(folder) == ["step-00000003", "step-00000004"]
 
 
-def test_what_a_killed_process_left_half_written_or_half_removed_is_cleared_away(folder: Path) -> None:
+def test_what_a_killed_process_left_half_written_or_half_removed_is_cleared_away(
+    run: RunFolder, folder: Path
+) -> None:
     (folder / ".step-00000006.elsewhere-1-0123abcd.tmp" / "deep").mkdir(parents=True)
     (folder / ".step-00000001.tmp").mkdir()  # as an earlier version named it
     (folder / "step-00000004" / "position.json").unlink()
-    assert newest_whole(folder) == folder / "step-00000002"
+    assert run.newest_checkpoint()[0] == folder / "step-00000002"
     assert names(folder) == ["step-00000002", "step-00000004"]
 
 
 def test_a_checkpoint_that_cannot_be_written_leaves_the_others(
-    accelerator: Accelerator, folder: Path, monkeypatch: pytest.MonkeyPatch
+    accelerator: Accelerator, run: RunFolder, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -112,7 +148,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_others(
     with pytest.raises(
         RunError, match=r"step-00000006: the checkpoint could not be written .*No space left.*00004"
     ):
-        save_checkpoint(accelerator, folder, 6, {"step": 6}, keep=2)
+        save_checkpoint(accelerator, run, position(6), keep=2)
     assert names(folder) == ["step-00000002", "step-00000004"]
 
 

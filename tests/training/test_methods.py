@@ -16,13 +16,14 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from diva.errors import InputError
+from diva.pipelines.load import load_pipeline
 from diva.recipes import Recipe, load_recipe, write_recipe
+from diva.run_folder import RunFolder
 from diva.seal import seal
 from diva.towers import load_clip
 from diva.training import train
 from diva.training.adapt import plain_state
 from diva.training.build import build_accelerator, build_trainer
-from diva.training.checkpoints import checkpoints
 from diva.training.run import _find_checkpoint
 from tests.fixtures.teachers import tiny_dit
 from tests.fixtures.towers import tiny_clip
@@ -79,7 +80,7 @@ def test_a_method_trains_and_goes_on_exactly_from_any_of_its_checkpoints(
     assert {key.split(":")[0].split("/")[0] for key in written} == {*METHODS[name], "tower", "tower-ema"}
     total = STEPS * len(recipe.stages)
     assert [line["step"] for line in lines(whole)] == list(range(1, total + 1))
-    for kept in checkpoints(whole / "checkpoints")[:-1]:
+    for kept in RunFolder(whole).checkpoints()[:-1]:
         AcceleratorState._reset_state(reset_partial_state=True)
         killed = tmp_path / kept.name
         killed.mkdir()
@@ -174,9 +175,9 @@ def test_a_decoder_of_an_earlier_run_serves_the_tower_that_it_was_trained_for_an
     load: Load, tmp_path: Path
 ) -> None:
     train(load("un2clip/quickstart-decoder"), tmp_path / "decoder")
-    pipeline = load_recipe("un2clip/openai-vit-l14-224").pipeline
-    assert pipeline is not None
-    assert all((tmp_path / "decoder" / made).is_file() for made in pipeline.stages["decoder"].makes)
+    makes = load_pipeline(None, load_recipe("un2clip/openai-vit-l14-224")).steps["decoder"].makes
+    assert makes
+    assert all((tmp_path / "decoder" / made).is_file() for made in makes)
     AcceleratorState._reset_state(reset_partial_state=True)
     second = load("un2clip/quickstart", f"denoiser.path={tmp_path / 'decoder' / 'denoiser'}")
     train(second, tmp_path / "tower")
@@ -264,7 +265,7 @@ def test_a_resumed_run_keeps_the_micro_batch_that_its_losses_or_dropout_belong_t
     write_recipe(load(f"{name}/quickstart", drop), tmp_path / "recipe.yaml")
     now = load(f"{name}/quickstart", drop, "training.micro_batch=4")
     with pytest.raises(InputError, match=r"training\.micro_batch: differs from") if kept else nullcontext():
-        _find_checkpoint(now, tmp_path, resume=True)
+        _find_checkpoint(now, RunFolder(tmp_path), resume=True)
 
 
 def test_dropout_depends_on_the_images_of_a_micro_batch_and_on_nothing_drawn_before(

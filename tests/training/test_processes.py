@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file
 
 from diva.recipes import load_recipe
+from diva.run_folder import RunFolder
 from diva.training import train
-from diva.training.checkpoints import checkpoints
 from tests.training.conftest import WriteRecipe
 from tests.training.test_run import metrics, wait_for, weights
 
@@ -30,13 +30,13 @@ def test_sigterm_to_the_launcher_saves_a_checkpoint_before_it_kills(
         stderr=subprocess.PIPE,
         text=True,
     )
-    wait_for(lambda: checkpoints(run / "checkpoints") or process.poll() is not None)
+    wait_for(lambda: RunFolder(run).checkpoints() or process.poll() is not None)
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=60)
     assert "SIGKILL" not in said
     stopped = re.search(r"stopped at step (\d+) as asked", said)
     assert stopped
-    assert checkpoints(run / "checkpoints")[-1].name == f"step-{int(stopped[1]):08d}"
+    assert RunFolder(run).checkpoints()[-1].name == f"step-{int(stopped[1]):08d}"
 
 
 def test_two_processes_resumed_by_one_end_where_one_does(write_tiny: WriteRecipe, tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_two_processes_resumed_by_one_end_where_one_does(write_tiny: WriteRecipe
         stderr=subprocess.DEVNULL,
     )
     train(load_recipe(str(path)), single)
-    wait_for(lambda: checkpoints(pair / "checkpoints") or process.poll() is not None)
+    wait_for(lambda: RunFolder(pair).checkpoints() or process.poll() is not None)
     family = [*psutil.Process(process.pid).children(recursive=True), process]  # the workers lead their own sessions
     for member in family:
         member.kill()

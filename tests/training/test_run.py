@@ -4,7 +4,6 @@ import json
 import math
 import os
 import re
-import resource
 import shutil
 import signal
 import subprocess
@@ -21,14 +20,15 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 
 from diva.errors import InputError, RunError
-from diva.export.origin import read_origin
+from diva.exporting.note import read_note
 from diva.recipes import Recipe, load_recipe
+from diva.run_folder import RunFolder
 from diva.towers import load_clip
 from diva.training import train
 from diva.training.build import build_accelerator, build_trainer
-from diva.training.checkpoints import checkpoints
 from diva.training.metrics import Metrics
 from diva.training.run import _refuse_other_processes
+from tests.fixtures.full_disk import full_disk
 from tests.training.conftest import WriteRecipe
 
 Tiny = Callable[..., Recipe]
@@ -75,7 +75,7 @@ def test_the_tower_of_every_checkpoint_is_kept_and_training_does_not_notice(
         )
         assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
     assert load_clip(str(towers["step-00000002"])).sha256 != load_clip(str(towers["step-00000004"])).sha256
-    assert read_origin(towers["step-00000002"]) == read_origin(tmp_path / "kept" / "tower")
+    assert read_note(towers["step-00000002"]) == read_note(tmp_path / "kept" / "tower")
 
 
 def test_a_finished_run_without_checkpoints_is_left_as_it_is(tiny: Tiny, tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_a_run_killed_midway_and_resumed_ends_as_an_uninterrupted_one(
 
     command = [Path(sys.executable).with_name("diva"), "train", path, "--out", killed]
     process = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL)
-    wait_for(lambda: checkpoints(killed / "checkpoints") or process.poll() is not None)
+    wait_for(lambda: RunFolder(killed).checkpoints() or process.poll() is not None)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (killed / "tower").exists()
@@ -134,7 +134,7 @@ def test_a_run_killed_midway_and_resumed_ends_as_an_uninterrupted_one(
     assert moved == {key for key in before if key.startswith("visual.")}
     model, _ = open_clip.create_model_from_pretrained(f"local-dir:{killed / 'tower'}")
     torch.testing.assert_close(model.state_dict()["visual.proj"], after["visual.proj"])
-    assert len(checkpoints(killed / "checkpoints")) == 2
+    assert len(RunFolder(killed).checkpoints()) == 2
 
 
 def test_sigterm_saves_and_the_run_goes_on_where_it_stopped(tiny: Tiny, tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_sigterm_saves_and_the_run_goes_on_where_it_stopped(tiny: Tiny, tmp_path
     before = signal.getsignal(signal.SIGTERM)
     train(recipe, stopped)
     assert signal.getsignal(signal.SIGTERM) is before
-    (saved,) = checkpoints(stopped / "checkpoints")
+    (saved,) = RunFolder(stopped).checkpoints()
     assert 3 <= int(saved.name.removeprefix("step-")) < 20
     assert not (stopped / "tower").exists()
 
@@ -175,11 +175,11 @@ def test_a_run_stopped_in_its_first_stage_goes_through_the_second(tiny: Tiny, tm
     assert [line["lr"] for line in lines[6:]] == pytest.approx([1e-2 * (1 + c) / 2 for c in cosine])
 
     train(recipe, stopped)
-    for path in checkpoints(stopped / "checkpoints")[1:]:
+    for path in RunFolder(stopped).checkpoints()[1:]:
         path.rename(path.with_name("later"))
     for name in ("tower", "projection.safetensors"):
         (stopped / name).rename(stopped / f"old-{name}")
-    assert [path.name for path in checkpoints(stopped / "checkpoints")] == ["step-00000005"]
+    assert [path.name for path in RunFolder(stopped).checkpoints()] == ["step-00000005"]
     train(recipe, stopped, resume=True)
     assert_equal(whole, stopped)
 
@@ -253,23 +253,15 @@ def init(**told):
 def test_a_full_disk_leaves_the_earlier_checkpoint_and_nothing_half_written(tiny: Tiny, tmp_path: Path) -> None:
     run = tmp_path / "run"
     train(tiny("stages.0.steps=5"), run)
-    (kept,) = checkpoints(run / "checkpoints")
+    (kept,) = RunFolder(run).checkpoints()
     (run / "tower").rename(run / "old-tower")
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
-    try:
-        with pytest.raises(RunError, match=r"run/tower: cannot be written \("):
-            train(tiny("stages.0.steps=5"), run, resume=True)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with full_disk(100_000), pytest.raises(RunError, match=r"run/tower: cannot be written \("):
+        train(tiny("stages.0.steps=5"), run, resume=True)
     assert not (run / "tower").exists()
     (run / "recipe.yaml").write_text((run / "recipe.yaml").read_text().replace("steps: 5", "steps: 20"))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
-    try:
-        with pytest.raises(RunError, match=r"step-00000010: the checkpoint could not be .*the last good one is"):
-            train(tiny(), run, resume=True)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    told = pytest.raises(RunError, match=r"step-00000010: the checkpoint could not be .*the last good one is")
+    with full_disk(100_000), told:
+        train(tiny(), run, resume=True)
     assert [path.name for path in (run / "checkpoints").iterdir()] == [kept.name]
 
 
@@ -317,14 +309,12 @@ def test_a_finished_run_is_not_overwritten_and_a_resumed_one_keeps_its_recipe(ti
     train(tiny("stages.0.steps=5"), run)
     with pytest.raises(InputError, match="already holds a run; go on with --resume or choose another --out"):
         train(tiny(), run)
-    with pytest.raises(InputError, match=r"stages: differs from .*a resumed run keeps its recipe"):
+    with pytest.raises(InputError, match=r"stages: differs from what .*a resumed run keeps its recipe, so set"):
         train(tiny(), run, resume=True)
     with pytest.raises(InputError, match=r"data.image_size: differs from"):
         train(tiny("stages.0.steps=5", "data.image_size=48"), run, resume=True)
-    (saved,) = checkpoints(run / "checkpoints")
+    (saved,) = RunFolder(run).checkpoints()
     shared = tiny("feedback.same_draws_on_every_process=true")
     _refuse_other_processes(shared, saved, 1)
     with pytest.raises(InputError, match=r"same_draws_on_every_process: .* processes, 1 in .* and 2 now; start"):
         _refuse_other_processes(shared, saved, 2)
-    around = {"stages": {"look": {"command": "zoo", "makes": ["zoo.txt"]}}}
-    train(tiny("stages.0.steps=5", pipeline=around), run, resume=True)  # what follows training may change

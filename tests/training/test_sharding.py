@@ -15,9 +15,9 @@ from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 
 from diva.errors import InputError
 from diva.recipes import Recipe, write_recipe
+from diva.run_folder import RunFolder
 from diva.training import train
 from diva.training.build import build_accelerator
-from diva.training.checkpoints import checkpoints
 from tests.training.test_run import metrics, wait_for, weights
 
 Tiny = Callable[..., Recipe]
@@ -62,14 +62,14 @@ def test_two_sharded_processes_killed_and_resumed_end_where_one_whole_one_does(t
     recipe = tiny(*options, stages=stages, diagnostics=looks)
     whole, sharded = tmp_path / "whole", tmp_path / "sharded"
     process = start(recipe, sharded)
-    wait_for(lambda: checkpoints(sharded / "checkpoints") or process.poll() is not None)
+    wait_for(lambda: RunFolder(sharded).checkpoints() or process.poll() is not None)
     family = [*psutil.Process(process.pid).children(recursive=True), process]
     for member in family:
         member.kill()
     psutil.wait_procs(family[:-1])
     process.wait()
     assert not (sharded / "tower").exists()
-    saved = FileSystemReader(checkpoints(sharded / "checkpoints")[-1] / "pytorch_model_fsdp_0").read_metadata()
+    saved = FileSystemReader(RunFolder(sharded).checkpoints()[-1] / "pytorch_model_fsdp_0").read_metadata()
     parts = {
         name: part for name, part in saved.state_dict_metadata.items() if isinstance(part, TensorStorageMetadata)
     }

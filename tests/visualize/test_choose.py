@@ -40,7 +40,7 @@ def test_the_images_of_a_pair_are_those_that_its_id_names(tmp_path: Path) -> Non
 
 
 def test_a_result_of_another_kind_is_refused() -> None:
-    with pytest.raises(InputError, match="RESULT: is llava/pope"):
+    with pytest.raises(InputError, match="RESULT: is pope"):
         choose(against(result(AFTER, [1]), result(BEFORE, [1])), 1)
     with pytest.raises(InputError, match="RESULT: is mmvp-vlm of one tower"):
         choose(mmvp(AFTER, {"Texts": [1]}), 1)

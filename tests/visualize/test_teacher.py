@@ -8,6 +8,7 @@ import torch
 
 from diva.recipes import load_recipe
 from diva.recipes.load import write_recipe
+from diva.run_folder import RunFolder
 from diva.towers import load_clip
 from diva.visualize.teacher import Teacher
 
@@ -21,7 +22,7 @@ def test_the_decoder_that_a_run_has_trained_is_read_and_not_made_anew(tmp_path: 
     write_recipe(recipe, tmp_path / "recipe.yaml")
     shutil.copytree(BASE / "decoder", tmp_path / "denoiser")
     tower = load_clip(str(BASE / "clip")).tower.eval()
-    teacher = Teacher(tmp_path, tower, torch.device("cpu"))
+    teacher = Teacher(RunFolder(tmp_path), tower, torch.device("cpu"))
     with torch.no_grad():
         tokens = tower(torch.rand(1, 3, 48, 48))
     drawn = teacher.draw(tokens, steps=2, guidance=1.0, seed=0)

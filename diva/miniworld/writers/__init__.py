@@ -3,15 +3,14 @@
 Files are the same to the byte for the same scenes. Each writer fills a folder that the caller made.
 """
 
-from diva.miniworld.writers.ade20k import write_ade20k
 from diva.miniworld.writers.clip_benchmark import write_retrieval, write_zero_shot
 from diva.miniworld.writers.llava import write_llava
 from diva.miniworld.writers.llava_bench import write_llava_bench
 from diva.miniworld.writers.mmbench import write_mmbench
 from diva.miniworld.writers.mmvp_vlm import write_mmvp_vlm
 from diva.miniworld.writers.mmvp_vqa import write_mmvp_vqa
-from diva.miniworld.writers.pascal_context import write_pascal_context
 from diva.miniworld.writers.pope import write_pope
+from diva.miniworld.writers.segmentation import write_ade20k, write_pascal_context
 from diva.miniworld.writers.shards import write_shards
 
 __all__ = [

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from diva.errors import InputError
+from diva.run_folder import RunFolder
 from diva.towers.formats.bare_file import read_bare_file
 from diva.towers.formats.open_clip_folder import CONFIG, read_open_clip_folder
 from diva.towers.formats.source import TowerSource
@@ -28,8 +29,8 @@ def read_tower(path: Path, *, allow_torchscript: bool = False) -> TowerSource:
         return read_open_clip_folder(path)
     if (path / "config.json").is_file():
         return read_transformers_folder(path)
-    if (path / "tower").is_dir():
-        return read_tower(path / "tower")
+    if RunFolder(path).tower.is_dir():
+        return read_tower(RunFolder(path).tower)
     raise InputError(
         f"{path}: holds no tower; a folder has {CONFIG} (open_clip), config.json (transformers) or tower/ (a run)"
     )

@@ -7,8 +7,8 @@ from pathlib import Path
 from PIL import Image
 
 from diva.errors import InputError, did_you_mean
+from diva.evaluation.comparison import compare
 from diva.results import Comparison, Result
-from diva_benchmarks.comparison import compare
 from diva_downstream.llava.evaluation import llava_bench, mmbench, mmvp, pope
 from diva_downstream.llava.evaluation.scored import Answered, Scored
 from diva_downstream.llava.tasks import llava_bench as llava_bench_task
@@ -45,7 +45,8 @@ class Benchmark:
     """One benchmark.
 
     Attributes:
-        task: its lm-eval task.
+        task, part: as results call it.
+        lm_eval_task: that asks its questions.
         read: data folder, number of questions or None → its questions.
         score: answers → figures; None where only a judge can tell.
         compare: result, baseline → comparisons, the headline's first.
@@ -53,13 +54,20 @@ class Benchmark:
         submitted: whether the right answers are a server's secret.
     """
 
-    name: str
     task: str
+    part: str = ""
+    headline: str
+    lm_eval_task: str
     read: Callable[[Path, int | None], Questions]
     score: Callable[[Sequence[Answered]], Scored] | None
     compare: Callable[[Result, Result], list[Comparison]]
     pictures: Callable[[Document], Sequence[Image.Image]]
     submitted: bool = False
+
+    @property
+    def name(self) -> str:
+        """As options and files call it."""
+        return f"{self.task}-{self.part}" if self.part else self.task
 
 
 def find_benchmarks(names: Sequence[str]) -> list[Benchmark]:
@@ -84,8 +92,10 @@ def _mmbench(language: str, split: str) -> Benchmark:
         return Questions(name=path.stem, path=path, files=[path], documents=list(documents), reading=reading)
 
     return Benchmark(
-        name=f"mmbench-{language}-{split}",
-        task=f"mmbench_{language}_{split}",
+        task="mmbench",
+        part=f"{language}-{split}",
+        headline=mmbench.HEADLINE,
+        lm_eval_task=f"mmbench_{language}_{split}",
         read=read,
         score=mmbench.score,
         compare=mmbench.comparisons if split == "dev" else lambda *_: [],
@@ -115,8 +125,10 @@ def _pope(negatives: str) -> Benchmark:
         )
 
     return Benchmark(
-        name=f"pope-{negatives}",
-        task=f"pope_{negatives}",
+        task="pope",
+        part=negatives,
+        headline=pope.HEADLINE,
+        lm_eval_task=f"pope_{negatives}",
         read=read,
         score=pope.score,
         compare=lambda result, baseline: [compare(result, baseline, pope.HEADLINE)],
@@ -141,8 +153,9 @@ BENCHMARKS = {
     for each in (
         *(_mmbench(language, split) for split in ("dev", "test") for language in ("en", "cn")),
         Benchmark(
-            name="mmvp-vqa",
-            task="mmvp_vqa",
+            task="mmvp-vqa",
+            headline=mmvp.HEADLINE,
+            lm_eval_task="mmvp_vqa",
             read=_mmvp,
             score=mmvp.score,
             compare=lambda result, baseline: [compare(result, baseline, mmvp.HEADLINE)],
@@ -150,8 +163,10 @@ BENCHMARKS = {
         ),
         *(_pope(negatives) for negatives in pope_task.NEGATIVES),
         Benchmark(
-            name=LLAVA_BENCH,
-            task="llava_bench_wild",
+            task="llava-bench",
+            part="wild",
+            headline=llava_bench.HEADLINE,
+            lm_eval_task="llava_bench_wild",
             read=_llava_bench,
             score=None,
             compare=llava_bench.comparisons,

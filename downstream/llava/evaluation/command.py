@@ -7,9 +7,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from diva.device import usable_device
 from diva.errors import InputError
 from diva.results import Result, write_result
-from diva_benchmarks.device import usable_device
 from diva_downstream.llava.evaluation.ask import Answerer
 from diva_downstream.llava.evaluation.benchmarks import DEFAULT, Benchmark, find_benchmarks
 from diva_downstream.llava.evaluation.judge import KEY, Judge

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.progress import track
 
 from diva.atomic import replacing
+from diva.evaluation.statistics import CONFIDENCE, RESAMPLES, SEED, Interval, swap_test
 from diva.results import Comparison, Item, Metric, Result
-from diva_benchmarks.statistics import CONFIDENCE, RESAMPLES, SEED, Interval, paired_test
 from diva_downstream.llava.evaluation.judge import Judge
 from diva_downstream.llava.evaluation.reviews import Review, Reviews, Rules
 from diva_downstream.llava.evaluation.scored import ALL, Answered, Scored, share
@@ -45,14 +45,11 @@ def score(answered: Sequence[Answered], reviews: Sequence[Review]) -> Scored:
     An item is a question; its outcome is our score out of ten.
     """
     items = [_item(*each) for each in zip(answered, reviews, strict=True)]
-    chosen = {HEADLINE: list(reviews)}
+    relative = {HEADLINE: _relative(reviews), PARSED: _relative([each for each in reviews if each.parsed])}
     for category in CATEGORIES:
         of_category = zip(answered, reviews, strict=True)
-        chosen[f"{HEADLINE}/{category}"] = [
-            review for each, review in of_category if each.document["category"] == category
-        ]
-    chosen[PARSED] = [review for review in reviews if review.parsed]
-    relative = {name: _relative(_pairs(some)) for name, some in chosen.items()}
+        chosen = [review for each, review in of_category if each.document["category"] == category]
+        relative[f"{HEADLINE}/{category}"] = _relative(chosen, breakdown="category")
     metrics = {name: metric for name, metric in relative.items() if metric}
     if HEADLINE not in metrics:
         return Scored({}, items)
@@ -63,24 +60,24 @@ def score(answered: Sequence[Answered], reviews: Sequence[Review]) -> Scored:
 def comparisons(result: Result, baseline: Result) -> list[Comparison]:
     """Compare the relative scores of two results on the same questions; none where one of them has no score.
 
-    The interval is the bootstrap's over the questions, of both results at once; the test is that of our
-    answers' scores.
+    The interval is the bootstrap's over the questions, of both results at once; the test swaps reviews between the
+    two. Questions are won and lost by the score of our answers.
     """
     if HEADLINE not in result.metrics or HEADLINE not in baseline.metrics:
         return []
     ours, theirs = (_scores_of(each, [item.id for item in baseline.items]) for each in (result, baseline))
     drawn = _drawn(len(ours))
     low, high = _quantiles(_ratio(ours[drawn]) - _ratio(theirs[drawn]))
-    test = paired_test(ours[:, 1], theirs[:, 1])
+    better = ours[:, 1] - theirs[:, 1]
     return [
         Comparison(
             metric=HEADLINE,
             difference=result.metrics[HEADLINE].value - baseline.metrics[HEADLINE].value,
             interval=(low, high),
-            test=test.name,
-            p_value=test.p_value,
-            wins=test.wins,
-            losses=test.losses,
+            test="swap test",
+            p_value=swap_test(ours, theirs, _ratio_of_sums),
+            wins=int(np.sum(better > 0)),
+            losses=int(np.sum(better < 0)),
         )
     ]
 
@@ -104,7 +101,7 @@ def _line(document: Document, answer: str, model: str) -> str:
 
 def _item(answered: Answered, review: Review) -> Item:
     document, answer = answered
-    details: dict[str, float | str] = {
+    details: dict[str, float | str | list[int]] = {
         "category": document["category"],
         "question": document["question"],
         "answer": answer,
@@ -115,26 +112,28 @@ def _item(answered: Answered, review: Review) -> Item:
     return Item(id=document["question_id"], group=ALL, outcome=review.ours / TEN, details=details)
 
 
-def _pairs(reviews: Sequence[Review]) -> Scores:
-    return np.array([(review.reference, review.ours) for review in reviews]).reshape(-1, 2)
-
-
 def _scores_of(result: Result, order: Sequence[str]) -> Scores:
     by_id = {item.id: (item.details["score of the reference"], item.details["score"]) for item in result.items}
     return np.array([by_id[name] for name in order], dtype=np.float64)
 
 
-def _relative(scores: Scores) -> Metric | None:
+def _relative(reviews: Sequence[Review], *, breakdown: str = "") -> Metric | None:
+    scores = np.array([(review.reference, review.ours) for review in reviews]).reshape(-1, 2)
     if len(scores) == 0 or scores[:, 0].mean() <= 0:
         return None
     interval = _quantiles(_ratio(scores[_drawn(len(scores))]))
-    return Metric(value=float(_ratio(scores)), unit="score", n=len(scores), interval=interval)
+    value = float(_ratio(scores))
+    return Metric(value=value, unit="score", n=len(scores), interval=interval, breakdown=breakdown)
 
 
 def _ratio(scores: Scores) -> Scores:
     """Return the relative score of [..., n questions, (reference, ours)]; NaN where a resample has no divisor."""
     reference, ours = scores.mean(-2)[..., 0], scores.mean(-2)[..., 1]
     return np.where(reference > 0, 100 * ours / np.where(reference > 0, reference, 1), np.nan)
+
+
+def _ratio_of_sums(sums: Scores) -> Scores:
+    return _ratio(sums[..., None, :])
 
 
 def _drawn(n: int) -> NDArray[np.int64]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from diva.results import Clock, DataSource, Result
+from diva.results import Clock, DataSource, Missing, Result
 from diva.towers.checkpoint import file_sha256
 from diva_benchmarks.fingerprint import hash_lines
 from diva_downstream.llava.evaluation import llava_bench
@@ -69,7 +69,7 @@ def measure(
         RunError: the judge cannot be asked, or a file cannot be written to.
     """
     clock = Clock([], setting.device)
-    answered = answerer.ask(benchmark.task, data=setting.data, first=setting.first)
+    answered = answerer.ask(benchmark.lm_eval_task, data=setting.data, first=setting.first)
     reading, scored = questions.reading, Scored({}, [])
     if benchmark.submitted or not benchmark.score:  # first of all: the result file does not hold them
         llava_bench.write_answers(answered, model.subject.label, setting.out / f"{name}{ANSWERS}")
@@ -79,10 +79,15 @@ def measure(
         reading, scored = _judged(benchmark, questions, answered, setting, setting.judge)
     if benchmark.submitted:
         write_submission(answered, setting.out / f"{name}{SUBMISSION}")
-    limited = [] if setting.first is None else [f"first {setting.first}"]
+    settings: dict[str, str | int | float] = {"reading": reading}
+    if setting.first is not None:
+        settings["first"] = setting.first
+    settings |= {"language model": answerer.language_model, "training": setting.training}
     return Result(
-        benchmark=benchmark.name,
-        protocol=" · ".join([reading, *limited, answerer.language_model, setting.training]),
+        task=benchmark.task,
+        part=benchmark.part,
+        headline=benchmark.headline,
+        settings=settings,
         subject=model.subject,
         data=DataSource(
             name=questions.name,
@@ -91,6 +96,7 @@ def measure(
             items=len(questions.documents),
         ),
         metrics=scored.metrics,
+        missing=[] if scored.metrics else [Missing(name=benchmark.headline, reason="absent")],
         items=scored.items,
         run=clock.stop(),
     )

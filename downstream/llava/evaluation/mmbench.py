@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
+from diva.evaluation.comparison import compare
 from diva.results import Comparison, Item, Metric, Result
-from diva_benchmarks.comparison import compare
 from diva_downstream.llava.evaluation.scored import ALL, UNREAD, Answered, Scored, share
 from diva_downstream.llava.tasks.letters import read_letter
 from diva_downstream.llava.tasks.mmbench import CIRCULAR, circular_outcomes, options_of, rotation_of
@@ -46,8 +46,8 @@ def _metrics(items: Sequence[Item]) -> dict[str, Metric]:
         for name in dict.fromkeys(str(item.details[level]) for item in items):
             chosen = [item for item in items if item.details[level] == name]
             if name:
-                overall[f"{HEADLINE}/{level}/{name}"] = share(_circular(chosen))
-                overall[f"{SINGLE}/{level}/{name}"] = share(_single(chosen))
+                overall[f"{HEADLINE}/{level}/{name}"] = share(_circular(chosen), breakdown=level)
+                overall[f"{SINGLE}/{level}/{name}"] = share(_single(chosen), breakdown=level)
     return overall
 
 
@@ -56,11 +56,11 @@ def _circular(items: Sequence[Item]) -> list[float]:
 
 
 def _single(items: Sequence[Item]) -> list[float]:
-    return [float(item.details[SINGLE]) for item in items]
+    return [item.number(SINGLE) for item in items]
 
 
 def _single_pass(result: Result) -> Result:
-    items = [item.model_copy(update={"outcome": float(item.details[SINGLE])}) for item in result.items]
+    items = [item.model_copy(update={"outcome": item.number(SINGLE)}) for item in result.items]
     return result.model_copy(update={"items": items})
 
 
@@ -71,7 +71,7 @@ def _items(answered: Sequence[Answered], outcomes: dict[int, bool]) -> Iterator[
     for question, right in outcomes.items():
         group = groups[question]
         first = min((document for document, _ in group), key=lambda document: document["index"])
-        details: dict[str, float | str] = {level: first[field] for level, field in LEVELS.items()}
+        details: dict[str, float | str | list[int]] = {level: first[field] for level, field in LEVELS.items()}
         details["question"] = first["question"]
         for document, answer in group:
             letter = read_letter(answer, options_of(document)) or ""

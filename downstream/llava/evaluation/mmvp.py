@@ -18,7 +18,7 @@ def score(answered: Sequence[Answered]) -> Scored:
     letters = [read_letter(answer, options_of(document)) for document, answer in answered]
     right = [letter == each.document["answer"] for letter, each in zip(letters, answered, strict=True)]
     halves = [Half(each.document["pair"], outcome) for each, outcome in zip(answered, right, strict=True)]
-    details: dict[int, dict[str, float | str]] = {}
+    details: dict[int, dict[str, float | str | list[int]]] = {}
     for (document, answer), letter in zip(answered, letters, strict=True):
         of_pair = details.setdefault(document["pair"], {"question": document["question"]})
         number = document["number"]

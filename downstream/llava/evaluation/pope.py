@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from diva.evaluation.statistics import CONFIDENCE, RESAMPLES, SEED, Interval
 from diva.results import Item, Metric
-from diva_benchmarks.statistics import CONFIDENCE, RESAMPLES, SEED, Interval
 from diva_downstream.llava.evaluation.scored import ALL, UNREAD, Answered, Scored, share
 from diva_downstream.llava.tasks.pope import RATIOS, Counts, count, is_unread, says_yes
 
@@ -35,7 +35,7 @@ def score(answered: Sequence[Answered]) -> Scored:
 
 def _item(document: dict[str, object], answer: str) -> Item:
     label, said = str(document["label"]), "yes" if says_yes(answer) else "no"
-    details: dict[str, float | str] = {"question": str(document["question"]), "answer": answer}
+    details: dict[str, float | str | list[int]] = {"question": str(document["question"]), "answer": answer}
     return Item(
         id=str(document["line"]),
         group=ALL,

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from diva.evaluation.statistics import wilson_interval
 from diva.results import Item, Metric
-from diva_benchmarks.statistics import wilson_interval
 from diva_downstream.llava.tasks.source import Document
 
 ALL = "all"  # the group of items that count alike
@@ -25,10 +25,15 @@ class Scored(NamedTuple):
     items: list[Item]
 
 
-def share(outcomes: Sequence[float], *, higher_is_better: bool = True) -> Metric:
+def share(outcomes: Sequence[float], *, higher_is_better: bool = True, breakdown: str = "") -> Metric:
     """Return the percentage of `outcomes` that are right, one at least, with Wilson's interval."""
     mean, n = sum(outcomes) / len(outcomes), len(outcomes)
     low, high = wilson_interval(mean, n)
     return Metric(
-        value=100 * mean, unit="percent", n=n, interval=(100 * low, 100 * high), higher_is_better=higher_is_better
+        value=100 * mean,
+        unit="percent",
+        n=n,
+        interval=(100 * low, 100 * high),
+        higher_is_better=higher_is_better,
+        breakdown=breakdown,
     )

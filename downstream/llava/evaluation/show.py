@@ -7,11 +7,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from diva.evaluation.comparison import verdict
+from diva.evaluation.wording import signed_number
 from diva.results import Metric, Result
-from diva_benchmarks.comparison import verdict
-from diva_benchmarks.signed import signed
-
-SHOWN = ("/", ",")  # metrics with one of these in their name are parts, which only the result file holds
 
 
 def show(results: Sequence[Result], console: Console) -> None:
@@ -26,11 +24,11 @@ def show(results: Sequence[Result], console: Console) -> None:
         table.add_column(head, justify="left" if head in ("benchmark", "figure") else "right")
     for result in results:
         for name, metric in result.metrics.items():
-            if not any(mark in name for mark in SHOWN):
-                table.add_row(*map(Text, [result.benchmark, name, str(metric.n), *_cells(result, name, metric)]))
+            if not metric.breakdown:
+                table.add_row(*map(Text, [result.measured, name, str(metric.n), *_cells(result, name, metric)]))
     console.print(table)
     for result in results:
-        console.print(Text(f"{result.benchmark}: {result.protocol}", style="dim"), soft_wrap=True)
+        console.print(Text(f"{result.measured}: {result.protocol}", style="dim"), soft_wrap=True)
         for comparison in result.comparisons:
             console.print(Text(f"  {comparison.metric}: {verdict(comparison)}."), soft_wrap=True)
 
@@ -43,7 +41,7 @@ def _cells(result: Result, name: str, metric: Metric) -> list[str]:
     before = result.baseline.metrics.get(name) if result.baseline else None
     if before is None:
         return [_cell(metric)]
-    return [_cell(before), _cell(metric), signed(metric.value - before.value)]
+    return [_cell(before), _cell(metric), signed_number(metric.value - before.value)]
 
 
 def _cell(metric: Metric) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from diva.export.delta import state_sha256
+from diva.exporting.delta import state_sha256
 from diva.towers import TowerInput
 
 # the parts of LlavaForConditionalGeneration by the beginnings of their tensors' names

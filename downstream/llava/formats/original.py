@@ -21,9 +21,9 @@ from transformers import (
 )
 
 from diva.errors import InputError
-from diva.export.processors import write_image_processor
-from diva.export.transformers_format import save_model
-from diva.export.transformers_model import vision_model
+from diva.exporting.processors import write_image_processor
+from diva.exporting.transformers_format import save_model
+from diva.exporting.transformers_model import vision_model
 from diva.towers import ZOO, TowerInput, load_clip
 from diva.towers.checkpoint import read_state_dict, shards
 from diva.towers.formats.transformers_folder import WEIGHT_FILES

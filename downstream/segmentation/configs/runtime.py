@@ -11,7 +11,8 @@ default_hooks = {
     "sampler_seed": {"type": "DistSamplerSeedHook"},
 }
 custom_hooks = [{"type": "PlainCheckpoint"}, {"type": "Progress"}]
-visualizer = {"type": "SegLocalVisualizer", "vis_backends": [{"type": "LocalVisBackend"}], "name": "visualizer"}
+# a name would make it one object for all runs of a process, which writes to the first one's folder
+visualizer = {"type": "SegLocalVisualizer", "vis_backends": [{"type": "LocalVisBackend"}]}
 log_processor = {"by_epoch": False}
 log_level = "ERROR"  # what goes on is said by `Progress`; scalars are in `vis_data`
 test_cfg = {"type": "TestLoop"}

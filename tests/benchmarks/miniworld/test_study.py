@@ -7,15 +7,14 @@ import pytest
 from rich.console import Console
 
 from diva.errors import InputError
-from diva.miniworld.fit import Plan as Length
-from diva.miniworld.pretrain import RECIPE
+from diva.miniworld.base import SHIPPED, Base
 from diva.recipes import load_recipe
-from diva.training import train
+from diva_benchmarks.miniworld.fit import Schedule
 from diva_benchmarks.miniworld.measure import Measured, Sizes
 from diva_benchmarks.miniworld.plan import Distillation, Plan, Setting, read_plan
-from diva_benchmarks.miniworld.rows import MOVING_AVERAGE, ORIGINAL, Row, averaged, read_rows, row_path, write_rows
+from diva_benchmarks.miniworld.rows import MOVING_AVERAGE, ORIGINAL, Row, averaged, read_rows, write_rows
 from diva_benchmarks.miniworld.study import run
-from diva_benchmarks.study import TRAINED
+from diva_benchmarks.miniworld.summary import TRAINED
 
 SHORT = "stages=[{train: [tower, projection], steps: 2, optimizer: {type: adamw, lr: 1.0e-3}}]"
 TOWER = "stages=[{train: [tower], steps: 2, optimizer: {type: adamw, lr: 1.0e-3}}]"
@@ -39,7 +38,7 @@ def plan() -> Plan:
             Setting(name="early", group="g", recipe="diva/quickstart", teacher="early"),
             Setting(name="other", group="g", recipe="un2clip/quickstart", change=(TOWER,), teacher="decoder"),
             Distillation(
-                name="distilled", group="g", self_distillation=Length(steps=2, batch=4, learning_rate=1e-3)
+                name="distilled", group="g", self_distillation=Schedule(steps=2, batch=4, learning_rate=1e-3)
             ),
         ),
     )
@@ -48,14 +47,14 @@ def plan() -> Plan:
 @pytest.fixture(scope="module")
 def bases(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bases")
-    shutil.copytree(Path(str(files("diva.miniworld"))) / "bases" / "0", folder / "5")
+    shutil.copytree(SHIPPED.path, folder / "5")
     return folder
 
 
 def test_a_study_keeps_every_run_and_a_second_call_repeats_none(plan: Plan, bases: Path, tmp_path: Path) -> None:
     console = Console()
-    rows, work = tmp_path / "rows", tmp_path / "work"
-    run(plan, bases, work, rows, train=train, processes=1, console=console)
+    rows, work = tmp_path / "rows.jsonl", tmp_path / "work"
+    run(plan, bases, work, rows, processes=1, console=console)
     found = read_rows(rows, plan)
     assert sorted((row.setting, row.weights) for row in found) == [
         ("distilled", TRAINED), ("early", TRAINED), (ORIGINAL, TRAINED), ("other", TRAINED),
@@ -75,53 +74,53 @@ def test_a_study_keeps_every_run_and_a_second_call_repeats_none(plan: Plan, base
     )
     assert not list((work / "runs").iterdir())
 
-    kept = row_path(rows, "plain", 5, 3)
-    before = kept.stat().st_mtime_ns
+    before = rows.stat().st_mtime_ns
     with console.capture() as said:
-        run(plan, bases, work, rows, train=train, processes=1, console=console)
+        run(plan, bases, work, rows, processes=1, console=console)
     assert "every run of the plan has been done" in said.get()
-    assert kept.stat().st_mtime_ns == before
+    assert rows.stat().st_mtime_ns == before
 
 
 def test_a_broken_row_is_named(plan: Plan, tmp_path: Path) -> None:
-    (tmp_path / "broken.json").write_text("{")
-    with pytest.raises(InputError, match=r"broken\.json: is no row of the study; remove it"):
-        read_rows(tmp_path, plan)
+    (tmp_path / "rows.jsonl").write_text("{")
+    with pytest.raises(InputError, match=r"rows\.jsonl: line 1 is no row of the study; remove it"):
+        read_rows(tmp_path / "rows.jsonl", plan)
 
 
 def test_a_setting_may_be_added_but_not_changed(plan: Plan, tmp_path: Path) -> None:
     plain, quarter = plan.settings[:2]
     measured = Measured(pairs={"colour": 50}, zero_shot=90, pooled_probe={}, patch_probe={}, drift=0)
     row = Row(terms=plan.terms(plain.name), base_sha256="0", setting=plain.name, base=5, seed=3, measured=measured)
-    write_rows([row], tmp_path / "row.json")
+    write_rows([row], tmp_path / "rows.jsonl")
     more = plan.model_copy(update={"settings": (quarter, plain), "bases": (5, 6), "seeds": (3, 4)})
-    assert read_rows(tmp_path, more) == [row]
+    assert read_rows(tmp_path / "rows.jsonl", more) == [row]
     for change in (
         {"settings": (plain.model_copy(update={"change": (TOWER,)}),)},
         {"settings": (quarter,)},
         {"averaged": ()},
         {"sizes": Sizes(pairs=5, pictures=20, probed=40)},
     ):
-        with pytest.raises(InputError, match=r"row\.json: was measured under another plan"):
-            read_rows(tmp_path, plan.model_copy(update=change))
+        with pytest.raises(InputError, match=r"rows\.jsonl: line 1 was measured under another plan"):
+            read_rows(tmp_path / "rows.jsonl", plan.model_copy(update=change))
 
 
 def test_rows_of_another_base_are_refused(plan: Plan, bases: Path, tmp_path: Path) -> None:
-    rows = tmp_path / "rows"
+    rows = tmp_path / "rows.jsonl"
     one = plan.model_copy(update={"settings": plan.settings[-1:], "averaged": ()})
-    run(one, bases, tmp_path / "work", rows, train=train, processes=1, console=Console(quiet=True))
+    run(one, bases, tmp_path / "work", rows, processes=1, console=Console(quiet=True))
     other = shutil.copytree(bases, tmp_path / "bases")
-    recipe = json.loads((other / "5" / RECIPE).read_text())
+    path = Base(other / "5").recipe
+    recipe = json.loads(path.read_text())
     recipe["weights"]["clip/open_clip_model.safetensors"] = "0" * 64
-    (other / "5" / RECIPE).write_text(json.dumps(recipe))
+    path.write_text(json.dumps(recipe))
     two = plan.model_copy(update={"settings": plan.settings[-2:], "averaged": ()})
     with pytest.raises(InputError, match="holds rows of another base 5; name another folder"):
-        run(two, other, tmp_path / "work", rows, train=train, processes=1, console=Console(quiet=True))
+        run(two, other, tmp_path / "work", rows, processes=1, console=Console(quiet=True))
 
 
 def test_a_missing_base_is_named_with_the_command_that_makes_it(plan: Plan, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"run diva miniworld pretrain --out .*5 --seed 5"):
-        run(plan, tmp_path, tmp_path, tmp_path / "rows", train=train, processes=1, console=Console(quiet=True))
+        run(plan, tmp_path, tmp_path, tmp_path / "rows.jsonl", processes=1, console=Console(quiet=True))
 
 
 def test_every_setting_of_the_packaged_plan_is_a_recipe_that_loads() -> None:

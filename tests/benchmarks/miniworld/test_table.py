@@ -6,8 +6,8 @@ from scipy.stats import ttest_1samp
 from diva_benchmarks.miniworld.measure import Measured
 from diva_benchmarks.miniworld.plan import Plan, read_plan
 from diva_benchmarks.miniworld.rows import ORIGINAL, Gaps, Row, Run, averaged
+from diva_benchmarks.miniworld.summary import TRAINED, Study
 from diva_benchmarks.miniworld.table import markdown, over_bases, summarise
-from diva_benchmarks.study import TRAINED, Study
 
 
 def row(plan: Plan, setting: str, base: int, seed: int | None, pairs: float, weights: str = TRAINED) -> Row:

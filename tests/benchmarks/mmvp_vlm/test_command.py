@@ -8,6 +8,7 @@ from diva.errors import InputError
 from diva.results import read_result
 from diva_benchmarks.mmvp_vlm.command import run
 from diva_benchmarks.mmvp_vlm.dataset import TITLES
+from tests.fixtures.towers import transformers_model
 
 
 def bench(tower: Path | str, data: Path, **changes: Any) -> None:
@@ -50,7 +51,20 @@ def test_two_towers_are_shown_and_written_side_by_side(
     assert f"tower: {tower_folder}\n  average {average.value:.1f} %, 95 % interval" in shown
     assert f"baseline: {other_tower_folder}\n" in shown
     assert "exact McNemar p" in shown
-    assert "not distinguishable from no change" in shown  # 18 pairs of two random towers
+    assert "no change shown" in shown  # 18 pairs of two random towers
+
+
+def test_a_baseline_that_reads_no_text_is_refused_before_the_tower_is_measured(
+    tower_folder: Path, mmvp_folder: Path, tmp_path: Path
+) -> None:
+    transformers_model("CLIPVisionModelWithProjection").save_pretrained(tmp_path / "image tower")
+    data = Path(shutil.copytree(mmvp_folder, tmp_path / "data"))
+    for picture in data.rglob("*.jpg"):
+        picture.write_bytes(b"damaged")
+    with pytest.raises(InputError, match=r"image tower: has an image tower alone.*of --tower, diva bench"):
+        bench(tower_folder, data, against=str(tmp_path / "image tower"))
+    with pytest.raises(InputError, match="jpg"):  # which measuring would find
+        bench(tower_folder, data)
 
 
 def test_a_tower_alone_is_shown_without_a_verdict(
@@ -77,7 +91,7 @@ def test_a_tower_against_itself_differs_in_nothing(
 ) -> None:
     bench(tower_folder, mmvp_folder, against=str(tower_folder))
     expected = (
-        "average: difference +0.0 points, 95 % interval +0.0 to +0.0: not distinguishable from no change"
+        "average: difference +0.0 points, 95 % interval +0.0 to +0.0: no change shown"
         " (0 won, 0 lost, exact McNemar p = 1)."
     )
     assert expected in capsys.readouterr().out
@@ -86,7 +100,7 @@ def test_a_tower_against_itself_differs_in_nothing(
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"seeds": 0}, "--seeds: 0 is too few"),
+        ({"seeds": 0}, "seeds: Input should be greater than or equal to 1"),
         ({"batch": -1}, "--batch: -1 is too few"),
         ({"protocol": "pool"}, r"--protocol: 'pool' is unknown; did you mean 'pooled'\?"),
         ({"device": "quantum"}, "--device: 'quantum' cannot be used here"),

@@ -11,9 +11,9 @@ from PIL import Image
 from rich.console import Console
 
 from diva.errors import InputError
+from diva.evaluation.comparison import compare
 from diva.results import Result
 from diva.towers import Clip
-from diva_benchmarks.comparison import compare
 from diva_benchmarks.mmvp_vlm.dataset import read_mmvp
 from diva_benchmarks.mmvp_vlm.evaluate import AVERAGE, evaluate
 from diva_benchmarks.mmvp_vlm.protocols import find_protocol
@@ -78,7 +78,7 @@ def test_pooled_gives_the_outcomes_of_the_official_script(clip: Clip, other_clip
 
 def test_the_result_says_what_was_measured(clip: Clip, mmvp_folder: Path) -> None:
     result = measure(clip, mmvp_folder)
-    assert (result.benchmark, result.protocol, result.run.seeds) == ("mmvp-vlm", "pooled", [])
+    assert (result.task, result.protocol, result.run.seeds) == ("mmvp-vlm", "pooled", [])
     assert result.subject.sha256 == clip.sha256
     assert result.data.fingerprint == read_mmvp(mmvp_folder).fingerprint
     assert len(result.items) == result.data.items == 18

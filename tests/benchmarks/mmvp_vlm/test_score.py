@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from diva_benchmarks.mmvp_vlm.score import average_percentage, category_percentages, pairs_right
+from diva_benchmarks.mmvp_vlm.evaluate import average_percentage, category_percentages
+from diva_benchmarks.pair_rule import pairs_right
 
 SIMILARITIES = hnp.arrays(
     np.float64,

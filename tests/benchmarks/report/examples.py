@@ -8,10 +8,10 @@ from typing import Any
 
 from PIL import Image
 
-from diva.pipeline.manifest import Manifest, StageRecord
+from diva.pipelines.manifest import Manifest, StageRecord
 from diva.results import Comparison, DataSource, Item, Metric, Result, Run, Subject
 from diva.visualize.index import INDEX, Drawing, Index, ShownPair, View
-from diva_benchmarks.study import TRAINED, Figure, Line, Original, Study
+from diva_benchmarks.miniworld.summary import TRAINED, Figure, Line, Original, Study
 
 PATTERNS = ("Orientation", "Presence", "State", "Quantity", "Position", "Colour", "Structure", "Texts", "Viewpoint")
 BEFORE = Subject(label="before", source="openai-vit-l14-224", architecture="ViT-L-14", sha256="a" * 64)
@@ -39,14 +39,15 @@ def run(hour: int = 12) -> Run:
 def result(
     subject: Subject,
     outcomes: Sequence[float],
-    benchmark: str = "llava/pope",
-    protocol: str = "greedy",
+    task: str = "pope",
+    reading: str = "greedy",
     **changes: Any,
 ) -> Result:
     """Return a result whose only metric is the plain percentage of its outcomes."""
     fields: dict[str, Any] = {
-        "benchmark": benchmark,
-        "protocol": protocol,
+        "task": task,
+        "headline": "accuracy",
+        "settings": {"reading": reading},
         "subject": subject,
         "data": DataSource(name="POPE", path="data/pope", fingerprint="1" * 64, items=len(outcomes)),
         "metrics": {"accuracy": percent(100 * sum(outcomes) / len(outcomes), len(outcomes))},
@@ -83,10 +84,14 @@ def mmvp(
     ]
     shares = {pattern: 100 * sum(outcomes) / len(outcomes) for pattern, outcomes in right.items()}
     metrics = {"average": percent(sum(shares.values()) / len(shares), len(items), (5.5, 44.25))}
-    metrics |= {f"category/{name}": percent(share, len(right[name]), (0, 90.5)) for name, share in shares.items()}
+    metrics |= {
+        f"category/{name}": percent(share, len(right[name]), (0, 90.5), breakdown="visual pattern")
+        for name, share in shares.items()
+    }
     fields: dict[str, Any] = {
-        "benchmark": "mmvp-vlm",
-        "protocol": protocol,
+        "task": "mmvp-vlm",
+        "headline": "average",
+        "settings": {"protocol": protocol},
         "subject": subject,
         "data": DataSource(name="MMVP-VLM", path="data/mmvp", fingerprint="2" * 64, items=len(items)),
         "metrics": metrics,
@@ -107,36 +112,46 @@ def zero_shot_set(subject: Subject, name: str, outcomes: Sequence[float], **chan
     )
     changes = {
         "data": source,
+        "part": name,
+        "headline": "acc1",
+        "settings": {},
         "metrics": {"acc1": percent(100 * sum(outcomes) / len(outcomes), len(outcomes))},
     } | changes
-    return result(subject, outcomes, f"zero_shot/{name}", "acc1", **changes)
+    return result(subject, outcomes, "zero-shot", **changes)
 
 
 def zero_shot_summary(subject: Subject, value: float, **changes: Any) -> Result:
     source = DataSource(name="2 sets", path="data", fingerprint="3" * 64, items=24)
     items = [Item(id=name, group="all", outcome=value / 100) for name in ("mnist", "dtd")]
-    fields = {"data": source, "metrics": {"average": percent(value, 2, (value - 1, value + 1))}, "items": items}
-    return result(subject, [0], "zero_shot", "average", **(fields | changes))
+    metrics = {"average": percent(value, 2, (value - 1, value + 1))}
+    fields = {"data": source, "headline": "average", "settings": {}, "metrics": metrics, "items": items}
+    return result(subject, [0], "zero-shot", **(fields | changes))
 
 
 def mmbench(subject: Subject, right: Sequence[float], training: str = "projector + lora") -> Result:
     """Return an MMBench result: what `right` says of CircularEval, and one category."""
     share = 100 * sum(right) / len(right)
-    metrics = {"circular": percent(share, len(right)), "circular/category/ocr": percent(share, len(right))}
+    metrics = {
+        "circular": percent(share, len(right)),
+        "circular/category/ocr": percent(share, len(right), breakdown="category"),
+    }
     metrics["unread"] = percent(12.5, len(right), higher_is_better=False)
     source = DataSource(name="MMBench_DEV_EN", path="data/mmbench", fingerprint="5" * 64, items=len(right))
-    protocol = f"letters by rule · llama 6.7B · {training}"
-    return result(subject, right, "mmbench-en-dev", protocol, metrics=metrics, data=source)
+    settings = {"reading": "letters by rule", "language model": "llama 6.7B", "training": training}
+    fields = {"part": "en-dev", "headline": "circular", "settings": settings, "metrics": metrics, "data": source}
+    return result(subject, right, "mmbench", **fields)
 
 
 def segmentation(subject: Subject, value: float) -> Result:
     """Return a segmentation result of two classes on two images."""
-    metrics = {"mIoU": percent(value, 2), "aAcc": percent(2 * value, 2), "iou/wall": percent(value + 1, 2)}
+    metrics = {"mIoU": percent(value, 2), "aAcc": percent(2 * value, 2)}
+    metrics["IoU/wall"] = percent(value + 1, 2, breakdown="class")
     source = DataSource(name="ADE20K", path="data/ade", fingerprint="4" * 64, items=2)
-    return result(subject, [0], "segmentation/ade20k", "linear", metrics=metrics, items=[], data=source)
+    fields = {"part": "ade20k", "headline": "mIoU", "settings": {"head": "linear", "crop": 512}}
+    return result(subject, [0], "segmentation", metrics=metrics, items=[], data=source, **fields)
 
 
-def timed(case: str, images_per_second: float, baseline: Result | None = None) -> Result:
+def timed(options: str, images_per_second: float, baseline: Result | None = None) -> Result:
     """Return one case of `diva bench throughput`."""
     metrics = {
         "images/s": Metric(value=images_per_second, unit="images/s", n=80, interval=(1.5, 400.0)),
@@ -144,7 +159,9 @@ def timed(case: str, images_per_second: float, baseline: Result | None = None) -
         "share of peak": Metric(value=0.375, unit="ratio", n=10),
         "memory": Metric(value=3 * 2**30, unit="bytes", n=1, higher_is_better=False),
     }
-    return result(AFTER, [0], "throughput", case, metrics=metrics, items=[], baseline=baseline)
+    settings = {"recipe": "diva/x", "batch": 16, "options": options, "processes": 1}
+    fields = {"headline": "images/s", "settings": settings, "metrics": metrics, "items": [], "baseline": baseline}
+    return result(AFTER, [0], "throughput", **fields)
 
 
 def a_run() -> Manifest:
@@ -269,6 +286,8 @@ def study_line(
     fields: dict[str, Any] = {
         "setting": setting,
         "group": group,
+        "method": setting.removesuffix(", anchored"),
+        "preserved_by": "anchored" if setting.endswith(", anchored") else "",
         "weights": weights,
         "runs": 6,
         "pairs": figure(pairs),

@@ -1,6 +1,7 @@
 from diva.results import DataSource, Item, Metric
 from tests.benchmarks.report.conftest import Build
-from tests.benchmarks.report.examples import AFTER, BEFORE, OTHER, against, percent, result, run
+from tests.benchmarks.report.examples import AFTER, BEFORE, OTHER, against, result, run, segmentation
+from tests.benchmarks.report.figures import change, rows, value
 
 
 def test_the_baseline_that_results_name_comes_first(build: Build) -> None:
@@ -12,30 +13,30 @@ def test_the_baseline_that_results_name_comes_first(build: Build) -> None:
     ]
     assert content["baseline_note"] == ""
     (row,) = content["summary"]
-    assert [cell["value"] for cell in row["cells"]] == [0, 50, 100]
+    assert [value(row, column) for column in range(3)] == [0, 50, 100]
     # the other tower's file names no baseline: measured alike, it is compared all the same
-    assert [cell["difference"] and cell["difference"]["value"] for cell in row["cells"]] == [None, 50, 100]
+    assert [each and each["value"] for each in (change(row, column) for column in range(3))] == [None, 50, 100]
 
 
 def test_without_a_named_baseline_the_first_tower_stands_in(build: Build) -> None:
     content = build(result(AFTER, [1, 1]), result(BEFORE, [0, 0]))
     assert [tower["label"] for tower in content["towers"]] == ["after", "before"]
     assert "first tower given stands in" in content["baseline_note"]
-    assert content["summary"][0]["cells"][1]["difference"]["value"] == -100
+    assert change(content["summary"][0], 1)["value"] == -100
 
 
 def test_a_tower_alone_is_compared_with_nothing(build: Build) -> None:
     content = build(result(AFTER, [1, 1]))
-    assert (content["verdicts"], content["splits"]) == ([], [])
-    assert content["summary"][0]["cells"][0]["difference"] is None
+    assert content["verdicts"] == []
+    assert change(content["summary"][0], 0) is None
     assert content["baseline_note"] == "There is no second tower, so nothing is compared."
 
 
 def test_of_several_baselines_the_one_that_most_results_name_is_taken(build: Build) -> None:
     content = build(
         against(result(AFTER, [1, 1]), result(OTHER, [1, 0])),
-        against(result(AFTER, [1, 1], "llava/mmbench"), result(BEFORE, [0, 0], "llava/mmbench")),
-        against(result(OTHER, [1, 1], "llava/mmbench"), result(BEFORE, [0, 0], "llava/mmbench")),
+        against(result(AFTER, [1, 1], "mmbench"), result(BEFORE, [0, 0], "mmbench")),
+        against(result(OTHER, [1, 1], "mmbench"), result(BEFORE, [0, 0], "mmbench")),
     )
     assert content["towers"][0]["label"] == "before"
     assert "several baselines" in content["baseline_note"]
@@ -49,34 +50,34 @@ def test_results_on_other_data_are_not_subtracted_and_it_is_said_why(build: Buil
         [False, False, True],
     ]
     (left_out,) = content["left_out"]
-    assert left_out["what"] == "llava/pope (greedy): difference of after"
+    assert left_out["what"] == "POPE (greedy): difference of after"
     assert left_out["reason"] == (
         "other data: POPE with fingerprint 999999999999 for the tower,"
         " POPE with fingerprint 111111111111 for the baseline"
     )
 
 
-def test_results_of_another_protocol_are_not_subtracted_and_it_is_said_why(build: Build) -> None:
+def test_results_of_other_settings_are_not_subtracted_and_it_is_said_why(build: Build) -> None:
     content = build(
-        against(result(OTHER, [1, 1]), result(BEFORE, [0, 1])), result(AFTER, [1, 1], protocol="sampled")
+        against(result(OTHER, [1, 1]), result(BEFORE, [0, 1])), result(AFTER, [1, 1], reading="sampled")
     )
     (left_out,) = content["left_out"]
-    assert left_out["what"] == "llava/pope (sampled): difference of after"
-    assert left_out["reason"] == "other protocol: sampled for the tower, greedy for the baseline"
+    assert left_out["what"] == "POPE (sampled): difference of after"
+    assert left_out["reason"] == "other settings: sampled for the tower, greedy for the baseline"
 
 
 def test_results_on_other_items_are_not_subtracted_and_it_is_said_why(build: Build) -> None:
     data = DataSource(name="POPE", path="data/pope", fingerprint="1" * 64, items=2)
     short = result(AFTER, [1], data=data, items=[Item(id="0", group="all", outcome=1)])
     content = build(result(BEFORE, [0, 1], data=data), short)
-    assert content["summary"][0]["cells"][1] | {"difference": None} == content["summary"][0]["cells"][1]
+    assert change(content["summary"][0], 1) is None
     (left_out,) = content["left_out"]
     assert left_out["reason"].startswith("items: differs between 'after' and 'before'")
 
 
 def test_a_benchmark_that_the_baseline_lacks_is_shown_without_a_difference(build: Build) -> None:
     content = build(result(BEFORE, [0, 1]), result(AFTER, [1, 1], "captions"))
-    assert [row["cells"][0] for row in content["summary"]][1] is None
+    assert content["summary"][1]["cells"][0] == []
     assert content["left_out"] == [
         {"what": "captions (greedy): difference of after", "reason": "the baseline was not measured"}
     ]
@@ -85,7 +86,7 @@ def test_a_benchmark_that_the_baseline_lacks_is_shown_without_a_difference(build
 def test_of_two_measurements_the_newer_is_shown_and_the_older_is_named(build: Build, tmp_path: object) -> None:
     newer = result(AFTER, [1, 1], run=run(hour=13))
     content = build(newer, result(AFTER, [1, 0]))
-    assert content["summary"][0]["cells"][0]["value"] == 100
+    assert value(content["summary"][0], 0) == 100
     (left_out,) = content["left_out"]
     assert left_out["what"] == f"{tmp_path}/1.json"
     assert f"those of {tmp_path}/0.json are newer" in left_out["reason"]
@@ -105,15 +106,16 @@ def test_two_checkpoints_of_one_label_are_told_apart(build: Build) -> None:
 
 def test_a_result_without_a_metric_is_named(build: Build) -> None:
     content = build(result(AFTER, [1, 0]), result(BEFORE, [1], metrics={}))
-    assert [each["reason"] for each in content["left_out"]] == ["llava/pope of 'before': holds no metric (greedy)"]
+    assert [each["reason"] for each in content["left_out"]] == ["pope of 'before': holds no metric (greedy)"]
 
 
-def test_every_metric_of_any_benchmark_has_a_row(build: Build) -> None:
+def test_every_metric_of_any_task_has_a_row_even_where_its_package_is_not_installed(build: Build) -> None:
     speed = {"speed": Metric(value=98.25, unit="images/s", n=100), "memory": Metric(value=2**30, unit="bytes", n=1)}
     content = build(
-        result(BEFORE, [1], "throughput/vit", metrics=speed, items=[]),
-        result(AFTER, [1], "segmentation/ade20k", metrics={"mIoU": percent(33.25, 5), "aAcc": percent(70, 5)}),
+        result(BEFORE, [1], "of-another-package", metrics=speed, items=[], headline="speed"),
+        segmentation(AFTER, 33.25),
     )
-    assert [[row["name"] for row in table["rows"]] for table in content["tables"]] == [["speed", "memory"]]
-    assert [[row["name"] for row in table["rows"]] for table in content["segmentation"]] == [["mIoU", "aAcc"]]
-    assert [row["name"] for row in content["summary"]] == ["throughput/vit", "segmentation/ade20k"]
+    assert list(rows(content, "of-another-package")) == ["speed", "memory"]
+    assert list(rows(content, "segmentation")) == ["mIoU", "aAcc"]
+    assert list(rows(content, "segmentation", 1)) == ["IoU/wall"]
+    assert [row["name"] for row in content["summary"]] == ["Segmentation: ade20k", "of-another-package"]

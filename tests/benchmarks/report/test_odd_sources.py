@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from diva.errors import InputError
+from diva.evaluation.pictures import PNG, read_picture
 from diva_benchmarks.report.build import build
 from diva_benchmarks.report.command import run
-from diva_benchmarks.report.pictures import PNG, read_picture
 from diva_benchmarks.report.render import render
 from diva_benchmarks.report.sources import read_sources
 

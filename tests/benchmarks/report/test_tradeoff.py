@@ -11,6 +11,7 @@ from tests.benchmarks.report.examples import (
     right_in_each,
     zero_shot_summary,
 )
+from tests.benchmarks.report.figures import names, section, tables, text, value
 
 
 def test_averages_stand_between_base_and_trained_tower_by_share(build: Build) -> None:
@@ -23,26 +24,20 @@ def test_averages_stand_between_base_and_trained_tower_by_share(build: Build) ->
         against(mmvp(OTHER, right_in_each(4)), base),
         against(zero_shot_summary(OTHER, 60), mean),
     )
-    (curve,) = content["trade_offs"]
-    points = [
-        (each["share"], each["tower"], each["zero_shot"]["value"], each["mmvp"]["value"])
-        for each in curve["points"]
+    (table,) = tables(section(content, "trade-off")["blocks"])
+    assert [head["title"] for head in table["head"]] == ["Share", "MMVP-VLM (pooled)", "Zero-shot mean (2 sets)"]
+    assert [(row["name"], row["note"], value(row, 0), value(row, 1)) for row in table["rows"]] == [
+        ("0", "before", pytest.approx(25), 75),
+        ("0.5", "half", pytest.approx(50), 74.5),
+        ("1", "after", pytest.approx(75), 70),
     ]
-    assert points == [
-        (0, "before", 75, pytest.approx(25)),
-        (0.5, "half", 74.5, pytest.approx(50)),
-        (1, "after", 70, pytest.approx(75)),
-    ]
-    assert (curve["recipe"], curve["protocol"]) == (AFTER.recipe, "pooled")
+    assert AFTER.recipe in text(section(content, "trade-off")["blocks"])
 
 
-def test_a_point_needs_both_figures_and_a_curve_an_average(build: Build) -> None:
+def test_a_measure_needs_two_of_the_towers_and_a_curve_an_average(build: Build) -> None:
     base, mean = mmvp(BEFORE, right_in_each(1)), zero_shot_summary(BEFORE, 75)
-    only_pairs = (against(mmvp(HALF, right_in_each(2)), base), mean)
-    assert build(*only_pairs)["trade_offs"] == []
-    assert (
-        build(against(mmvp(AFTER, right_in_each(2)), base), against(zero_shot_summary(AFTER, 70), mean))[
-            "trade_offs"
-        ]
-        == []
-    )
+    content = build(against(mmvp(HALF, right_in_each(2)), base), mean)
+    (table,) = tables(section(content, "trade-off")["blocks"])
+    assert [head["title"] for head in table["head"]] == ["Share", "MMVP-VLM (pooled)"]
+    without = build(against(mmvp(AFTER, right_in_each(2)), base), against(zero_shot_summary(AFTER, 70), mean))
+    assert "trade-off" not in names(without)

@@ -24,15 +24,15 @@ def test_every_measure_is_counted_by_its_judgement(build: Build) -> None:
         judged("b", (1, 9), 0.2),
         judged("c", (-9, -1), 0.001),
         judged("d", (-9, 1), 0.3),
-        result(AFTER, [1, 0], "e", metrics={"score": percent(3, 2)}),
-        result(BEFORE, [1, 0], "e", metrics={"score": percent(4, 2)}),
+        result(AFTER, [1, 0], "e", metrics={"score": percent(3, 2)}, headline="score"),
+        result(BEFORE, [1, 0], "e", metrics={"score": percent(4, 2)}, headline="score"),
     )
     (verdict,) = content["verdicts"]
     assert verdict["tower"] == "after"
     assert verdict["sentence"] == (
         "Of 4 measures tested against the baseline, 1 got better, 1 got worse, and 2 cannot be told from no change."
     )
-    assert {change["measure"]: change["difference"]["judgement"] for change in verdict["changes"]} == {
+    assert {each["measure"]: each["change"]["judgement"] for each in verdict["changes"]} == {
         "a (greedy · POPE)": "better",
         "b (greedy · POPE)": "no change shown",
         "c (greedy · POPE)": "worse",
@@ -47,13 +47,8 @@ def test_towers_that_share_no_measure_get_no_verdict_on_change(build: Build) -> 
 
 
 def test_preservation_is_part_of_the_verdict(build: Build) -> None:
-    summary = zero_shot_summary(AFTER, 74)
-    metrics = summary.metrics | {"margin": percent(2, 0)}
-    ours = against(
-        summary.model_copy(update={"metrics": metrics}),
-        zero_shot_summary(BEFORE, 75),
-        compared("average", -1, (-1.5, -0.5), 0.01),
-    )
+    kept = compared("average", -1, (-1.5, -0.5), 0.01).model_copy(update={"margin": 2})
+    ours = against(zero_shot_summary(AFTER, 74), zero_shot_summary(BEFORE, 75), kept)
     (verdict,) = build(ours)["verdicts"]
     assert verdict["sentence"].endswith(
         "1 got worse, and none cannot be told from no change. Zero-shot ability is preserved"

@@ -1,9 +1,9 @@
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
-from diva.results import Result
+from diva.results import Metric, Missing, Result
 from tests.benchmarks.report.conftest import Build
 from tests.benchmarks.report.examples import (
     AFTER,
@@ -14,12 +14,16 @@ from tests.benchmarks.report.examples import (
     zero_shot_set,
     zero_shot_summary,
 )
+from tests.benchmarks.report.figures import change, rows, section, text
+
+MISSING = [Missing(name="pets", reason="absent"), Missing(name="cars", reason="failed")]
 
 
-def summary(interval: tuple[float, float], **metrics: Any) -> Result:
-    ours = zero_shot_summary(AFTER, 74)
-    ours = ours.model_copy(update={"metrics": ours.metrics | {"margin": percent(1, 0)} | metrics})
-    return against(ours, zero_shot_summary(BEFORE, 75), compared("average", sum(interval) / 2, interval, 0.01))
+def summary(interval: tuple[float, float], missing: Sequence[Missing] = (), **metrics: Metric) -> Result:
+    ours = zero_shot_summary(AFTER, 74, missing=list(missing))
+    ours = ours.model_copy(update={"metrics": ours.metrics | metrics})
+    kept = compared("average", sum(interval) / 2, interval, 0.01).model_copy(update={"margin": 1})
+    return against(ours, zero_shot_summary(BEFORE, 75), kept)
 
 
 @pytest.mark.parametrize(
@@ -27,8 +31,8 @@ def summary(interval: tuple[float, float], **metrics: Any) -> Result:
     [((-0.75, -0.25), "preserved"), ((-1.5, -0.25), "undecided"), ((-2.5, -1.25), "not preserved")],
 )
 def test_the_mean_is_held_against_the_margin(build: Build, interval: tuple[float, float], conclusion: str) -> None:
-    (kept,) = build(summary(interval))["zero_shot"]["kept"]
-    assert (kept["tower"], kept["margin"], kept["conclusion"]) == ("after", 1, conclusion)
+    said = text(section(build(summary(interval)), "zero-shot")["blocks"])
+    assert f"after: {conclusion}, with a margin for the loss of the mean of #." in said
 
 
 def test_sets_stand_in_the_order_of_their_summary_and_count_as_one(build: Build) -> None:
@@ -37,49 +41,48 @@ def test_sets_stand_in_the_order_of_their_summary_and_count_as_one(build: Build)
         for name in ("dtd", "mnist")
     ]
     content = build(*sets, summary((-0.75, -0.25)))
-    assert [row["name"] for row in content["zero_shot"]["sets"]] == ["MNIST", "DTD"]
-    assert [row["name"] for row in content["zero_shot"]["averages"]] == ["Zero-shot mean"]
+    assert list(rows(content, "zero-shot")) == ["MNIST", "DTD", "Mean"]
     assert [row["name"] for row in content["summary"]] == ["Zero-shot mean"]
-    difference = content["zero_shot"]["sets"][0]["cells"][1]["difference"]
+    difference = change(rows(content, "zero-shot")["MNIST"], 1)
     assert difference["value"] == pytest.approx(-100 / 3)
     assert (difference["wins"], difference["losses"]) == (0, 1)
 
 
 def test_missing_sets_are_named(build: Build) -> None:
-    content = build(summary((-0.75, -0.25), **{"absent/pets": percent(0, 0), "failed/cars": percent(0, 0)}))
-    assert (content["zero_shot"]["absent"], content["zero_shot"]["failed"]) == (["pets"], ["cars"])
+    said = text(section(build(summary((-0.75, -0.25), MISSING)), "zero-shot")["blocks"])
+    assert "Sets whose data were not there (1): pets." in said
+    assert "Sets that could not be measured (1): cars." in said
 
 
 def test_the_verdict_says_what_the_mean_is_over(build: Build) -> None:
-    missing = {"absent/pets": percent(0, 0), "failed/cars": percent(0, 0)}
-    (verdict,) = build(summary((-0.75, -0.25), **missing))["verdicts"]
+    (verdict,) = build(summary((-0.75, -0.25), MISSING))["verdicts"]
     assert verdict["sentence"].endswith("preserved to within 1 point on average over 2 sets (2 missing).")
 
 
 def test_a_baseline_that_was_measured_again_by_itself_takes_no_verdict_away(build: Build) -> None:
-    beside = summary((-0.75, -0.25), **{"absent/pets": percent(0, 0)})
+    beside = summary((-0.75, -0.25), MISSING)
     assert beside.baseline is not None
     later = beside.baseline.run.model_copy(update={"started": beside.baseline.run.started + timedelta(hours=1)})
     alone = beside.baseline.model_copy(update={"run": later})
     content = build(beside, alone)
-    assert content["zero_shot"]["kept"][0]["conclusion"] == "preserved"
+    assert "after: preserved" in text(section(content, "zero-shot")["blocks"])
     assert content["left_out"] == []
 
 
 def test_means_that_were_measured_apart_are_not_tested_as_if_sets_had_been_drawn(build: Build) -> None:
     content = build(zero_shot_summary(BEFORE, 75), zero_shot_summary(AFTER, 74))
-    difference = content["zero_shot"]["averages"][0]["cells"][1]["difference"]
+    difference = change(rows(content, "zero-shot")["Mean"], 1)
     assert (difference["value"], difference["interval"], difference["judgement"]) == (-1, None, "untested")
 
 
 def test_means_of_classification_and_retrieval_are_shown_where_both_are_there(build: Build) -> None:
-    parts = {f"average/{kind}": percent(74, 1) for kind in ("classification", "retrieval")}
+    kinds = ("classification", "retrieval")
+    parts = {f"average/{kind}": percent(74, 1, breakdown="kind of set") for kind in kinds}
     content = build(summary((-0.75, -0.25), **parts))
-    names = [row["name"] for row in content["zero_shot"]["averages"]]
-    assert names == ["Mean of classification", "Mean of retrieval", "Zero-shot mean"]
+    assert list(rows(content, "zero-shot")) == ["Mean of classification", "Mean of retrieval", "Mean"]
 
 
 def test_sets_without_their_mean_are_in_the_summary_one_by_one(build: Build) -> None:
     content = build(zero_shot_set(AFTER, "dtd", [1, 0]), zero_shot_set(BEFORE, "dtd", [1, 1]))
-    assert [row["name"] for row in content["summary"]] == ["zero_shot/dtd"]
-    assert content["zero_shot"]["averages"] == []
+    assert [row["name"] for row in content["summary"]] == ["DTD"]
+    assert list(rows(content, "zero-shot")) == ["DTD"]

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from diva.denoisers.random_weights import SHAPES, build_networks
 from diva.towers import load_clip
+from diva_benchmarks.throughput.random_weights import SHAPES, build_networks
 
 SAMPLES = 2
 

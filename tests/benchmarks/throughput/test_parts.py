@@ -14,8 +14,7 @@ from diva.errors import InputError
 from diva.towers import Clip
 from diva_benchmarks.throughput.cases import Case, cases, read_counts, read_options
 from diva_benchmarks.throughput.data_stage import measure_data
-from diva_benchmarks.throughput.measure import flops, measure
-from diva_benchmarks.throughput.peak import matmul_peak
+from diva_benchmarks.throughput.measure import flops, matmul_peak, measure
 from diva_benchmarks.throughput.pictures import write_pictures
 from tests.fixtures.images import write_shards
 
@@ -36,7 +35,7 @@ class Sleeper(nn.Module):
 
 
 class Sleepy:
-    """A step whose parts take known times, and whose arithmetic is known."""
+    """An update whose parts take known times, and whose arithmetic is known."""
 
     images = 2
     device = CPU
@@ -51,7 +50,7 @@ class Sleepy:
     def networks(self) -> Mapping[str, nn.Module]:
         return {"tower": self.tower, "UNet forward": self.network}
 
-    def update(self, mark: Callable[[str], None] | None = None) -> Tensor:
+    def make(self, mark: Callable[[str], None] | None = None) -> Tensor:
         if mark:
             mark("data")
         time.sleep(0.01)

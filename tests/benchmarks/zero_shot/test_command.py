@@ -12,6 +12,7 @@ from diva.errors import InputError, RunError
 from diva.results import read_result
 from diva_benchmarks.zero_shot.command import run
 from diva_benchmarks.zero_shot.sets import SETS
+from tests.fixtures.contract import every_figure_is_on_the_page
 from tests.fixtures.zero_shot import DIGITS, write_digits, write_prompts
 
 
@@ -63,11 +64,12 @@ def test_two_towers_are_shown_and_written_set_by_set(
     assert [item.id for item in summary.items] == ["mnist", "voc2007", "flickr30k"]
     for item in summary.items:
         result = read_result(tmp_path / "out" / f"zero_shot-{item.id}.json")
-        assert result.metrics[result.protocol].value == pytest.approx(100 * item.outcome)
+        assert result.metrics[result.headline].value == pytest.approx(100 * item.outcome)
         assert f"{100 * item.outcome:.1f} [" in shown
         assert SETS[item.id].title in shown
+    assert every_figure_is_on_the_page(sorted((tmp_path / "out").glob("*.json")), tmp_path / "report") > 40
     absent = [name for name in SETS if name not in ("mnist", "voc2007", "flickr30k")]
-    assert [name for name in summary.metrics if name.startswith("absent/")] == [f"absent/{name}" for name in absent]
+    assert [each.name for each in summary.missing if each.reason == "absent"] == absent
     assert f"absent: 26 of 29 sets ({', '.join(absent)})" in shown
     assert "zero-shot ability undecided: the difference of" in shown
     assert "the margin of −2.50." in shown
@@ -125,7 +127,9 @@ def test_a_broken_set_is_told_and_the_others_are_measured(
     shown = capsys.readouterr()
     assert "s0000009.cls: '9' is no label of 9 classes (0 to 8)" in shown.err
     assert "failed: 1 of 29 sets (mnist)" in shown.out
-    assert "failed/mnist" in read_result(tmp_path / "out" / "zero_shot.json").metrics
+    assert ("mnist", "failed") in [
+        (each.name, each.reason) for each in read_result(tmp_path / "out" / "zero_shot.json").missing
+    ]
     before = states(tmp_path / "out")
     write_prompts(data / "wds_mnist", DIGITS)
     bench(tower_folder, data, out=tmp_path / "out")
@@ -167,14 +171,14 @@ def test_a_set_that_is_none_of_the_29_is_named_by_its_folder(
     assert "absent: 1 of 2 sets (pets)" in shown
     assert "difference" not in shown
     result = read_result(tmp_path / "out" / "zero_shot-my digits.json")
-    assert (result.benchmark, result.protocol) == ("zero_shot/my digits", "acc1")
+    assert (result.measured, result.headline) == ("zero-shot/my digits", "acc1")
 
 
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
         ({"batch": 0}, "--batch: 0 is too few"),
-        ({"margin": -1.0}, r"--margin: -1\.0 is no loss"),
+        ({"margin": -1.0}, r"--margin: -1\.0 is not a loss"),
         ({"device": "quantum"}, "--device: 'quantum' cannot be used here"),
         ({"against_checkpoint": Path("base.pt")}, r"--against-checkpoint: base\.pt has no tower"),
         ({"against": "openai-vit-l14-22"}, "did you mean 'openai-vit-l14-224'"),

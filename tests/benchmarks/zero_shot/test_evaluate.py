@@ -75,13 +75,13 @@ def test_a_result_names_its_headline_and_compares_by_it(
 ) -> None:
     data = read(sets_folder / folder, name)
     result = evaluate_set([encoder, other_encoder], data)
-    assert (result.benchmark, result.data) == (f"zero_shot/{name}", data.source)
+    assert (result.measured, result.data) == (f"zero-shot/{name}", data.source)
     assert result.baseline is not None
-    headline = result.metrics[result.protocol]
-    assert next(iter(result.metrics)) == result.protocol
+    headline = result.metrics[result.headline]
+    assert next(iter(result.metrics)) == result.headline
     assert headline.value == pytest.approx(100 * np.mean([item.outcome for item in result.items]))
     (comparison,) = result.comparisons
-    assert comparison.difference == pytest.approx(headline.value - result.baseline.metrics[result.protocol].value)
+    assert comparison.difference == pytest.approx(headline.value - result.baseline.metrics[result.headline].value)
     back = evaluate_set([other_encoder, encoder], data).comparisons[0]
     assert comparison.interval is not None
     assert back.interval == pytest.approx((-comparison.interval[1], -comparison.interval[0]))

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from scipy.stats import norm
 
+from diva.evaluation.comparison import compare
+from diva.evaluation.statistics import difference_interval, wilson_interval
 from diva.results import DataSource, Item, Metric, Result, Run, Subject
-from diva_benchmarks.comparison import compare
-from diva_benchmarks.statistics import difference_interval, wilson_interval
 from diva_benchmarks.zero_shot.measured import ALL
 from diva_benchmarks.zero_shot.summary import average_interval, summarise
 
@@ -31,8 +31,9 @@ def alone(name: str, outcomes: list[float], tower: str, metric: str = "acc1") ->
     low, high = wilson_interval(mean, n)
     figure = Metric(value=100 * mean, unit="percent", n=n, interval=(100 * low, 100 * high))
     return Result(
-        benchmark=f"zero_shot/{name}",
-        protocol=metric,
+        task="zero-shot",
+        part=name,
+        headline=metric,
         subject=Subject(label=tower, source=tower, architecture="ViT", sha256=tower),
         data=DataSource(name=name.upper(), path=name, fingerprint=f"hash of {name}", items=n),
         metrics={metric: figure},
@@ -49,7 +50,7 @@ def pair(name: str, ours: list[float], theirs: list[float], metric: str = "acc1"
 
 
 def summary(*results: Result, margin: float = 1.0) -> Result:
-    by_name = {result.benchmark.removeprefix("zero_shot/"): result for result in results}
+    by_name = {result.part: result for result in results}
     return summarise(by_name, ["pets", "dtd"], ["cars"], margin=margin, data=Path("data"), run=RUN)
 
 
@@ -89,7 +90,7 @@ def test_sets_weigh_alike_whatever_their_size_and_kinds_are_averaged_apart() -> 
         {"average": (50 + 100 + 25) / 3, "average/classification": 75, "average/retrieval": 25}
     )
     assert found.metrics["average"].n == 3
-    assert (found.benchmark, found.protocol, found.data.items) == ("zero_shot", "average", 15)
+    assert (found.measured, found.headline, found.data.items) == ("zero-shot", "average", 15)
     assert [(item.id, item.outcome, item.details["metric"]) for item in found.items] == [
         ("mnist", 0.5, "acc1"),
         ("voc2007", 1.0, "mean_average_precision"),
@@ -99,9 +100,8 @@ def test_sets_weigh_alike_whatever_their_size_and_kinds_are_averaged_apart() -> 
 
 def test_what_is_missing_is_in_the_result() -> None:
     found = summary(alone("mnist", [1.0], "tower"))
-    missing = {name: metric.n for name, metric in found.metrics.items() if metric.unit == "count"}
-    assert missing == {"absent/pets": 0, "absent/dtd": 0, "failed/cars": 0}
-    assert "margin" not in found.metrics
+    missing = [(each.name, each.reason) for each in found.missing]
+    assert missing == [("pets", "absent"), ("dtd", "absent"), ("cars", "failed")]
     assert found.baseline is None
 
 
@@ -113,8 +113,9 @@ def test_a_baseline_brings_its_own_averages_and_the_margin() -> None:
     comparison = found.comparisons[0]
     assert (comparison.metric, comparison.difference) == ("average", 12.5)
     assert (comparison.wins, comparison.losses) == (1, 1)
-    assert found.metrics["margin"].value == 0.5
-    assert found.metrics.keys() - {"margin"} == found.baseline.metrics.keys()  # what is missing, too
+    assert [each.margin for each in found.comparisons] == [0.5, None]
+    assert found.metrics.keys() == found.baseline.metrics.keys()
+    assert found.missing == found.baseline.missing
 
 
 def test_the_test_of_an_average_draws_on_the_items_of_every_set() -> None:

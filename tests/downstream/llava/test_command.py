@@ -102,9 +102,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     words = ["llava", "swap", str(tmp_path / "nothing"), "--tower", "x", "--out", str(tmp_path / "out")]
     error = CliRunner().invoke(app, words).exception
     assert isinstance(error, InputError)
-    assert str(error) == (
-        f"{tmp_path / 'nothing' / 'config.json'}: cannot be read (No such file or directory); check the path"
-    )
+    assert str(error) == f"MODEL: {tmp_path / 'nothing'}: no such file or folder; check the path"
 
 
 def test_the_sharding_file_is_one_that_accelerate_reads() -> None:

@@ -14,7 +14,7 @@ from transformers import AutoImageProcessor, AutoModel, AutoModelForCausalLM, Au
 from transformers import LlavaForConditionalGeneration as TransformersLlava
 
 from diva.errors import InputError
-from diva.export.transformers_format import fill_llava
+from diva.exporting.transformers_format import fill_llava
 from diva.seal import seal
 from diva.towers import load_clip
 from diva.towers.checkpoint import file_sha256

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from rich.console import Console
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoImageProcessor, AutoProcessor, LlavaForConditionalGeneration
 
 from diva.errors import InputError, RunError
 from diva.lock import locked
+from diva.run_folder import RunFolder
 from diva.seal import seal
 from diva.towers import load_clip
 from diva_downstream.llava.data import Collator, ConversationData
@@ -24,7 +24,7 @@ from diva_downstream.llava.recipe import DataSection, LlavaRecipe
 from diva_downstream.llava.record import read_record
 from diva_downstream.llava.swap import swap
 from diva_downstream.llava.train import train
-from diva_downstream.llava.trainer import newest_checkpoint
+from tests.fixtures.full_disk import full_disk
 from tests.fixtures.images import crops
 from tests.fixtures.llava import IMAGE_TOKENS, SIDE
 from tests.fixtures.towers import tiny_clip, tiny_siglip
@@ -203,21 +203,34 @@ def test_each_file_of_a_checkpoint_that_is_damaged_makes_the_older_one_be_used(
     shutil.copytree(out, tmp_path / "kept")
     for name in names:
         damage(newest / name)
-        found = newest_checkpoint(out / "checkpoints", Console(stderr=True))
+        found, (said,) = RunFolder(out).newest_checkpoint()
         assert found == out / "checkpoints" / "checkpoint-2", name
-        assert f"checkpoint-4: is damaged ({name} is " in capsys.readouterr().err.replace("\n", " ")
+        assert f"checkpoint-4: {name} is " in said
         shutil.copy(tmp_path / "kept" / "checkpoints" / "checkpoint-4" / name, newest / name)
     damage(newest / "optimizer.pt")
     train(settings, out, resume=True)
+    assert "checkpoint-4: optimizer.pt is " in capsys.readouterr().err.replace("\n", " ")
     assert (out / "model.safetensors").read_bytes() == before
     assert sorted(path.name for path in (out / "checkpoints").iterdir()) == ["checkpoint-2", "checkpoint-4"]
-    assert newest_checkpoint(out / "checkpoints", Console()) == newest
+    assert RunFolder(out).newest_checkpoint() == (newest, [])
     for path in (out / "checkpoints").iterdir():
         damage(path / "optimizer.pt")
-    with pytest.raises(
-        InputError, match=r"checkpoint-2: is damaged .*and there is no whole one; remove .*checkpoints"
-    ):
+    with pytest.raises(InputError, match=r"checkpoint-2: optimizer\.pt .*no checkpoint is whole: restore one"):
         train(settings, out, resume=True)
+
+
+def test_a_checkpoint_that_a_full_disk_refuses_is_a_sentence_and_leaves_nothing(
+    swapped: Path, data: Path, tmp_path: Path
+) -> None:
+    settings = recipe(swapped, data, "projector", steps=1)
+    train(settings, tmp_path / "whole")
+    room = (tmp_path / "whole" / "checkpoints" / "checkpoint-1" / "optimizer.pt").stat().st_size - 1
+    with full_disk(room), pytest.raises(RunError, match=r"^\S+/checkpoint-1: cannot be written \(.*--resume$"):
+        train(settings, tmp_path / "out")
+    assert list((tmp_path / "out" / "checkpoints").iterdir()) == []
+    train(settings, tmp_path / "out", resume=True)
+    ours, theirs = (tmp_path / name / "model.safetensors" for name in ("out", "whole"))
+    assert ours.read_bytes() == theirs.read_bytes()
 
 
 def test_a_second_training_in_the_same_folder_is_refused_and_nothing_is_left_of_the_lock(
@@ -232,9 +245,9 @@ def test_a_second_training_in_the_same_folder_is_refused_and_nothing_is_left_of_
 
 def test_a_run_is_neither_overwritten_nor_changed_underway(swapped: Path, data: Path, tmp_path: Path) -> None:
     train(recipe(swapped, data, "projector"), tmp_path / "out")
-    with pytest.raises(InputError, match="already holds a run; continue it with --resume"):
+    with pytest.raises(InputError, match="already holds a run; go on with --resume"):
         train(recipe(swapped, data, "projector"), tmp_path / "out")
-    with pytest.raises(InputError, match=r"training\.lr: differs from .*recipe\.yaml"):
+    with pytest.raises(InputError, match=r"training\.lr: differs from what .* began with"):
         train(recipe(swapped, data, "projector", lr=1e-3), tmp_path / "out", resume=True)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from mmengine.visualization import Visualizer
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -18,6 +19,7 @@ from diva.results import Result, read_result
 from diva_downstream.segmentation.areas import Area
 from diva_downstream.segmentation.command import Sizes, measure, train
 from diva_downstream.segmentation.scores import scores_of
+from tests.fixtures.contract import every_figure_is_on_the_page
 
 SMALL = Sizes(iterations=6, crop=48, batch=4, workers=0)
 SAN = ("model.adapter.patch_size=8", "model.adapter.embed_dims=32", "model.adapter.depth=4")
@@ -65,9 +67,9 @@ def areas_in(result: Result, classes: int) -> np.ndarray:
     """Read each image's pixels back from a result's items, [N, 5, classes]."""
     areas = np.zeros((len(result.items), len(Area), classes), np.int64)
     for image, item in zip(areas, result.items, strict=True):
-        present = np.array(str(item.details["classes"]).split(), int)
+        present = np.array(item.details["classes"], int)
         for row in Area:
-            image[row, present] = np.array(str(item.details[row.name.lower()]).split(), int)
+            image[row, present] = np.array(item.details[row.name.lower()], int)
     return areas
 
 
@@ -91,8 +93,11 @@ def test_a_head_trains_is_saved_goes_on_after_a_stop_as_if_there_was_none_and_is
     dataset = HEADS[head][0]
     evaluate(resumed, world, out=tmp_path / "result.json")
     result = read_result(tmp_path / "result.json")
-    assert (result.benchmark, result.data.name) == (f"segmentation/{dataset}", dataset)
-    assert result.protocol.startswith(f"{head}, trained on {dataset}, 6 × 4 pictures, tower frozen, 48 px")
+    assert (result.measured, result.data.name) == (f"segmentation/{dataset}", dataset)
+    assert result.protocol.startswith(
+        f"{head} · trained on {dataset} · iterations 6 · batch 4 · tower frozen · crop 48"
+    )
+    assert every_figure_is_on_the_page([tmp_path / "result.json"], tmp_path / "report") > 10
     assert result.subject.source == str(trained)
     assert len(result.items) == result.metrics["mIoU"].n == 24
     classes = len(CLASSES) + (dataset == "pascal-context-60")
@@ -113,7 +118,7 @@ def test_without_training_two_towers_are_measured_side_by_side(
     out = tmp_path / "results" / "free.json"
     evaluate(trained, world, dataset=dataset, against=str(untrained), out=out, sizes=Sizes(crop=48, workers=0))
     result = read_result(out)
-    assert result.protocol == "training-free, 48 px"
+    assert result.protocol == "training-free · crop 48"
     assert result.baseline is not None
     assert result.baseline.subject.source == str(untrained)
     by_pixels, by_image = result.comparisons
@@ -158,7 +163,7 @@ def test_a_run_continues_from_the_newest_checkpoint_that_is_whole(
     content = bytearray(newest.read_bytes())
     content[len(content) // 2] ^= 1  # one bit of a weight
     newest.write_bytes(content)
-    damage = "iter_6 is damaged: checkpoint.pth is not what was written"
+    damage = "iter_6: checkpoint.pth is not what was written"
     with pytest.raises(InputError, match=rf"has 5 of 6 iterations \(.*{damage}\); continue with --resume first"):
         evaluate(copy, world)
     run(trained, "linear", world, copy, resume=True)
@@ -346,6 +351,11 @@ def test_a_measurement_that_cannot_be_made_is_one_sentence(
 ) -> None:
     with pytest.raises(InputError, match=sentence):
         evaluate(trained, world, **changes)
+
+
+def test_runs_of_one_process_share_no_visualizer(finished: Path) -> None:
+    assert finished.is_dir()
+    assert not Visualizer.check_instance_created("visualizer")  # it would write to the first run's folder for ever
 
 
 def test_a_run_is_measured_as_it_was_trained(finished: Path, world: Path) -> None:

@@ -14,6 +14,7 @@ from diva.results import Result, read_result
 from diva_downstream.llava.evaluation.command import run
 from diva_downstream.llava.record import StageDone, SwapRecord, write_record
 from diva_downstream.llava.swap import swap
+from tests.fixtures.contract import every_figure_is_on_the_page
 from tests.fixtures.judge import LoopbackJudge, loopback_judge
 
 SECRET = "sk-not-to-be-seen"
@@ -99,6 +100,14 @@ def test_two_known_models_score_as_they_must(judged: tuple[Path, LoopbackJudge])
     assert len(judge.contents) == 12
     lines = [json.loads(line) for line in (out / "llava-bench-wild-answers.jsonl").read_text().splitlines()]
     assert [(line["question_id"], line["text"]) for line in lines] == [(number, "No") for number in range(6)]
+
+
+def test_every_figure_of_every_benchmark_is_in_the_report(
+    judged: tuple[Path, LoopbackJudge], tmp_path: Path
+) -> None:
+    results = sorted(path for path in judged[0].glob("*.json") if "-baseline" not in path.name)
+    assert {read_result(path).task for path in results} == {"mmbench", "mmvp-vqa", "pope", "llava-bench"}
+    assert every_figure_is_on_the_page(results, tmp_path / "report") > 100
 
 
 def test_a_swap_without_training_is_labelled_so_and_known_by_its_tower(

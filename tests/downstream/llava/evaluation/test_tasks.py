@@ -46,7 +46,7 @@ def test_plain_lm_eval_runs_a_task_without_this_suite_s_command_line(
 
 def test_every_benchmark_has_its_task_and_decodes_greedily() -> None:
     written = {path.stem for path in TASKS.glob("*.yaml")}
-    assert written == {benchmark.task for benchmark in BENCHMARKS.values()}
+    assert written == {benchmark.lm_eval_task for benchmark in BENCHMARKS.values()}
     for template in (*TASKS.glob("_*_yaml"), TASKS / "mmvp_vqa.yaml", TASKS / "llava_bench_wild.yaml"):
         text = template.read_text().replace("!function ", "")
         settings = yaml.safe_load(text).get("generation_kwargs")

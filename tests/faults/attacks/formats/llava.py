@@ -7,16 +7,16 @@ from typing import Any
 
 import torch
 import yaml
-from rich.console import Console
 from safetensors.torch import load_file, save_file
 
-from diva.export.delta import state_sha256
+from diva.exporting.delta import state_sha256
 from diva.miniworld.scene import draw, generator
 from diva.miniworld.writers.llava import write_llava
 from diva.miniworld.writers.llava_bench import write_llava_bench
 from diva.miniworld.writers.mmbench import write_mmbench
 from diva.miniworld.writers.mmvp_vqa import write_mmvp_vqa
 from diva.miniworld.writers.pope import write_pope
+from diva.run_folder import RunFolder
 from diva.seal import SEAL, seal
 from diva_downstream.llava.conversation import read_conversations
 from diva_downstream.llava.evaluation.model import read_model
@@ -27,7 +27,7 @@ from diva_downstream.llava.inputs import check_inputs, write_inputs
 from diva_downstream.llava.recipe import load_llava_recipe
 from diva_downstream.llava.record import SwapRecord, read_record, write_record
 from diva_downstream.llava.tasks import llava_bench, mmbench, mmvp, pope
-from diva_downstream.llava.trainer import WEIGHTS, newest_checkpoint
+from diva_downstream.llava.trainer import WEIGHTS
 from tests.faults.attacks.cell import Format
 from tests.fixtures.llava import tiny_adapted_llava, tiny_llava, tiny_original_llava, tiny_vicuna
 
@@ -153,15 +153,15 @@ def _read_inputs(folder: Path) -> None:
 def _write_checkpoints(folder: Path) -> None:
     """Write two that hold the same, so that the older one gives an equal answer."""
     for number in (1, 2):
-        checkpoint = folder / f"checkpoint-{number}"
-        checkpoint.mkdir()
+        checkpoint = folder / "checkpoints" / f"checkpoint-{number}"
+        checkpoint.mkdir(parents=True)
         save_file({"projector": torch.arange(8.0)}, checkpoint / WEIGHTS)
         (checkpoint / "trainer_state.json").write_text('{"global_step": 1}')
         seal(checkpoint)
 
 
 def _read_checkpoint(folder: Path) -> Any:
-    checkpoint = newest_checkpoint(folder, Console(quiet=True))
+    checkpoint, _ = RunFolder(folder).newest_checkpoint()
     assert checkpoint is not None
     return load_file(checkpoint / WEIGHTS)["projector"].tolist(), (checkpoint / "trainer_state.json").read_bytes()
 
@@ -231,7 +231,7 @@ FORMATS = (
             f"LLaVA's checkpoint: {file}",
             kind,
             _write_checkpoints,
-            f"checkpoint-2/{file}",
+            f"checkpoints/checkpoint-2/{file}",
             _read_checkpoint,
             hashed=True,
         )

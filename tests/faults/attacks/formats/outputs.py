@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from diva.errors import InputError
-from diva.miniworld.pretrain import RECIPE
+from diva.miniworld.base import Base
 from diva.results import read_result, write_result
 from diva_benchmarks.miniworld.measure import Measured
 from diva_benchmarks.miniworld.plan import PLAN, read_plan
@@ -46,7 +46,7 @@ def _read_page(folder: Path) -> Any:
 
 
 def _write_base(folder: Path) -> None:
-    shutil.copy(WORLD / RECIPE, folder)
+    shutil.copy(WORLD / "recipe.json", folder)
 
 
 def _write_study(folder: Path) -> None:
@@ -69,11 +69,11 @@ def _write_rows(folder: Path) -> None:
     measured = Measured(pairs={"colour": 50}, zero_shot=20, pooled_probe={}, patch_probe={}, drift=0)
     terms = read_plan().terms(ORIGINAL)
     row = Row(terms=terms, base_sha256="a", setting=ORIGINAL, base=0, seed=None, measured=measured)
-    write_rows([row], folder / "row.json")
+    write_rows([row], folder / "rows.jsonl")
 
 
 def _read_rows(folder: Path) -> Any:
-    return read_rows(folder, read_plan())
+    return read_rows(folder / "rows.jsonl", read_plan())
 
 
 def _write_plan(folder: Path) -> None:
@@ -88,9 +88,9 @@ FORMATS = (
     Format("result", "json", _write_result, "result.json", _read_result),
     Format("report: picture sheet", "png", _write_page, "result.sheet.png", _read_page, optional=True),
     Format("report: recipe", "yaml", _write_page, "recipe.yaml", _read_page, optional=True),
-    Format("base of a study", "json", _write_base, RECIPE, _read_base),
+    Format("base of a study", "json", _write_base, "recipe.json", lambda folder: _read_base(Base(folder))),
     Format("study", "json", _write_study, "study.json", _read_study),
-    Format("row of a study", "json", _write_rows, "row.json", _read_rows),
+    Format("rows of a study", "json lines", _write_rows, "rows.jsonl", _read_rows),
     Format("plan of a study", "yaml", _write_plan, "plan.yaml", _read_plan),
     Format("index of pictures", "json", _write_visualised, "visualised.json", _read_visualised),
     Format("picture of the index", "png", _write_visualised, "1.png", _read_visualised),

@@ -10,10 +10,10 @@ from diva.miniworld.scene import draw, generator
 from diva.miniworld.writers import write_ade20k, write_pascal_context
 from diva.seal import SEAL
 from diva.towers.checkpoint import read_state_dict
-from diva_downstream.segmentation.checkpoints import CONTENT, checkpoint_of, newest_whole
+from diva_downstream.segmentation.checkpoints import CONTENT, checkpoint_of, newest_iterations
 from diva_downstream.segmentation.datasets import locate
+from diva_downstream.segmentation.head_record import HeadRecord, read_head_record
 from diva_downstream.segmentation.labels import LoadLabels, LoadPicture
-from diva_downstream.segmentation.setup import Setup, read_setup
 from tests.faults.attacks.cell import Format
 
 ADE = "ADEChallengeData2016"
@@ -55,13 +55,13 @@ def _write_checkpoints(folder: Path) -> None:
 
 
 def _read_checkpoint(folder: Path) -> Any:
-    number, _ = newest_whole(folder)
+    number, _ = newest_iterations(folder)
     assert number
     return read_state_dict(checkpoint_of(folder, number))["head"].tolist()
 
 
 def _write_record(folder: Path) -> None:
-    Setup(
+    HeadRecord(
         tower="t",
         checkpoint=None,
         sha256="a" * 64,
@@ -88,5 +88,7 @@ FORMATS = (
         )
         for file, kind in ((CONTENT, "torch"), (SEAL, "text"))
     ),
-    Format("segmentation: record of a run", "json", _write_record, "segmentation.json", read_setup, optional=True),
+    Format(
+        "segmentation: record of a run", "json", _write_record, "segmentation.json", read_head_record, optional=True
+    ),
 )

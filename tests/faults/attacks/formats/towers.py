@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from diva.export.delta import Delta, state_sha256
-from diva.export.open_clip_format import fill_open_clip
-from diva.export.origin import Origin, read_origin, write_origin
-from diva.export.transformers_format import fill_transformers
+from diva.exporting.delta import Delta, state_sha256
+from diva.exporting.note import Note, read_note, write_note
+from diva.exporting.open_clip_format import fill_open_clip
+from diva.exporting.transformers_format import fill_transformers
 from diva.towers import load_clip
 from diva.towers.checkpoint import read_state_dict
 from tests.faults.attacks.cell import Format
@@ -71,7 +71,7 @@ def _write_delta(folder: Path) -> None:
 
 
 def _write_note(folder: Path) -> None:
-    write_origin(Origin(recipe="tiny", share=0.5, base_sha256="a" * 64), folder)
+    write_note(Note(recipe="tiny", share=0.5, base_sha256="a" * 64), folder)
 
 
 def _state() -> dict[str, Tensor]:
@@ -119,5 +119,5 @@ FORMATS = (
     Format("torch file", "torch", _write_torch, "epoch.pt", _read_file),
     Format("torch file before 1.6", "torch", _write_legacy, "epoch.pt", _read_file),
     Format("delta", "safetensors", _write_delta, "delta.safetensors", _read_delta, hashed=True),
-    Format("note of an export", "json", _write_note, "provenance.json", read_origin, optional=True),
+    Format("note of an export", "json", _write_note, "provenance.json", read_note, optional=True),
 )

@@ -18,11 +18,12 @@ from diva.data.cache.write import shard_names
 from diva.data.raw import Loss
 from diva.data.source import fingerprint
 from diva.denoisers import load_denoiser
-from diva.export.delta import state_sha256
+from diva.exporting.delta import state_sha256
 from diva.images import UnusableError
-from diva.pipeline.manifest import read_manifest, write_manifest
+from diva.pipelines.manifest import read_manifest, write_manifest
 from diva.recipes import load_recipe
 from diva.recipes.denoisers import StableDiffusion
+from diva.run_folder import Position, RunFolder
 from diva.towers import Clip, TowerInput, load_clip
 from diva.training.artefacts import (
     check_denoiser,
@@ -31,7 +32,7 @@ from diva.training.artefacts import (
     write_denoiser,
     write_projection,
 )
-from diva.training.checkpoints import newest_whole, read_position, save_checkpoint
+from diva.training.checkpoints import save_checkpoint
 from diva.visualize.teacher import Teacher
 from diva_benchmarks.report.training import read_training
 from tests.benchmarks.report.examples import a_run
@@ -102,7 +103,7 @@ def _read_cache(folder: Path) -> dict[str, str]:
 def _write_projection(folder: Path) -> None:
     _write_recipe(folder)
     clip, condition = _condition(folder)
-    write_projection(condition, folder, _read_recipe(folder), tower_digest(clip.tower))
+    write_projection(condition, RunFolder(folder), _read_recipe(folder), tower_digest(clip.tower))
 
 
 def _read_projection(folder: Path) -> str:
@@ -134,7 +135,7 @@ def _write_visualised(folder: Path) -> None:
 
 
 def _read_visualised(folder: Path) -> Any:
-    teacher = Teacher(folder, load_clip(str(TOWER)).tower, CPU)
+    teacher = Teacher(RunFolder(folder), load_clip(str(TOWER)).tower, CPU)
     return teacher.recipe, state_sha256(vars(teacher)["_condition"].state_dict())
 
 
@@ -142,16 +143,17 @@ def _write_checkpoints(folder: Path) -> None:
     """Write two that hold the same, so that the older one gives an equal answer."""
     accelerator, _ = _prepared()
     for step in (1, 2):
-        save_checkpoint(accelerator, folder, step, {"stage": 0}, keep=2)
+        position = Position(step=step, stage=0, processes=1, data={})
+        save_checkpoint(accelerator, RunFolder(folder), position, keep=2)
 
 
 def _read_checkpoint(folder: Path) -> Any:
-    checkpoint = newest_whole(folder)
+    checkpoint, _ = RunFolder(folder).newest_checkpoint()
     assert checkpoint is not None
     accelerator, model = _prepared()
     with torch.random.fork_rng():
         accelerator.load_state(str(checkpoint))
-    return state_sha256(model.state_dict()), read_position(checkpoint)
+    return state_sha256(model.state_dict()), Position.read(checkpoint).stage
 
 
 def _prepared() -> tuple[Accelerator, torch.nn.Module]:
@@ -168,7 +170,10 @@ def _write_denoiser(folder: Path) -> None:
     _write_recipe(folder)
     recipe = _read_recipe(folder)
     write_denoiser(
-        load_denoiser(recipe.denoiser, dtype=torch.float32, device=CPU), folder, recipe, tower_digest(clip.tower)
+        load_denoiser(recipe.denoiser, dtype=torch.float32, device=CPU),
+        RunFolder(folder),
+        recipe,
+        tower_digest(clip.tower),
     )
 
 
@@ -220,7 +225,12 @@ FORMATS = (
     Format("trained projection", "safetensors", _write_projection, "projection.safetensors", _read_projection),
     *(
         Format(
-            f"checkpoint: {file}", kind, _write_checkpoints, f"step-00000002/{file}", _read_checkpoint, hashed=True
+            f"checkpoint: {file}",
+            kind,
+            _write_checkpoints,
+            f"checkpoints/step-00000002/{file}",
+            _read_checkpoint,
+            hashed=True,
         )
         for file, kind in CHECKPOINT
     ),

@@ -1,0 +1,115 @@
+"""Training the miniature CLIP from nothing on alt texts, and saving it as an open_clip folder."""
+
+import json
+import math
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from open_clip import CLIP
+from rich.progress import Progress
+from safetensors.torch import save_file
+from torch import Tensor
+
+from diva.miniworld.captions import PLACE_MENTIONED, alt_texts, mentions
+from diva.miniworld.render import SIZE, render
+from diva.miniworld.scene import draw
+from diva.miniworld.vocabulary import NAMES, SHAPES
+from diva.towers import Clip
+from diva.towers.build import build_model
+from diva.towers.formats.open_clip_folder import CONFIG, WEIGHTS
+from diva.towers.preprocess import TowerInput
+from diva_benchmarks.miniworld.fit import Schedule, fit
+from diva_benchmarks.miniworld.gates import pair_accuracies
+
+CONTEXT = 32  # text positions; the longest caption has 27 tokens
+MODEL: dict[str, Any] = {
+    "embed_dim": 64,
+    "vision_cfg": {"image_size": SIZE, "layers": 4, "width": 96, "head_width": 24, "patch_size": 8},
+    "text_cfg": {"context_length": CONTEXT, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2},
+}
+PREPROCESS: dict[str, Any] = {
+    "mean": [0.5, 0.5, 0.5],
+    "std": [0.25, 0.25, 0.25],
+    "interpolation": "bicubic",
+    "resize_mode": "shortest",
+}
+BARE_PLACE = 0.9  # how often an alt text mentions the place, in the first part of the training
+HALF_KNOWN = (25.0, 75.0)  # pair accuracies in percent; when all lie here, the training ends
+LOOK_PAIRS, LOOK_SEED = 60, 11  # pairs that are looked at meanwhile; the gates draw others
+BARE_KEY, CLIP_KEY = 9, 10
+MAX_LOGIT_SCALE = math.log(100)
+
+
+def build_clip(seed: int) -> CLIP:
+    """Build the CLIP with random weights from `seed`."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build_model(MODEL, PREPROCESS).train()
+
+
+def train_clip(
+    bare_schedule: Schedule,
+    schedule: Schedule,
+    *,
+    seed: int,
+    device: torch.device,
+    folder: Path,
+    progress: Progress,
+) -> CLIP:
+    """Train a CLIP contrastively on pictures and alt texts: first of shapes and places, then with details.
+
+    It ends when the model half knows every detail, or with the schedule. Checkpoints go to `folder`, from which a
+    killed run goes on.
+    """
+    model = build_clip(seed).to(device)
+    clip = Clip(model, "miniature", "miniature", None, TowerInput.of(model), MODEL)
+    mentioned = torch.zeros(len(SHAPES), len(NAMES))
+
+    def loss(batch: int, place: float, random: torch.Generator) -> Tensor:
+        scenes = draw(batch, random)
+        texts = clip.tokenizer(alt_texts(scenes, mentioned, place, random)).to(device)
+        pixels = clip.input.from_rgb(render(scenes.to(device)).rgb)
+        scale = model.logit_scale.clamp(max=MAX_LOGIT_SCALE).exp()
+        logits = scale * model.encode_image(pixels, normalize=True) @ model.encode_text(texts, normalize=True).T
+        labels = torch.arange(batch, device=device)
+        return (F.cross_entropy(logits, labels) + F.cross_entropy(logits.T, labels)) / 2
+
+    def half_known() -> bool:
+        model.eval()
+        accuracies = pair_accuracies(clip, LOOK_SEED, LOOK_PAIRS)
+        model.train()
+        mentioned.copy_(mentions(accuracies))
+        return all(HALF_KNOWN[0] <= accuracy <= HALF_KNOWN[1] for accuracy in accuracies)
+
+    fit(
+        model,
+        partial(loss, bare_schedule.batch, BARE_PLACE),
+        bare_schedule,
+        key=(seed, BARE_KEY),
+        checkpoint=folder / "clip-bare.pt",
+        progress=progress,
+        title="CLIP, shapes and places",
+    )
+    fit(
+        model,
+        partial(loss, schedule.batch, PLACE_MENTIONED),
+        schedule,
+        key=(seed, CLIP_KEY),
+        checkpoint=folder / "clip.pt",
+        progress=progress,
+        title="CLIP, details",
+        enough=half_known,
+    )
+    return model.eval()
+
+
+def save_clip(model: CLIP, folder: Path) -> None:
+    """Write an open_clip folder; weights in float16, since most of them are words that the world never says."""
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {name: value.detach().cpu().half().contiguous() for name, value in model.state_dict().items()}
+    save_file(state, folder / WEIGHTS)
+    config = {"model_cfg": MODEL, "preprocess_cfg": PREPROCESS}
+    (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n")

@@ -1,0 +1,161 @@
+"""What the report says of MMVP-VLM: by visual pattern, the pairs that changed, and what papers report."""
+
+import math
+import textwrap
+from collections.abc import Iterator, Sequence
+
+from matplotlib.figure import Figure as Plot
+from matplotlib.projections.polar import PolarAxes
+
+from diva.evaluation.comparison import paired_outcomes
+from diva.evaluation.drawing import INK, colour, dashes, drawn, house_style
+from diva.evaluation.measures import Measure, Measured
+from diva.evaluation.section import (
+    Beside,
+    Block,
+    Change,
+    Details,
+    Figure,
+    Heading,
+    Inline,
+    Key,
+    Number,
+    Paragraph,
+    Row,
+    Section,
+    Words,
+    plain_table,
+    words,
+)
+from diva.evaluation.statistics import paired_test
+from diva.results import Item, Result
+
+PATTERN = "visual pattern"  # the metrics' breakdown
+CHANCE = 25.0  # percent: each of a pair's two statements picks one of two images
+
+
+def patterns(measured: Measured, measures: Sequence[Measure]) -> Section:
+    """Return every measure by pattern, its average last, with the pairs on which two towers differ."""
+    chance = Number(value=CHANCE, unit="percent")
+    said = (
+        "Each pair of images differs in one visual pattern; a pair counts if both statements pick their own image."
+    )
+    blocks: list[Block] = [Paragraph(content=[Words(text=f"{said} Guessing gets "), chance, Words(text=" right.")])]
+    for measure in measures:
+        rows = [_pattern(measure, name) for name, each in measure.metrics.items() if each.breakdown == PATTERN]
+        total = measure.row(measure.headline, measure.headline.capitalize(), role="total")
+        blocks.append(Heading(text=f"Protocol {measure.protocol}, {measure.data.name}"))
+        figures = [_radar(rows, measured.keys())] if len(rows) > 2 else []
+        blocks.append(Beside(table=measured.table([*rows, total], "Pattern"), figures=figures))
+        blocks += [
+            _changed(measured.towers[column].label, ours, theirs) for column, ours, theirs in _compared(measure)
+        ]
+    return Section(
+        id="patterns",
+        title="MMVP-VLM by visual pattern",
+        blocks=blocks,
+        summary=[measure.headline_row() for measure in measures],
+    )
+
+
+def _compared(measure: Measure) -> Iterator[tuple[int, Result, Result]]:
+    """Yield column and result of each tower whose pairs the baseline was measured on too, with the baseline's."""
+    baseline = measure.entries[0]
+    for column, (entry, change) in enumerate(zip(measure.entries, measure.changes, strict=True)):
+        if entry and baseline and change and _pairs(entry.result) == _pairs(baseline.result) != set():
+            yield column, entry.result, baseline.result
+
+
+def _pairs(result: Result) -> set[tuple[str, str]]:
+    return {(item.id, item.group) for item in result.items}
+
+
+def _pattern(measure: Measure, metric: str) -> Row:
+    """Return a pattern's row with the pairs won and lost; its 15 pairs are too few for a test of their own."""
+    pattern = metric.partition("/")[2]
+    row = measure.row(metric, pattern)
+    cells = list(row.cells)
+    for column, ours, theirs in _compared(measure):
+        first, second, groups = paired_outcomes(ours, theirs)
+        chosen = [group == pattern for group in groups]
+        test = paired_test(first[chosen], second[chosen])
+        number, change = row.number(column), row.change(column)
+        if number and change:
+            cells[column] = [number, Change(value=change.value, wins=test.wins, losses=test.losses)]
+    return row.model_copy(update={"cells": cells})
+
+
+def _changed(tower: str, ours: Result, theirs: Result) -> Details:
+    before = {item.id: item for item in theirs.items}
+    pairs = [item for item in ours.items if (item.outcome > 0.5) != (before[item.id].outcome > 0.5)]
+    rows = [
+        Row(
+            name=item.id,
+            note=item.group,
+            cells=[
+                [
+                    Number(value=before[item.id].outcome, unit="score"),
+                    Words(text=" → "),
+                    Number(value=item.outcome, unit="score"),
+                ],
+                list(_margins(item, before[item.id])),
+            ],
+        )
+        for item in pairs
+    ]
+    head = ["Pair", "Right: baseline → tower", "Statements, with margin: baseline → tower"]
+    explained = (
+        "A margin is the statement's similarity to its own image minus that to the other image of the pair; the"
+        " pair is right if both margins are above 0."
+    )
+    return Details(
+        summary=f"The {len(pairs)} pairs that only one of {tower} and the baseline gets right",
+        blocks=[Paragraph(content=words(explained), style="soft"), plain_table(head, rows, wide=True)],
+    )
+
+
+def _margins(item: Item, before: Item) -> Iterator[Inline]:
+    for own, other in ((1, 2), (2, 1)):
+        keys = (f"statement{own}_image{own}", f"statement{own}_image{other}")
+        if all(isinstance(each.details.get(key), float) for each in (item, before) for key in keys):
+            yield Words(text=f"{item.details.get(f'statement{own}', '')} ")
+            yield Number(value=before.number(keys[0]) - before.number(keys[1]), unit="ratio")
+            yield Words(text=" → ")
+            yield Number(value=item.number(keys[0]) - item.number(keys[1]), unit="ratio")
+            yield Words(text="; " if own == 1 else "")
+
+
+def _radar(rows: Sequence[Row], keys: Sequence[Key]) -> Figure:
+    """Draw a spoke for each pattern, a line for each tower and a circle at the chance level."""
+    angles = [2 * math.pi * index / len(rows) for index in range(len(rows))]
+    numbers = [[row.number(column) for column in range(len(row.cells))] for row in rows]
+    with house_style():
+        plot = Plot(figsize=(3.4, 3.4))
+        axes = plot.add_subplot(projection="polar")
+        assert isinstance(axes, PolarAxes)
+        axes.set_theta_zero_location("N")
+        axes.set_theta_direction(-1)
+        highest = max(each.value for row in numbers for each in row if each)
+        rim = min(100, max(50, 25 * math.ceil(highest / 25 + 0.2)))
+        axes.set_ylim(0, rim)
+        axes.set_yticks(range(25, rim + 1, 25), [*map(str, range(25, rim, 25)), f"{rim} %"], fontsize=7)
+        axes.set_rlabel_position(math.degrees(math.pi / len(rows)))
+        axes.set_xticks(angles, [""] * len(angles))
+        axes.spines["polar"].set_visible(False)
+        for angle, row in zip(angles, rows, strict=True):
+            side = round(math.sin(angle), 6)
+            across = "center" if side == 0 else "left" if side > 0 else "right"
+            up = "bottom" if math.cos(angle) > 0.5 else "top" if math.cos(angle) < -0.5 else "center"
+            label = textwrap.fill(row.name, 14, break_long_words=False)
+            axes.text(angle, 1.06 * rim, label, ha=across, va=up, fontsize=8)
+        circle = [2 * math.pi * index / 90 for index in range(91)]
+        axes.plot(circle, [CHANCE] * len(circle), color=INK, linewidth=0.9, linestyle=(0, (1, 2)))
+        for column in range(len(numbers[0])):
+            of_tower = zip(angles, (row[column] for row in numbers), strict=True)
+            points = [(angle, number.value) for angle, number in of_tower if number]
+            if points:
+                around, up_to = zip(*[*points, points[0]], strict=True)
+                axes.plot(around, up_to, color=colour(column), linestyle=dashes(column), linewidth=1.6)
+                axes.fill(around, up_to, color=colour(column), alpha=0.1)
+        caption = "The dotted circle is guessing."
+        return drawn(plot, "Share of pairs right, by visual pattern and tower", caption=caption, keys=keys)

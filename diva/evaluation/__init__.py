@@ -1,0 +1,1 @@
+"""What a benchmark is made of: tests and intervals, what a difference is called, and how figures become a page."""

@@ -1,0 +1,54 @@
+"""The files that a run reads and does not make: are they there, and are they the same as before?"""
+
+import glob
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from braceexpand import braceexpand
+
+from diva.pipelines.plan import Step
+
+
+def missing_files(place: str) -> list[str]:
+    """Return the files that are not there of a file, a folder or a pattern such as `cc3m/{00000..00331}.tar`."""
+    return [each for each in braceexpand(place) if not glob.glob(each, recursive=True)]
+
+
+def absent_data(step: Step) -> list[str]:
+    """Return a line for each of the step's data that are not complete, with where to get them."""
+    lines = []
+    for place in step.data.values():
+        missing = missing_files(str(place.path))
+        if missing:
+            several = f"{place.path} ({len(missing)} files, the first {missing[0]})"
+            what = missing[0] if len(missing) == 1 else several
+            lines.append(f"{what} is missing; where to get it: {place.source}")
+    return lines
+
+
+def fingerprint(place: str) -> str:
+    """Return a SHA-256 that changes with the data at `place`, which must be there.
+
+    Of a single file it is over the content; of a folder or a pattern, which may hold terabytes, over the names,
+    sizes and modification times of the files.
+    """
+    path = Path(place)
+    if path.is_file():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    for found in sorted(_files(place)):
+        facts = found.stat()
+        digest.update(f"{found}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def _files(place: str) -> Iterator[Path]:
+    for pattern in braceexpand(place):
+        for match in glob.glob(pattern, recursive=True):
+            if os.path.isdir(match):
+                yield from (Path(folder, name) for folder, _, names in os.walk(match) for name in names)
+            else:
+                yield Path(match)

@@ -1,0 +1,42 @@
+"""`diva run --dry-run`: what would be run, what is there already, and which data are missing."""
+
+import shlex
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.text import Text
+
+from diva.pipelines.data import absent_data
+from diva.pipelines.manifest import Manifest
+from diva.pipelines.plan import Step
+from diva.pipelines.uptodate import Origins
+
+
+def print_plan(steps: Sequence[Step], manifest: Manifest, console: Console) -> None:
+    """Print every step with its outlook and command, and each piece of missing data with where to get it."""
+    origins, absent, cached = Origins(manifest), dict[str, None](), set[str]()
+    chosen = {step.name for step in steps}
+    for step in steps:
+        lines = absent_data(step)
+        absent |= dict.fromkeys(lines)
+        waits = [name for name in step.after if name in chosen - cached]
+        lacking = [str(path) for path in step.needs if not path.exists()]
+        if lines:
+            outlook = "data missing"
+        elif waits:
+            outlook = f"to run after {', '.join(waits)}"
+        elif lacking:
+            outlook = f"lacks {', '.join(lacking)}"
+        elif origins.up_to_date(step):
+            outlook = "cached"
+            cached.add(step.name)
+        elif manifest.stages[step.name].state != "done" or not all(path.exists() for path in step.makes):
+            outlook = "to run: not made yet"
+        else:
+            outlook = "to run: its command, its data, the recipe or what it needs changed"
+        console.print(Text(f"{step.name}: {outlook}", "bold"), soft_wrap=True)
+        launched = f"{shlex.join(step.launcher)}: " if step.launcher else ""
+        console.print(Text(f"  {launched}diva {shlex.join(step.words)}", "dim"), soft_wrap=True)
+    console.print(Text("report: always the last"))
+    for line in absent:
+        console.print(Text(line, "red"), soft_wrap=True)

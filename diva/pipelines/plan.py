@@ -1,0 +1,222 @@
+"""From a pipeline and a recipe to the commands that are run."""
+
+import hashlib
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from diva.errors import InputError, did_you_mean
+from diva.pipelines.manifest import REPORT
+from diva.pipelines.references import common_values, resolved
+from diva.pipelines.schema import DataPlace, Pipeline, PipelineStep
+from diva.pipelines.verbs import TRAIN, VERBS, Verb
+from diva.recipes import Recipe
+from diva.recipes.resume import FREE_ON_RESUME, lasting
+
+TRAINING = "training.yaml"  # the recipe of the run, in its folder
+EXTRAS = {"llava": "lm_eval", "segmentation": "mmseg"}  # a package that each of them brings
+EACH = "${each}"
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of a pipeline, or one of those that its `each` makes of it.
+
+    Attributes:
+        name: of its own; `family`: in the pipeline.
+        words: the `diva` command; `launcher`: what starts it, empty for this Python.
+        folder: of its own, which holds its log and whatever it makes.
+        makes: the files that it leaves when it is done.
+        after: the names of the steps that it needs, and `needs`: the files that they make.
+        data: what it reads and no step makes, by name.
+        facts: whatever else its outcome depends on.
+    """
+
+    name: str
+    family: str
+    words: tuple[str, ...]
+    launcher: tuple[str, ...]
+    folder: Path
+    makes: tuple[Path, ...]
+    after: tuple[str, ...]
+    needs: tuple[Path, ...]
+    data: Mapping[str, DataPlace]
+    facts: Mapping[str, str]
+
+    @property
+    def log(self) -> Path:
+        """Where everything goes that its process prints."""
+        return self.folder / "log.txt"
+
+
+def plan(recipe: Recipe, pipeline: Pipeline, out: Path) -> list[Step]:
+    """Return the steps in the pipeline's own order, save that each stands right behind those that it needs.
+
+    Those of extras that are not installed are left out.
+
+    Args:
+        recipe: what `train` trains.
+        pipeline: as `load_pipeline` returns it for this recipe.
+        out: the folder of the run; each step has one in it.
+
+    Raises:
+        InputError: a step uses, needs or names something that is not there, two things share a name, or steps need
+            each other in a circle.
+    """
+    try:
+        return _in_order(_Plan(recipe, pipeline, out).steps())
+    except InputError as error:
+        raise InputError(f"{pipeline.name}: {error}") from error
+
+
+def missing_extras(pipeline: Pipeline) -> list[str]:
+    """Return the extras of steps that are left out, as they are not installed."""
+    extras = {step.extra for step in pipeline.steps.values()}
+    return [extra for extra, package in EXTRAS.items() if extra in extras and not find_spec(package)]
+
+
+def report_step(pipeline: Pipeline, out: Path, facts: Mapping[str, str]) -> Step:
+    """Return the step that every run ends with; `facts` say how each of the others stands."""
+    folder = out / REPORT
+    published = ("--published",) if pipeline.published else ()
+    return Step(
+        name=REPORT,
+        family=REPORT,
+        words=("report", str(out), "--out", str(folder), *published),
+        launcher=(),
+        folder=folder,
+        makes=(folder / "report.html", folder / "report.json"),
+        after=(),
+        needs=(),
+        data={},
+        facts=facts,
+    )
+
+
+class _Plan:
+    def __init__(self, recipe: Recipe, pipeline: Pipeline, out: Path) -> None:
+        self._recipe, self._pipeline, self._out = recipe, pipeline, out
+        missing = missing_extras(pipeline)
+        self._steps = {name: step for name, step in pipeline.steps.items() if step.extra not in missing}
+        items = [(name, each) for name, step in self._steps.items() for each in step.each or ("",)]
+        self._items = {_title(*item): item for item in items}  # a step's name → its name in the pipeline, its item
+        families = [name for name, step in self._steps.items() if step.each]
+        names = [REPORT, *(_title(*item) for item in items), *families, *pipeline.data]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise InputError(f"'{twice[0]}' means two things; give that step or those data another name")
+        self._values = common_values(recipe, pipeline)
+        self._values |= {f"data.{name}": place.path for name, place in pipeline.data.items()}
+        same = json.dumps(lasting(recipe, FREE_ON_RESUME), sort_keys=True)
+        self._training = hashlib.sha256(same.encode()).hexdigest()
+
+    def steps(self) -> list[Step]:
+        return [self._step(*item) for item in self._items.values()]
+
+    def _step(self, name: str, each: str) -> Step:
+        step, where, title = self._steps[name], f"steps.{name}", _title(name, each)
+        verb, folder = _verb(step, where), self._out / title
+        after, data = self._needed(step, each, where)
+        values = self._values | {need: str(self._out / other) for need, other in after.items()}
+        values |= {need: place.path for need, place in data.items()}
+        options = self._filled(step.options, values, each, f"{where}.with")
+        facts = {}
+        if step.uses == TRAIN and "recipe" not in options:
+            self._check_training(name)
+            options, facts = {"recipe": str(self._out / TRAINING)} | options, {"recipe": self._training}
+        launcher = self._pipeline.launcher if step.launcher is None else step.launcher
+        return Step(
+            name=title,
+            family=name,
+            words=verb.command(options, folder),
+            launcher=_words(self._filled(launcher, self._values, each, f"{where}.launcher"), where),
+            folder=folder,
+            makes=self._made(name, each),
+            after=tuple(after.values()),
+            needs=tuple(path for other in after.values() for path in self._made(*self._items[other])),
+            data={need: place for need, place in data.items() if place.path is not None},
+            facts=facts,
+        )
+
+    def _needed(self, step: PipelineStep, each: str, where: str) -> tuple[dict[str, str], dict[str, DataPlace]]:
+        """Return what the step calls each step that it needs, with that one's name, and the data that it needs."""
+        after, data = {}, {}
+        for need in (need.replace(EACH, each) for need in step.needs):
+            same = _title(need, each)  # of a step that has several, the one for the same item
+            if need in self._pipeline.data:
+                data[need] = self._pipeline.data[need]
+            elif need in self._items or same in self._items:
+                after[need] = need if need in self._items else same
+            else:
+                known = {*self._pipeline.data, *self._items}
+                raise InputError(
+                    f"{where}.needs: there is no step and no data '{need}'; {did_you_mean(need, known)}"
+                )
+        return after, data
+
+    def _made(self, name: str, each: str) -> tuple[Path, ...]:
+        step = self._steps[name]
+        made = _verb(step, f"steps.{name}").makes if step.makes is None else step.makes
+        if not made:
+            raise InputError(f"steps.{name}.makes: field required; name files that prove the step done")
+        return tuple(self._out / _title(name, each) / file.replace(EACH, each) for file in made)
+
+    def _filled(self, value: Any, values: Mapping[str, Any], each: str, where: str) -> Any:
+        """Return `value` with the item, and then all other values, put in."""
+        return resolved(_with_item(value, each), values, where, {*self._items, *self._pipeline.data})
+
+    def _check_training(self, name: str) -> None:
+        if not any("tower" in stage.train for stage in self._recipe.stages):
+            raise InputError(
+                f"steps.{name}: recipe '{self._recipe.name}' trains no tower, so there is nothing to measure; use"
+                " `diva train`"
+            )
+
+
+def _verb(step: PipelineStep, where: str) -> Verb:
+    if step.uses not in VERBS:
+        raise InputError(f"{where}.uses: there is no '{step.uses}'; {did_you_mean(step.uses, VERBS)}")
+    return VERBS[step.uses]
+
+
+def _title(name: str, each: str) -> str:
+    return f"{name}-{each}" if each else name
+
+
+def _with_item(value: Any, each: str) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _with_item(part, each) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_with_item(part, each) for part in value]
+    return value.replace(EACH, each) if isinstance(value, str) and each else value
+
+
+def _words(text: str | None, where: str) -> tuple[str, ...]:
+    try:
+        return tuple(shlex.split(text or ""))
+    except ValueError as error:
+        raise InputError(f"{where}.launcher: cannot be read ({error}); close its quotes") from error
+
+
+def _in_order(steps: Sequence[Step]) -> list[Step]:
+    try:
+        TopologicalSorter({step.name: step.after for step in steps}).prepare()
+    except CycleError as error:
+        circle = " → ".join(reversed(error.args[1]))
+        raise InputError(f"steps: {circle}: each of these needs the next; break the circle") from error
+    ordered: dict[str, Step] = {}
+
+    def put(step: Step) -> None:
+        for other in steps:
+            if other.name in step.after and other.name not in ordered:
+                put(other)
+        ordered.setdefault(step.name, step)
+
+    for step in steps:
+        put(step)
+    return list(ordered.values())

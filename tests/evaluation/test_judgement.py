@@ -1,0 +1,77 @@
+import pytest
+
+from diva.errors import InputError
+from diva.evaluation.comparison import preservation
+from diva.evaluation.judgement import Judgement, check_margin, judge
+from diva.results import Comparison
+
+
+def comparison(difference: float, interval: tuple[float, float] | None, margin: float) -> Comparison:
+    return Comparison(
+        metric="average",
+        difference=difference,
+        interval=interval,
+        test="sign-flip test",
+        p_value=1,
+        wins=0,
+        losses=0,
+        margin=margin,
+    )
+
+
+@pytest.mark.parametrize(
+    ("interval", "margin", "expected"),
+    [
+        ((-0.7, 0.1), 1.0, Judgement.PRESERVED),
+        ((-0.99, -0.5), 1.0, Judgement.PRESERVED),  # worse, but within what was allowed
+        ((2.0, 3.0), 1.0, Judgement.PRESERVED),
+        ((-1.0, 0.5), 1.0, Judgement.UNDECIDED),
+        ((-4.0, 4.0), 1.0, Judgement.UNDECIDED),
+        ((-4.0, -1.0), 1.0, Judgement.UNDECIDED),
+        ((-4.0, -1.01), 1.0, Judgement.NOT_PRESERVED),
+        ((-4.0, -1.01), 5.0, Judgement.PRESERVED),
+        ((-0.2, -0.1), 0.0, Judgement.NOT_PRESERVED),
+        (None, 1.0, Judgement.UNDECIDED),
+    ],
+)
+def test_the_whole_interval_must_lie_on_one_side_of_the_margin(
+    interval: tuple[float, float] | None, margin: float, expected: Judgement
+) -> None:
+    assert judge(interval, margin=margin) is expected
+
+
+def test_the_sentence_gives_the_reason() -> None:
+    assert preservation(comparison(-0.3, (-0.704, 0.1), 1)) == (
+        "preserved: the difference of −0.30 points, 95 % interval −0.70 to +0.10, lies above the margin of −1.00"
+    )
+    assert preservation(comparison(-3, (-4, -2), 0)).startswith("not preserved: the difference of −3.00 points")
+    assert preservation(comparison(-1, (-4, 2), 1)).endswith("does not decide on the margin of −1.00")
+
+
+@pytest.mark.parametrize("margin", [-0.1, 100, float("nan"), float("inf")])
+def test_a_margin_must_be_a_loss_in_points(margin: float) -> None:
+    with pytest.raises(InputError, match=r"--margin: .* is not a loss in percentage points"):
+        check_margin(margin)
+
+
+@pytest.mark.parametrize(
+    ("interval", "p_value", "judgement"),
+    [
+        ((0.5, 8.0), 0.01, "better"),
+        ((-8.0, -0.5), 0.01, "worse"),
+        ((0.5, 8.0), 0.05, "no change shown"),  # the test does not agree
+        ((0.0, 8.0), 0.01, "no change shown"),  # the interval holds 0
+        ((-1.0, 8.0), 0.01, "no change shown"),
+        (None, 0.01, "untested"),
+        ((0.5, 8.0), None, "untested"),
+    ],
+)
+def test_a_change_counts_only_if_interval_and_test_agree(
+    interval: tuple[float, float] | None, p_value: float | None, judgement: str
+) -> None:
+    assert judge(interval, p_value) == judgement
+
+
+def test_less_is_better_where_the_metric_says_so() -> None:
+    assert judge((0.5, 8.0), 0.01, higher_is_better=False) == "worse"
+    assert judge((-8.0, -0.5), 0.01, higher_is_better=False) == "better"

@@ -1,0 +1,120 @@
+"""The library as its documentation and its examples use it."""
+
+import json
+import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import diva
+from diva.errors import InputError
+from diva.results import read_result
+from diva.tasks import find_tasks
+from tests.fixtures.contract import every_figure_is_on_the_page
+
+ROOT = Path(__file__).parents[1]
+METADATA = "Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
+
+
+def blocks(page: str) -> list[str]:
+    """Return the Python blocks of a page."""
+    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+
+
+def test_importing_costs_nothing() -> None:
+    script = "import sys, diva; sys.exit(any(name in sys.modules for name in ('torch', 'numpy', 'pydantic')))"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_every_public_name_is_there_and_no_other() -> None:
+    for name in diva.__all__:
+        assert getattr(diva, name)
+    with pytest.raises(AttributeError, match="module 'diva' has no attribute 'trian'"):
+        diva.trian  # noqa: B018
+
+
+def test_the_page_s_blocks_run_as_they_stand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for block in blocks("docs/python-api.md"):
+        exec(compile(block, "docs/python-api.md", "exec"), names)
+    steps = [line.split()[0] for line in capsys.readouterr().out.splitlines() if re.match(r"\d+ 0\.", line)]
+    assert steps[-1] == "2"
+    result = read_result(tmp_path / "results" / "mmvp.json")
+    content = json.loads((tmp_path / "report" / "report.json").read_text())
+    (row,) = content["summary"]
+    assert [each["value"] for each in row["cells"][1] if each["kind"] == "number"] == [
+        result.metrics["average"].value
+    ]
+    assert (tmp_path / "exported" / "config.json").is_file()
+
+
+def test_the_readme_s_block_runs_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (block,) = blocks("README.md")
+    exec(compile(block, "README.md", "exec"), {})
+    assert every_figure_is_on_the_page([tmp_path / "mmvp.json"], tmp_path / "report") > 9
+
+
+def install(folder: Path, module: Path, entry: str) -> None:
+    """Lay `module` into `folder` as pip leaves a package that names a task."""
+    (folder / module.name).write_text(module.read_text())
+    info = folder / f"{module.stem}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(METADATA.format(name=module.stem))
+    (info / "entry_points.txt").write_text(f"[diva.tasks]\n{entry}\n")
+
+
+def test_a_benchmark_of_another_package_is_a_verb_and_a_section(tower_folder: Path, tmp_path: Path) -> None:
+    site, data = tmp_path / "site", tmp_path / "pictures"
+    site.mkdir()
+    data.mkdir()
+    install(site, ROOT / "examples" / "add_a_benchmark.py", "brightness = add_a_benchmark:TASK")
+    for number, grey in enumerate((10, 60, 200, 250)):
+        Image.new("RGB", (40, 40), (grey, grey, grey)).save(data / f"{number}.png")
+
+    def run(*words: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "diva.cli", *map(str, words)]
+        environment = {"PYTHONPATH": str(site), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"}
+        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+
+    measured = run("bench", "brightness", "--tower", tower_folder, "--data", data, "--out", "result.json")
+    assert measured.returncode == 0, measured.stderr
+    assert "accuracy" in measured.stdout
+    assert run("report", "result.json", "--out", "report").returncode == 0
+    content = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert [(each["id"], each["title"]) for each in content["sections"]][-1] == ("brightness", "Brightness")
+    (row,) = content["summary"]
+    assert row["cells"][0][0]["value"] == read_result(tmp_path / "result.json").metrics["accuracy"].value
+    wrong = run("bench", "brightness", "threshhold=1", "--tower", tower_folder, "--data", data)
+    assert (wrong.returncode, wrong.stderr.strip()) == (
+        2,
+        "diva: threshhold: is not a setting of brightness; did you mean 'threshold'?",
+    )
+    missing = run("bench", "brightness", "--tower", tower_folder, "--data", site)
+    assert (missing.returncode, missing.stderr.count("\n")) == (2, 1)
+
+
+def test_the_example_script_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["train_and_measure.py", str(tmp_path / "out")])
+    module = runpy.run_path(str(ROOT / "examples" / "train_and_measure.py"))
+    module["main"].__globals__["UPDATES"] = 2
+    assert module["main"](tmp_path / "out").is_file()
+
+
+def test_a_task_that_is_not_of_towers_and_one_that_does_not_exist_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="segmentation: does not measure a tower by itself"):
+        diva.evaluate("segmentation", "x", tmp_path)
+    with pytest.raises(InputError, match="did you mean 'mmvp-vlm'"):
+        diva.evaluate("mmvp-vlmm", "x", tmp_path)
+
+
+def test_every_task_of_ours_is_found_in_the_order_of_the_report() -> None:
+    assert list(find_tasks())[:3] == ["study", "mmvp-vlm", "zero-shot"]
+    assert {"mmbench", "mmvp-vqa", "pope", "llava-bench", "segmentation", "throughput"} <= find_tasks().keys()
