@@ -60,7 +60,7 @@ def plan(recipe: Recipe, pipeline: Pipeline, out: Path) -> list[Step]:
     Those of extras that are not installed are left out.
 
     Args:
-        recipe: what `train` trains.
+        recipe: of the run, which `train` trains.
         pipeline: as `load_pipeline` returns it for this recipe.
         out: the folder of the run; each step has one in it.
 
@@ -126,8 +126,9 @@ class _Plan:
         values |= {need: place.path for need, place in data.items()}
         options = self._filled(step.options, values, each, f"{where}.with")
         facts = {}
-        if step.uses == TRAIN and "recipe" not in options:
-            self._check_training(name)
+        if verb.of_run and "recipe" not in options:
+            if step.uses == TRAIN:
+                self._check_training(name)
             options, facts = {"recipe": str(self._out / TRAINING)} | options, {"recipe": self._training}
         launcher = self._pipeline.launcher if step.launcher is None else step.launcher
         return Step(

@@ -18,7 +18,8 @@ class Verb:
         arguments: names of what it takes without an option's name, in order.
         out: where in the step's folder it writes; empty for the folder itself.
         makes: files in the folder that it leaves when it is done.
-        resumes: whether it goes on from where it stopped.
+        resumes: whether it has to be told to go on from where it stopped.
+        of_run: whether it takes the run's own recipe where its step names none.
     """
 
     words: tuple[str, ...]
@@ -26,6 +27,7 @@ class Verb:
     out: str = ""
     arguments: tuple[str, ...] = ()
     resumes: bool = False
+    of_run: bool = False
 
     def command(self, options: Mapping[str, Any], folder: Path) -> tuple[str, ...]:
         """Return the words behind `diva`; an option that is None is left out, a list is joined by commas."""
@@ -52,7 +54,8 @@ def _text(value: Any) -> str:
 TRAIN = "train"
 _LLAVA = ("model/diva_swap.json",)
 VERBS: Mapping[str, Verb] = {
-    TRAIN: Verb((TRAIN,), ("tower/open_clip_model.safetensors",), arguments=("recipe",), resumes=True),
+    TRAIN: Verb((TRAIN,), ("tower/open_clip_model.safetensors",), arguments=("recipe",), resumes=True, of_run=True),
+    "judge": Verb(("data", "judge"), ("agreement.json",), arguments=("recipe",), of_run=True),
     "export": Verb(("export",), ("tower/config.json",), "tower", ("checkpoint",)),
     "visualize": Verb(("visualize",), ("visualised.json",), arguments=("result",)),
     "mmvp-vlm": Verb(("bench", "mmvp"), ("mmvp.json",), "mmvp.json"),
