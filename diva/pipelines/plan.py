@@ -58,7 +58,7 @@ def plan(recipe: Recipe, pipeline: Pipeline, out: Path) -> list[Step]:
     Those of extras that are not installed are left out.
 
     Args:
-        recipe: what `train` trains.
+        recipe: of the run, which `train` trains.
         pipeline: as `load_pipeline` returns it for this recipe.
         out: the folder of the run; each step has one in it.
 

@@ -63,6 +63,7 @@ def judge(
             f"warning: '{text}' and perhaps more of {objective.statements} stand in {benchmark}: what is taught"
             " is what is measured there",
             style="yellow",
+            markup=False,
         )
     source, clip = open_source(recipe.data.source), load_tower(recipe)
     tower_input = clip.input.replace(**recipe.tower.input.model_dump(exclude_none=True))
