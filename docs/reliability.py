@@ -18,7 +18,7 @@ commands at once in one folder the second is refused, `diva export` apart, which
 """
 ELSEWHERE = """
 The last whole run counted these. Stops in CI: `tests/test_cli.py`, `tests/test_atomic.py`, `tests/test_lock.py`,
-`tests/training/test_run.py`, `tests/pipeline/test_killed.py`. Whatever file of the newest checkpoint is damaged,
+`tests/training/test_run.py`, `tests/pipelines/test_killed.py`. Whatever file of the newest checkpoint is damaged,
 the older one is used: `tests/training/test_checkpoints.py`, `tests/downstream/llava/test_train.py`,
 `tests/downstream/segmentation/test_command.py`.
 """

@@ -38,11 +38,8 @@ def _read_page(folder: Path) -> Any:
     found = read_sources([folder])
     for left in found.left_out:
         raise InputError(f"{left.what}: {left.reason}")
-    return (
-        [result for _, result in found.results],
-        [recipe.text for recipe in found.recipes],
-        [sheet.uri for sheet in found.sheets.values()],
-    )
+    results = [(entry.result, entry.sheet and entry.sheet.uri) for entry in found.results]
+    return results, [recipe.text for recipe in found.recipes]
 
 
 def _write_base(folder: Path) -> None:

@@ -23,7 +23,7 @@ from diva.images import UnusableError
 from diva.pipelines.manifest import read_manifest, write_manifest
 from diva.recipes import load_recipe
 from diva.recipes.denoisers import StableDiffusion
-from diva.run_folder import Position, RunFolder
+from diva.run_folder import Position, RunFolder, read_metrics
 from diva.towers import Clip, TowerInput, load_clip
 from diva.training.artefacts import (
     check_denoiser,
@@ -34,7 +34,6 @@ from diva.training.artefacts import (
 )
 from diva.training.checkpoints import save_checkpoint
 from diva.visualize.teacher import Teacher
-from diva_benchmarks.report.training import read_training
 from tests.benchmarks.report.examples import a_run
 from tests.faults.attacks.cell import Format
 from tests.faults.attacks.formats.images import _write_folder
@@ -192,7 +191,7 @@ def _write_metrics(folder: Path) -> None:
 
 
 def _read_metrics(folder: Path) -> Any:
-    return read_training(folder / "metrics.jsonl").panels
+    return read_metrics(folder / "metrics.jsonl")
 
 
 def _write_manifest(folder: Path) -> None:
