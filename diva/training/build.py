@@ -133,14 +133,29 @@ def build_accelerator(recipe: Recipe, folder: Path) -> Accelerator:
         # every buffer is a constant; sending them would let the main process wait for the others when it measures
         kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
     )
+    _check_joined(accelerator.num_processes)
+    return accelerator
+
+
+def join_processes() -> PartialState:
+    """Return which of the launcher's processes this one is, and on which device, where nothing is trained.
+
+    Raises:
+        InputError: the processes are not joined, so that each would do all the work.
+    """
+    state = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))
+    _check_joined(state.num_processes)
+    return state
+
+
+def _check_joined(processes: int) -> None:
     started = int(os.environ.get("WORLD_SIZE", "1"))
-    if started != accelerator.num_processes:
-        # each would train by itself, into the same folder
+    if started != processes:
+        # each would work by itself, into the same folder
         raise InputError(
             f"WORLD_SIZE: {started} processes were started, but no GPU can be used, and they are not joined; mend"
             " the driver or torch's build, or on a CPU set ACCELERATE_USE_CPU=true"
         )
-    return accelerator
 
 
 def build_loader(recipe: Recipe, place: Accelerator | PartialState, source: Source) -> Loader:

@@ -17,7 +17,7 @@ from diva.denoisers import load_denoiser
 from diva.errors import InputError, did_you_mean
 from diva.recipes import Recipe
 from diva.towers import TowerInput
-from diva.training.build import load_tower
+from diva.training.build import join_processes, load_tower
 
 EVERY = 30.0  # seconds between two lines on a shard
 
@@ -47,7 +47,7 @@ def cache_latents(
             at every look.
         RunError: too many images are unusable, latents are not finite, or the place cannot be written to.
     """
-    state, source = PartialState(), open_source(recipe.data.source)
+    state, source = join_processes(), open_source(recipe.data.source)
     dtype = getattr(torch, recipe.training.frozen_dtype)
     denoiser = load_denoiser(recipe.denoiser, dtype=dtype, device=state.device)
     tower = load_tower(recipe).input.replace(**recipe.tower.input.model_dump(exclude_none=True))

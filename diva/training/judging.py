@@ -4,7 +4,6 @@ import hashlib
 from pathlib import Path
 
 import torch
-from accelerate import PartialState
 from rich.console import Console
 
 from diva.data import open_source
@@ -15,7 +14,7 @@ from diva.denoisers.base import ReadsText
 from diva.errors import InputError
 from diva.recipes import Recipe
 from diva.recipes.objectives import Verdicts
-from diva.training.build import load_tower
+from diva.training.build import join_processes, load_tower
 from diva.training.caching import common, fill
 from diva.training.sources import judged
 from diva.verdicts.agreement import measure_agreement
@@ -52,7 +51,7 @@ def judge(
             `folder` holds another cache.
         RunError: too many images are unusable, losses are not finite, or the place cannot be written to.
     """
-    objective, state = recipe.objective, PartialState()
+    objective, state = recipe.objective, join_processes()
     if not isinstance(objective, Verdicts):
         raise InputError(
             f"objective.type: {objective.type} takes no verdicts; name a recipe of the method verdicts"

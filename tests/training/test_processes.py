@@ -8,12 +8,16 @@ import sys
 from pathlib import Path
 
 import psutil
+import pytest
 import torch
+from rich.console import Console
 from safetensors.torch import load_file
 
+from diva.errors import InputError
 from diva.recipes import load_recipe
 from diva.run_folder import RunFolder
 from diva.training import train
+from diva.training.caching import cache_latents
 from tests.training.conftest import WriteRecipe
 from tests.training.test_run import metrics, wait_for, weights
 
@@ -67,3 +71,29 @@ def test_two_processes_resumed_by_one_end_where_one_does(write_tiny: WriteRecipe
     for ours, theirs in zip(metrics(pair), metrics(single), strict=True):
         assert abs(ours["loss"] - theirs["loss"]) < 1e-5
         assert abs(ours["grad_norm"] - theirs["grad_norm"]) < 1e-5
+
+
+def test_two_processes_share_the_shards_of_a_cache(write_tiny: WriteRecipe, tmp_path: Path) -> None:
+    path, command = (
+        write_tiny(),
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"],
+    )
+    said = subprocess.run(
+        [*command, "-m", "diva.cli", "data", "cache-latents", path, "--out", tmp_path / "two"],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stderr
+    assert said.count("of 2): ") == 4  # shards
+    cache_latents(load_recipe(str(path)), tmp_path / "one", console=Console())
+    one, two = ({path.name: path.read_bytes() for path in (tmp_path / n).iterdir()} for n in ("one", "two"))
+    assert one == two
+
+
+def test_processes_that_are_not_joined_do_not_begin(
+    write_tiny: WriteRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(InputError, match=r"WORLD_SIZE: 2 processes were started, .* set ACCELERATE_USE_CPU=true"):
+        cache_latents(load_recipe(str(write_tiny())), tmp_path / "cache", console=Console())
