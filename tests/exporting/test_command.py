@@ -44,7 +44,7 @@ def test_a_run_is_exported_with_its_card(finished_run: FinishedRun, tmp_path: Pa
         assert part in card
     assert str(finished_run.folder) not in card  # which may be published
     assert "99.5" not in card  # another tower's
-    assert ("by one pixel" in card) == (to != "open_clip")
+    assert ("crop one pixel apart" in card) == (to != "open_clip")
 
 
 def test_one_average_takes_the_folder_and_several_take_one_each(finished_run: FinishedRun, tmp_path: Path) -> None:

@@ -174,7 +174,7 @@ def test_a_study_alone_makes_a_report_and_its_sentence_is_printed(
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (lambda _: "[]", "the file: Input should be an object"),
+        (lambda _: "[]", "the file: Input should be a valid dictionary"),
         (lambda text: text[:-20], "the file: Invalid JSON"),
         (lambda text: text.replace('"zero_shot"', '"other"'), "originals.0.zero_shot: Field required"),
         (lambda text: text.replace("-2.25", "1e999"), "lines.0.pairs_of.state: Input should be a finite number"),

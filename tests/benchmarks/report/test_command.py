@@ -79,7 +79,7 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_in_place_of_the_folder_is_refused(result_file: Path) -> None:
-    with pytest.raises(InputError, match="is not a folder; give the report's folder"):
+    with pytest.raises(InputError, match="is a file; name a folder, or a new one"):
         run([result_file], result_file, published=False)
 
 

@@ -185,7 +185,7 @@ def test_a_set_that_is_none_of_the_29_is_named_by_its_folder(
         ({"sets": "minst"}, "--sets: 'minst' is unknown; did you mean 'mnist'"),
         ({"sets": "dtd"}, "holds no folder for dtd"),
         ({"data": Path("absent")}, "--data: absent is no folder"),
-        ({"out": Path(__file__)}, r"test_command\.py is a file; give a folder"),
+        ({"out": Path(__file__)}, r"test_command\.py: is a file; name a folder, or a new one"),
     ],
 )
 def test_an_option_that_cannot_be_used_is_named_before_anything_is_measured(
