@@ -76,6 +76,8 @@ def _main(words: Sequence[str], printed: Connection, room: int | None) -> None:
     os.dup2(printed.fileno(), 1)
     os.dup2(printed.fileno(), 2)
     printed.close()
+    # those of the fork server may have been opened on files, and would seek
+    sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
     multiprocessing.set_start_method("fork", force=True)  # what a new Python would have
     np.random.seed()  # a new Python would begin anywhere
     sys.argv = ["diva", *words]
