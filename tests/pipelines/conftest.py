@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from diva.pipelines import work
+from diva.pipelines.process import command_line
 from diva.pipelines.run import run
 from tests.fixtures.recipes import write_recipe_file
 
@@ -22,6 +24,13 @@ out = Path(sys.argv[-1])
 print("asked for", out.parent.name)
 if out.parent.name == "broken": sys.exit("diva: no such thing")
 if out.parent.name != "idle": out.write_text("{}")
+"""
+REPORTER = """
+import sys
+from pathlib import Path
+out = Path(sys.argv[-1])
+out.mkdir(exist_ok=True)
+for name in ("report.html", "report.json"): (out / name).write_text("{}")
 """
 
 
@@ -53,8 +62,15 @@ def write_pipeline(tmp_path: Path) -> WritePipeline:
 
 
 @pytest.fixture
-def go(recipe: str, tmp_path: Path) -> Go:
-    """Run a pipeline in `out`, with commands that nobody checks."""
+def go(recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Go:
+    """Run a pipeline in `out`, with commands that nobody checks and a report of two empty files."""
+    reporter = tmp_path / "reporter.py"
+    reporter.write_text(REPORTER)
+
+    def command(launcher: Sequence[str], words: Sequence[str]) -> list[str]:
+        return command_line([sys.executable, str(reporter)] if words[0] == "report" else launcher, words)
+
+    monkeypatch.setattr(work, "command_line", command)
 
     def anything(_words: Sequence[str]) -> None:
         pass
