@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 import yaml
 
 from diva.pipelines.manifest import MANIFEST, read_manifest
@@ -61,6 +62,7 @@ def start(recipe: Path, pipeline: Path, out: Path, *options: str) -> subprocess.
     )
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_without_doing_a_finished_step_again(
     tmp_path: Path, tower_folder: Path, teacher_folder: Path
 ) -> None:

@@ -133,25 +133,21 @@ def open_verdicts_of(folder: Path) -> list[np.ndarray]:
     return [sample["0.verdicts.npy"] for sample in webdataset.WebDataset(shards, shardshuffle=False).decode()]
 
 
-@pytest.mark.parametrize(
-    ("override", "says"),
-    [
+def test_verdicts_on_something_else_are_refused(recipe: Path, tmp_path: Path) -> None:
+    judge(recipe, tmp_path / "verdicts")
+    other = LIST | {"caption": "one {colour} {noun}, {side}"}
+    (tmp_path / "other.yaml").write_text(yaml.safe_dump(other, sort_keys=False))
+    for override, says in (
         ("objective.samples=2", "was made with samples 1, and the recipe has 2"),
         ("denoiser.timesteps=[300,900]", r"was made with timesteps \(0, 1000\), and the recipe has \(300, 900\)"),
         ("data.image_size=40", "was made with image_size 32, and the recipe has 40"),
-        ("objective.statements=general", "holds verdicts of another list of statements"),
-    ],
-)
-def test_verdicts_on_something_else_are_refused(recipe: Path, tmp_path: Path, override: str, says: str) -> None:
-    judge(recipe, tmp_path / "verdicts")
-    stale = load_recipe(str(recipe), [f"data.verdicts={tmp_path / 'verdicts'}", override])
-    with pytest.raises(
-        InputError, match=f"^data.verdicts: .*{says}.*; run 'diva data judge' into another"
-    ) as caught:
-        train(stale, tmp_path / "run")
-    assert "\n" not in str(caught.value)
-    with pytest.raises(InputError, match=f"^--out: .*{says}.*; choose another --out"):
-        judge(recipe, tmp_path / "verdicts", override)
+        (f"objective.statements={tmp_path / 'other.yaml'}", "holds verdicts of another list of statements"),
+    ):
+        stale = load_recipe(str(recipe), [f"data.verdicts={tmp_path / 'verdicts'}", override])
+        with pytest.raises(InputError, match=f"^data.verdicts: .*{says}.*; run 'diva data judge' into another folder$"):
+            train(stale, tmp_path / "run")
+        with pytest.raises(InputError, match=f"^--out: .*{says}.*; choose another --out"):
+            judge(recipe, tmp_path / "verdicts", override)
 
 
 def test_verdicts_for_another_tower_or_by_another_teacher_are_refused(recipe: Path, tmp_path: Path) -> None:
@@ -174,21 +170,16 @@ def test_a_run_without_verdicts_and_a_judge_that_reads_no_text_are_refused(recip
     assert not (tmp_path / "verdicts").exists()
 
 
-@pytest.mark.parametrize(
-    ("override", "says"),
-    [
+def test_parts_that_do_not_fit_an_objective_without_a_denoiser_are_refused(recipe: Path, tmp_path: Path) -> None:
+    judge(recipe, tmp_path / "verdicts")
+    for override, says in (
         ("condition={type: pooled_broadcast}", "'objective.type' needs no condition: set condition=null"),
         ("objective={type: mse}", "'objective.type' needs a condition"),
         ("feedback.shuffle_condition=true", "'feedback.shuffle_condition': there is no condition"),
         ("stages.0.train=[projection]", "stages.train: projection has nothing to train here"),
-    ],
-)
-def test_parts_that_do_not_fit_an_objective_without_a_denoiser_are_refused(
-    recipe: Path, tmp_path: Path, override: str, says: str
-) -> None:
-    judge(recipe, tmp_path / "verdicts")
-    with pytest.raises(InputError, match=says):
-        train(load_recipe(str(recipe), [f"data.verdicts={tmp_path / 'verdicts'}", override]), tmp_path / "run")
+    ):
+        with pytest.raises(InputError, match=says):
+            train(load_recipe(str(recipe), [f"data.verdicts={tmp_path / 'verdicts'}", override]), tmp_path / "run")
 
 
 def test_statements_of_a_benchmark_are_warned_of(recipe: Path, tmp_path: Path) -> None:

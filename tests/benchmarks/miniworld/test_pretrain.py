@@ -50,6 +50,7 @@ def _weights(base: Path) -> dict[str, str]:
     return {str(path.relative_to(base)): file_sha256(path) for path in sorted(base.rglob("*.safetensors"))}
 
 
+@pytest.mark.slow
 def test_a_killed_pretraining_ends_with_the_same_bytes(
     base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
