@@ -144,7 +144,7 @@ def test_verdicts_on_something_else_are_refused(recipe: Path, tmp_path: Path) ->
         (f"objective.statements={tmp_path / 'other.yaml'}", "holds verdicts of another list of statements"),
     ):
         stale = load_recipe(str(recipe), [f"data.verdicts={tmp_path / 'verdicts'}", override])
-        with pytest.raises(InputError, match=f"^data.verdicts: .*{says}.*; run 'diva data judge' into another folder$"):
+        with pytest.raises(InputError, match=f"^data.verdicts: .*{says}.*; run 'diva data judge' into another"):
             train(stale, tmp_path / "run")
         with pytest.raises(InputError, match=f"^--out: .*{says}.*; choose another --out"):
             judge(recipe, tmp_path / "verdicts", override)

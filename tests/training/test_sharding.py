@@ -87,6 +87,7 @@ def test_two_sharded_processes_killed_and_resumed_end_where_one_whole_one_does(t
         torch.testing.assert_close(averages[1][key], value)
 
 
+@pytest.mark.slow
 def test_a_sharded_denoiser_is_trained_and_written_as_a_whole_one_is(tiny: Tiny, tmp_path: Path) -> None:
     stages = [{"train": ["projection", "denoiser"], "steps": 3, "optimizer": {"type": "sgd", "lr": 1e-2}}]
     recipe = tiny(stages=stages)

@@ -143,6 +143,7 @@ def test_a_block_is_compiled_for_more_shapes_than_torch_s_own_limit() -> None:
     assert len(ran) == len(blocks)
 
 
+@pytest.mark.slow
 def test_compiled_blocks_compute_the_same_losses_and_gradients(build: Build) -> None:
     found = []
     for compiled in (False, True):

@@ -1,4 +1,3 @@
-import json
 import shutil
 from importlib.resources import files
 from pathlib import Path
@@ -7,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from diva.errors import InputError
-from diva.miniworld.base import SHIPPED, Base
+from diva.miniworld.base import SHIPPED
 from diva.recipes import load_recipe
 from diva_benchmarks.miniworld.command import study
 from diva_benchmarks.miniworld.fit import Schedule
@@ -19,6 +18,7 @@ from diva_benchmarks.miniworld.summary import TRAINED
 
 SHORT = "stages=[{train: [tower, projection], steps: 2, optimizer: {type: adamw, lr: 1.0e-3}}]"
 TOWER = "stages=[{train: [tower], steps: 2, optimizer: {type: adamw, lr: 1.0e-3}}]"
+MEASURED = Measured(pairs={"colour": 50}, zero_shot=90, pooled_probe={}, patch_probe={}, drift=0)
 QUIET = ["training.global_batch=4", "training.micro_batch=4", "diagnostics={every: 2, images: 4, samples: 1}"]
 
 
@@ -90,8 +90,7 @@ def test_a_broken_row_is_named(plan: Plan, tmp_path: Path) -> None:
 
 def test_a_setting_may_be_added_but_not_changed(plan: Plan, tmp_path: Path) -> None:
     plain, quarter = plan.settings[:2]
-    measured = Measured(pairs={"colour": 50}, zero_shot=90, pooled_probe={}, patch_probe={}, drift=0)
-    row = Row(terms=plan.terms(plain.name), base_sha256="0", setting=plain.name, base=5, seed=3, measured=measured)
+    row = Row(terms=plan.terms("plain"), base_sha256="0", setting="plain", base=5, seed=3, measured=MEASURED)
     write_rows([row], tmp_path / "rows.jsonl")
     more = plan.model_copy(update={"settings": (quarter, plain), "bases": (5, 6), "seeds": (3, 4)})
     assert read_rows(tmp_path / "rows.jsonl", more) == [row]
@@ -107,16 +106,10 @@ def test_a_setting_may_be_added_but_not_changed(plan: Plan, tmp_path: Path) -> N
 
 def test_rows_of_another_base_are_refused(plan: Plan, bases: Path, tmp_path: Path) -> None:
     rows = tmp_path / "rows.jsonl"
-    one = plan.model_copy(update={"settings": plan.settings[-1:], "averaged": ()})
-    run(one, bases, tmp_path / "work", rows, processes=1, console=Console(quiet=True))
-    other = shutil.copytree(bases, tmp_path / "bases")
-    path = Base(other / "5").recipe
-    recipe = json.loads(path.read_text())
-    recipe["weights"]["clip/open_clip_model.safetensors"] = "0" * 64
-    path.write_text(json.dumps(recipe))
-    two = plan.model_copy(update={"settings": plan.settings[-2:], "averaged": ()})
+    row = Row(terms=plan.terms("plain"), base_sha256="0", setting="plain", base=5, seed=3, measured=MEASURED)
+    write_rows([row], rows)
     with pytest.raises(InputError, match="holds rows of another base 5; name another folder"):
-        run(two, other, tmp_path / "work", rows, processes=1, console=Console(quiet=True))
+        run(plan, bases, tmp_path / "work", rows, processes=1, console=Console(quiet=True))
 
 
 def test_a_missing_base_is_named_with_the_command_that_makes_it(plan: Plan, tmp_path: Path) -> None:
