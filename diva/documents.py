@@ -114,9 +114,10 @@ def parse_model(content: bytes, model: type[Model]) -> Model:
         ValidationError: it is not JSON, or not of this kind.
     """
     try:
-        return model.model_validate(json.loads(content))
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
+        document = json.loads(content)
+    except (ValueError, RecursionError):
         return model.model_validate_json(content)  # which says what is wrong with it
+    return model.model_validate(document)
 
 
 def parse_json(content: bytes | str, where: str) -> Any:

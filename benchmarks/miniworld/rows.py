@@ -91,10 +91,17 @@ def read_rows(path: Path, plan: Plan) -> list[Row]:
     """Read every row in `path`; none where there is no such file.
 
     Raises:
-        InputError: a line is broken, or was measured as `plan` does not say.
+        InputError: the file is empty, a line is broken, or was measured as `plan` does not say.
     """
     rows: list[Row] = []
-    for number, line in enumerate(read_file(path).splitlines() if path.exists() else (), start=1):
+    if not (path.exists() or path.is_symlink()):
+        return rows
+    lines = read_file(path).splitlines()
+    if not lines:
+        raise InputError(
+            f"{path}: is empty, which no study leaves; remove it to begin anew"
+        )
+    for number, line in enumerate(lines, start=1):
         try:
             row = Row.model_validate_json(line)
         except ValidationError as error:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Self
 
 from datasets import Dataset, Image, load_from_disk
+from pyarrow import ArrowInvalid
 
 from diva.data.raw import FileSlice
 from diva.data.source import Source
@@ -86,6 +87,10 @@ class SavedDatasetSource(Source):
             )
         column = "image" if "image" in columns else columns[0]
         encoded = dataset.select_columns(column).cast_column(column, Image(decode=False))
+        try:
+            encoded.data.validate(full=True)  # offsets that lead out of a damaged table kill the process
+        except ArrowInvalid as error:
+            raise InputError(f"data.source: {spec}: is damaged ({first_line(error)}); save it again") from error
         # beside them lies what `datasets` keeps of every filter and map that somebody tried
         tables = {Path(each["filename"]).resolve() for each in dataset.cache_files}
         named = [path for path in folder.iterdir() if path.resolve() in tables or path.name in DESCRIBING]

@@ -1,5 +1,7 @@
 """Datasets on disk: which column is read, and where its bytes come from."""
 
+import shutil
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from datasets import Dataset, Features, Image
 from diva.data import open_source
 from diva.data.decode import decode
 from diva.data.saved_dataset import Row
+from diva.errors import InputError
 from diva.images import UnusableError
 from tests.fixtures.images import crops, write_image_folder
 
@@ -34,6 +37,17 @@ def test_images_that_the_table_only_refers_to_are_read_from_their_files(tmp_path
     Dataset.from_dict({"image": [str(tmp_path / "photo.png")]}, features=features).save_to_disk(tmp_path / "set")
     (raw,) = open_source(str(tmp_path / "set")).images()
     np.testing.assert_array_equal(decode(raw, 1), photo)
+
+
+def test_offsets_that_lead_out_of_the_table_are_told(saved_dataset: Path, tmp_path: Path) -> None:
+    """Reading such a row would end the process, by a segmentation fault in pyarrow."""
+    copied = shutil.copytree(saved_dataset, tmp_path / "damaged")
+    (first, *_), (table,) = open_source(str(copied)).images(), copied.glob("*.arrow")
+    offsets = struct.pack("<ii", 0, len(first.load()))
+    assert table.read_bytes().count(offsets) == 1
+    table.write_bytes(table.read_bytes().replace(offsets, struct.pack("<ii", 0, 2**30)))
+    with pytest.raises(InputError, match=r"is damaged \(.*[Oo]ffset.*\); save it again"):
+        open_source(str(copied))
 
 
 def test_a_row_without_an_image_is_unusable(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from diva.cli import app
 from diva.errors import InputError
+from diva.exporting.command import export
 from diva.recipes import load_recipe
 from diva.training import train
 from diva.verdicts.agreement import Agreement
@@ -79,6 +80,10 @@ def test_a_run_reads_verdicts_without_its_teacher_or_its_images_and_learns_them(
     assert changed
     assert all(name.startswith("visual.") for name in changed)
     assert not (tmp_path / "run" / "projection.safetensors").exists()
+    export(tmp_path / "run", tmp_path / "exported", to="open_clip")
+    assert (
+        r"- Verdicts: stable\_diffusion, objective statements." in (tmp_path / "exported" / "README.md").read_text()
+    )
 
 
 def test_a_resumed_run_ends_where_an_uninterrupted_one_does(recipe: Path, tmp_path: Path) -> None:
