@@ -8,6 +8,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from diva.towers import load_clip
+from diva.verdicts.statements import load_statements
 from diva_benchmarks.throughput.random_weights import SHAPES, build_networks
 
 SAMPLES = 2
@@ -67,3 +68,16 @@ def test_the_random_teacher_has_the_size_of_the_published_one() -> None:
     assert sum(parameter.numel() for parameter in networks.unet.parameters()) == 865_910_724
     assert sum(parameter.numel() for parameter in networks.vae.parameters()) == 83_653_863
     assert sum(parameter.numel() for parameter in networks.text_encoder.parameters()) == 340_387_840
+
+
+@pytest.mark.parametrize(("side", "teraflop"), [(256, 34.5), (512, 153)])
+def test_what_a_judge_of_the_general_list_costs_an_image(side: int, teraflop: float) -> None:
+    """With four samples, a tenth of the images twice; the text encoder is left out."""
+    statements, shape = load_statements("general"), SHAPES["stable-diffusion-2-1-base"]
+    asked = sum(len(statements.groups[name].alternatives) for name in statements.judged)
+    with torch.device("meta"), torch.no_grad():
+        networks = build_networks(shape)
+        noisy, told = torch.rand(1, 4, side // 8, side // 8), torch.rand(1, 77, shape.text)
+        unet = count(lambda: networks.unet(noisy, torch.zeros(1, dtype=torch.int64), told))
+        vae = count(lambda: networks.vae.encode(torch.rand(1, 3, side, side)))
+    assert 1.1 * 4 * asked * unet + vae == pytest.approx(teraflop, rel=0.01)
