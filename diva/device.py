@@ -18,6 +18,8 @@ def usable_device(name: str) -> torch.device:
         raise InputError(
             f"--device: '{name}' cannot be used here ({first_line(error)}); 'cpu' always works"
         ) from error
+    if device.type == "meta":
+        raise InputError(f"--device: '{name}' holds no numbers; 'cpu' always works")
     return device
 
 

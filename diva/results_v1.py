@@ -33,7 +33,7 @@ def read_version_1(content: bytes) -> dict[str, Any] | None:
         return None
     try:
         return _upgraded(fields)
-    except (AttributeError, KeyError, TypeError, StopIteration):
+    except (AttributeError, KeyError, TypeError, ValueError, StopIteration):
         return fields  # damaged: refused by the schema, field by field
 
 

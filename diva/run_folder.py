@@ -12,7 +12,7 @@ from diva.atomic import discard
 from diva.documents import read_file, read_model
 from diva.errors import InputError
 from diva.lock import locked
-from diva.recipes import Recipe, load_recipe
+from diva.recipes import Recipe, load_recipe, to_yaml
 from diva.seal import is_sealed, newest_whole
 
 METRICS: Final = "metrics.jsonl"
@@ -104,6 +104,22 @@ class RunFolder:
         self.tower, self.moving_average = path / "tower", path / "tower-ema"
         self.projection, self.denoiser = path / "projection.safetensors", path / "denoiser"
         self.checkpoint_folder = path / "checkpoints"
+
+    def check_new(self) -> None:
+        """Check that a new run replaces nothing but what one left that never reached a checkpoint.
+
+        Raises:
+            InputError: there is a recipe that no run wrote, or metrics without a recipe.
+        """
+        if self.recipe.exists():
+            try:
+                ours = self.recipe.read_text(encoding="utf-8") == to_yaml(self.read_recipe())
+            except InputError:
+                ours = False
+            if not ours:
+                raise InputError(f"{self.recipe}: no run wrote this, and it would be lost; choose another --out")
+        elif self.metrics.exists():
+            raise InputError(f"{self.metrics}: lies there without a run, and would be lost; choose another --out")
 
     @classmethod
     def around(cls, place: Path) -> Self | None:

@@ -72,6 +72,15 @@ def verify(folder: Path, *, complete: bool = False) -> None:
         raise DamagedError(f"{name} cannot be read ({error.strerror})") from error
 
 
+def strangers(folder: Path) -> list[str]:
+    """Return the files below `folder` that its list does not name; none where the list cannot be read."""
+    try:
+        listed = _read(folder / SEAL)
+    except DamagedError:
+        return []
+    return sorted(set(_content(folder)[0]) - set(listed) - {SEAL})
+
+
 def newest_whole(folders: Sequence[Path]) -> tuple[Path | None, list[str]]:
     """Return the last of `folders` that is what was written, or None, and what is wrong with later ones."""
     damaged = []

@@ -121,3 +121,14 @@ def test_a_damaged_file_of_version_1_is_refused_in_one_sentence(tmp_path: Path, 
     with pytest.raises(InputError, match="this is not a result file of schema 1 or 2") as caught:
         read(tmp_path, version_1("pope-random", "x", {"accuracy": (50.0, 2)}) | damage)
     assert "\n" not in str(caught.value)
+
+
+def test_damaged_metrics_and_labels_are_told(tmp_path: Path) -> None:
+    for change in (
+        {"metrics": ["abc"]},
+        {"items": [{"id": "1", "correct": True, "details": {"label": "1" * 5000}}]},
+    ):
+        path = tmp_path / "result.json"
+        path.write_text(json.dumps(version_1("mmvp_vlm", "x", {"average": (1.0, 1)}) | change))
+        with pytest.raises(InputError, match=r"result\.json: "):
+            read_result(path)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diva.seal import SEAL, DamagedError, seal, verify
+from diva.seal import SEAL, DamagedError, seal, strangers, verify
 
 FILES = {"a.txt": b"first", "below/b.bin": b"\0\xff" * 40, "below/empty": b"", "below/deeper/c": b"third"}
 
@@ -99,3 +99,10 @@ def test_what_took_a_files_place_is_not_read(tmp_path: Path, name: str, kind: st
         (tmp_path / name).mkdir()
     with pytest.raises(DamagedError, match=name):
         verify(tmp_path)
+
+
+def test_what_is_not_on_the_list_is_a_stranger(whole: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(whole, tmp_path / "copy")
+    assert strangers(folder) == []
+    (folder / "below" / "notes.txt").write_text("mine")
+    assert strangers(folder) == ["below/notes.txt"]

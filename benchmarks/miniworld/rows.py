@@ -98,9 +98,7 @@ def read_rows(path: Path, plan: Plan) -> list[Row]:
         return rows
     lines = read_file(path).splitlines()
     if not lines:
-        raise InputError(
-            f"{path}: is empty, which no study leaves; remove it to begin anew"
-        )
+        raise InputError(f"{path}: is empty, which no study leaves; remove it to begin anew")
     for number, line in enumerate(lines, start=1):
         try:
             row = Row.model_validate_json(line)

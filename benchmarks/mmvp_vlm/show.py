@@ -5,6 +5,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from diva.errors import printable
 from diva.evaluation.comparison import verdict
 from diva.evaluation.wording import signed_number
 from diva.results import Metric, Result
@@ -16,9 +17,9 @@ def show(result: Result, console: Console) -> None:
     columns = {"tower": result} if result.baseline is None else {"baseline": result.baseline, "tower": result}
     console.print(_table(columns, result.protocol))
     for role, each in columns.items():
-        console.print(Text(f"{role}: {each.subject.label}\n  {_sentence(each)}"))
+        console.print(Text(f"{role}: {printable(each.subject.label)}\n  {_sentence(each)}"))
     for comparison in result.comparisons:
-        console.print(Text(f"{comparison.metric}: {verdict(comparison)}."))
+        console.print(Text(printable(f"{comparison.metric}: {verdict(comparison)}.")))
 
 
 def _table(columns: dict[str, Result], protocol: str) -> Table:
@@ -31,7 +32,7 @@ def _table(columns: dict[str, Result], protocol: str) -> Table:
     for name in [*(name for name in metrics if name != AVERAGE), AVERAGE]:
         if name == AVERAGE:
             table.add_section()
-        cells = [name.removeprefix(CATEGORY), str(metrics[name].n)]
+        cells = [printable(name.removeprefix(CATEGORY)), str(metrics[name].n)]
         cells += [_cell(each.metrics[name]) for each in columns.values()]
         if "baseline" in columns:
             cells.append(signed_number(metrics[name].value - columns["baseline"].metrics[name].value))

@@ -63,6 +63,8 @@ def check_words(words: Sequence[str]) -> None:
         command, rest = found, rest[1:]
     try:
         command.make_context("diva", rest)
+    except typer.Exit as error:
+        raise InputError(f"'{command.name}': --help and the like do nothing in a step; remove it") from error
     except TyperException as error:
         raise InputError(f"'{command.name}': {error}") from error
 

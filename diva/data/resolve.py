@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from braceexpand import braceexpand
-
+from diva.braces import expand_braces
 from diva.data.folder import FolderSource
 from diva.data.shards import ShardSource, is_tar
 from diva.data.source import Source, listed
@@ -53,9 +52,9 @@ def open_source(spec: str) -> Source:
 
 def _expand(spec: str) -> set[Path]:
     try:
-        patterns = [pattern for part in spec.split("::") for pattern in braceexpand(part)]
-    except ValueError as error:  # braces that do not match
-        raise InputError(f"data.source: {spec} is not a pattern ({error}); give a folder or tars") from error
+        patterns = [pattern for part in spec.split("::") for pattern in expand_braces(part)]
+    except InputError as error:
+        raise InputError(f"data.source: {error}") from error
     found: set[Path] = set()
     for pattern in patterns:
         matches = glob.glob(pattern, recursive=True) if glob.has_magic(pattern) else [pattern]

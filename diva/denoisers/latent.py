@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from diva.digest import tensors_sha256
 from diva.documents import read_json
 from diva.errors import InputError
-from diva.pretrained import load_pretrained
+from diva.pretrained import DOCUMENTS, load_pretrained
 from diva.recipes.denoisers import DdpmSection, LatentSection
 
 INDEX = "model_index.json"
@@ -136,7 +136,10 @@ class LatentDenoiser(nn.Module):
         """
         self._save_network(folder / self.network_part)
         for part in ("vae", *self.other_parts):
-            shutil.copytree(self.path / part, folder / part)
+            (folder / part).mkdir()
+            for file in (self.path / part).iterdir():
+                if file.is_file() and file.suffix in (*DOCUMENTS, ".safetensors", ".bin"):
+                    shutil.copyfile(file, folder / part / file.name)
         if self._index is not None:
             index = self._index | self._index_changes()
             for name, entry in index.items():

@@ -5,6 +5,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from diva.errors import printable
 from diva.evaluation.comparison import verdict
 from diva.evaluation.wording import figure, plain
 from diva.results import Metric, Result
@@ -13,20 +14,22 @@ from diva.results import Metric, Result
 def show(result: Result, console: Console) -> None:
     """Print every metric of the whole, beside a baseline's where there is one, and what the difference shows."""
     towers = {"tower": result} if result.baseline is None else {"baseline": result.baseline, "tower": result}
-    console.print(Text(" · ".join(filter(None, (result.measured, result.protocol, result.data.name)))))
+    console.print(Text(printable(" · ".join(filter(None, (result.measured, result.protocol, result.data.name))))))
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for head in ("metric", "n", *towers):
         table.add_column(head, justify="left" if head == "metric" else "right")
     for name, metric in result.metrics.items():
         if not metric.breakdown:
             cells = [_cell(each.metrics.get(name)) for each in towers.values()]
-            table.add_row(Text(name), Text(str(metric.n)), *map(Text, cells))
+            table.add_row(Text(printable(name)), Text(str(metric.n)), *map(Text, cells))
     console.print(table)
     for role, each in towers.items():
-        console.print(Text(f"{role}: {each.subject.label}"))
+        console.print(Text(printable(f"{role}: {each.subject.label}")))
     for comparison in result.comparisons:
         better = result.metrics[comparison.metric].higher_is_better
-        console.print(Text(f"{comparison.metric}: {verdict(comparison, higher_is_better=better)}."), soft_wrap=True)
+        console.print(
+            Text(printable(f"{comparison.metric}: {verdict(comparison, higher_is_better=better)}.")), soft_wrap=True
+        )
 
 
 def _cell(metric: Metric | None) -> str:

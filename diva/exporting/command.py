@@ -104,6 +104,9 @@ def _check_options(to: str, average: Sequence[float], push_to_hub: str | None) -
     wrong = [alpha for alpha in average if not 0 <= alpha <= 1]
     if wrong:
         raise InputError(f"--average: {wrong[0]:g} is no share; give the trained tower's share, from 0 to 1")
+    names = [f"{alpha:g}" for alpha in average]
+    if len(set(names)) < len(names):
+        raise InputError(f"--average: two shares are written as {max(names, key=names.count)}; give one of them")
     if push_to_hub and len(average) > 1:
         raise InputError("--push-to-hub: takes one tower; give --average one number")
 

@@ -6,14 +6,13 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from braceexpand import braceexpand
-
+from diva.braces import expand_braces
 from diva.pipelines.plan import Step
 
 
 def missing_files(place: str) -> list[str]:
     """Return the files that are not there of a file, a folder or a pattern such as `cc3m/{00000..00331}.tar`."""
-    return [each for each in braceexpand(place) if not glob.glob(each, recursive=True)]
+    return [each for each in expand_braces(place) if not glob.glob(each, recursive=True)]
 
 
 def absent_data(step: Step) -> list[str]:
@@ -40,13 +39,13 @@ def fingerprint(place: str) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     digest = hashlib.sha256()
     for found in sorted(_files(place)):
-        facts = found.stat()
+        facts = found.stat() if found.exists() else found.lstat()  # of a link to nothing
         digest.update(f"{found}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 
 
 def _files(place: str) -> Iterator[Path]:
-    for pattern in braceexpand(place):
+    for pattern in expand_braces(place):
         for match in glob.glob(pattern, recursive=True):
             if os.path.isdir(match):
                 yield from (Path(folder, name) for folder, _, names in os.walk(match) for name in names)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
+from diva.errors import printable
 from diva.pipelines.data import absent_data
 from diva.pipelines.manifest import Manifest
 from diva.pipelines.plan import Step
@@ -34,9 +35,9 @@ def print_plan(steps: Sequence[Step], manifest: Manifest, console: Console) -> N
             outlook = "to run: not made yet"
         else:
             outlook = "to run: its command, its data, the recipe or what it needs changed"
-        console.print(Text(f"{step.name}: {outlook}", "bold"), soft_wrap=True)
+        console.print(Text(printable(f"{step.name}: {outlook}"), "bold"), soft_wrap=True)
         launched = f"{shlex.join(step.launcher)}: " if step.launcher else ""
-        console.print(Text(f"  {launched}diva {shlex.join(step.words)}", "dim"), soft_wrap=True)
+        console.print(Text(printable(f"  {launched}diva {shlex.join(step.words)}"), "dim"), soft_wrap=True)
     console.print(Text("report: always the last"))
     for line in absent:
-        console.print(Text(line, "red"), soft_wrap=True)
+        console.print(Text(printable(line), "red"), soft_wrap=True)

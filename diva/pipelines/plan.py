@@ -13,11 +13,12 @@ from diva.errors import InputError, did_you_mean
 from diva.pipelines.manifest import REPORT
 from diva.pipelines.references import common_values, resolved
 from diva.pipelines.schema import DataPlace, Pipeline, PipelineStep
-from diva.pipelines.verbs import TRAIN, Verb, find_verb
+from diva.pipelines.verbs import SET, TRAIN, Verb, find_verb
 from diva.recipes import Recipe
 from diva.recipes.resume import FREE_ON_RESUME, lasting
 
 TRAINING = "training.yaml"  # the recipe of the run, in its folder
+MOST_STEPS = 500
 EXTRAS = {"llava": "lm_eval", "segmentation": "mmseg"}  # a package that each of them brings
 
 
@@ -124,6 +125,8 @@ class _Plan:
         values = common | {need: str(self._out / other) for need, other in after.items()}
         values |= {need: place.path for need, place in data.items()}
         options = resolved(step.options, values, f"{where}.with", others)
+        if not isinstance(options.get(SET, {}), Mapping):
+            raise InputError(f"{where}.with.{SET}: is no mapping; write FIELD: VALUE")
         facts = {}
         if verb.takes_recipe and "recipe" not in options:
             if step.uses == TRAIN:
@@ -203,6 +206,8 @@ def _in_order(steps: Sequence[Step]) -> list[Step]:
     except CycleError as error:
         circle = " → ".join(reversed(error.args[1]))
         raise InputError(f"steps: {circle}: each of these needs the next; break the circle") from error
+    if len(steps) > MOST_STEPS:
+        raise InputError(f"steps: there are {len(steps)}; split them into pipelines of at most {MOST_STEPS}")
     ordered: dict[str, Step] = {}
 
     def put(step: Step) -> None:

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from diva.atomic import check_file
+
 
 def command_line(launcher: Sequence[str], words: Sequence[str]) -> list[str]:
     """Return what starts `diva WORDS`: by this Python, or by a launcher such as torchrun or srun."""
@@ -20,10 +22,12 @@ def start_logged(command: Sequence[str], log: Path, lock: int) -> subprocess.Pop
             else begins while the command still works.
 
     Raises:
-        OSError: the program cannot be started, or the log not be written.
+        InputError: the log is no regular file of its own.
+        OSError, ValueError: the program cannot be started, or the log not be written.
     """
     # 80 columns would break a table's lines in the log
     environment = os.environ | {"COLUMNS": os.environ.get("COLUMNS", "160")}
+    check_file(log)
     with log.open("ab") as output:
         return subprocess.Popen(
             command,

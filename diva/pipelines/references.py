@@ -41,11 +41,13 @@ def resolved(value: Any, values: Mapping[str, Any], where: str, others: Collecti
         return [resolved(each, values, f"{where}.{number}", others) for number, each in enumerate(value)]
     if not isinstance(value, str):
         return value
-    while found := _REFERENCE.search(value):  # those within others first; no value holds another
+    while found := _REFERENCE.search(value):  # those within others first
         name = found[1]
         if name not in values:
             hint = f"add '{name}' to its needs" if name in others else did_you_mean(name, {*values, *others})
             raise InputError(f"{where}: '{found[0]}' stands for nothing here; {hint}")
+        if isinstance(values[name], str) and "${" in values[name]:
+            raise InputError(f"{where}: '{found[0]}' stands for '{values[name]}', a reference itself; write it out")
         if found[0] == value or values[name] is None:
             return values[name]
         value = value[: found.start()] + str(values[name]) + value[found.end() :]

@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from diva.errors import InputError, RunError, install
+from diva.errors import InputError, RunError, install, printable
 from diva.lock import locked
 from diva.pipelines.data import absent_data
 from diva.pipelines.dry_run import print_plan
@@ -108,7 +108,7 @@ def _do(
 ) -> None:
     """Do the steps and the report."""
     for line in dict.fromkeys(line for step in steps for line in absent_data(step)):
-        console.print(Text(line, "red"), soft_wrap=True)
+        console.print(Text(printable(line), "red"), soft_wrap=True)
     work.do(steps, jobs)
     facts = {
         name: f"{record.state} {record.reason} {record.started}"

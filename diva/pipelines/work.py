@@ -11,6 +11,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from diva.atomic import check_files_in
+from diva.errors import printable
 from diva.pipelines.data import absent_data
 from diva.pipelines.manifest import Manifest, State, write_manifest
 from diva.pipelines.plan import Step
@@ -78,6 +80,7 @@ class Work:
             return None
         self._print(f"{step.name}: diva {' '.join(step.words)}", "bold")
         self._print(f"  log: {step.log}", "dim")
+        check_files_in(step.folder)
         step.folder.mkdir(parents=True, exist_ok=True)
         record = self.manifest.stages[step.name]
         record.state, record.reason, record.made_from = "started", "", ""
@@ -88,9 +91,9 @@ class Work:
         made_from = origins.made_from(step)
         try:
             return _Running(step, start_logged(record.command, step.log, self._lock), made_from)
-        except OSError as error:
-            program = record.command[0]
-            self._settle(step, "failed", f"{program}: cannot be started ({error.strerror}); see pipeline.launcher")
+        except (OSError, ValueError) as error:  # ValueError: a NUL in a word
+            program, why = record.command[0], error.strerror if isinstance(error, OSError) else str(error)
+            self._settle(step, "failed", f"{program}: cannot be started ({why}); see pipeline.launcher")
             return None
 
     def _obstacle(self, step: Step) -> tuple[State, str] | None:
@@ -129,4 +132,4 @@ class Work:
             self._print(f"{step.name}: {state}: {reason}", "red")
 
     def _print(self, text: str, style: str = "") -> None:
-        self._console.print(Text(text, style), soft_wrap=True)
+        self._console.print(Text(printable(text), style), soft_wrap=True)

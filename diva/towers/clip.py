@@ -143,6 +143,7 @@ def load_clip(
     text_from: str | None = None,
     random_weights: bool = False,
     allow_torchscript: bool = False,
+    cached_only: bool = False,
 ) -> Clip:
     """Load a CLIP model in float32 on the CPU, in `eval()`.
 
@@ -154,12 +155,13 @@ def load_clip(
         text_from: name of the whole model whose image tower alone, trained further, `name` holds.
         random_weights: build the architecture without weights, for timing and tests.
         allow_torchscript: also read TorchScript archives, which carry code.
+        cached_only: take a model of the hub from this machine alone, for names that no user typed.
 
     Raises:
         InputError: the name is unknown, or the weights are missing, damaged or of another architecture.
     """
     check_tower(name, "tower.name", _names())
-    own = _own_weights(name)
+    own = _own_weights(name, cached_only=cached_only)
     if text_from is not None:
         if own is None or checkpoint is not None:
             raise InputError(
@@ -252,10 +254,10 @@ def _names() -> tuple[str, ...]:
     return (*ZOO, *image_text_models())
 
 
-def _own_weights(name: str) -> Path | None:
+def _own_weights(name: str, *, cached_only: bool = False) -> Path | None:
     """Return where the weights lie that `name` says by itself; None for a zoo name or an architecture."""
     if name.startswith("hf-hub:"):
-        return fetch(name.removeprefix("hf-hub:"))
+        return fetch(name.removeprefix("hf-hub:"), cached_only=cached_only)
     if name in _names():
         return None
     return Path(name.removeprefix("local-dir:"))

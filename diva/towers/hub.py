@@ -13,17 +13,19 @@ SMALL = ["*.json", "*.txt", "*.model"]  # configurations and tokenizers
 TRANSFORMERS_FILES = ("model*.safetensors", "pytorch_model*.bin")
 
 
-def fetch(repository: str) -> Path:
-    """Return a local folder with the tower of `owner/repository`, downloading only what is read.
+def fetch(repository: str, *, cached_only: bool = False) -> Path:
+    """Return a local folder with the tower of `owner/repository`.
+
+    Only what is read is downloaded; with `cached_only` nothing is.
 
     Raises:
-        InputError: there is no such repository, or no network and nothing in the cache.
+        InputError: there is no such repository, or it is not in the cache and cannot, or must not, be fetched.
     """
     try:
-        folder = Path(snapshot_download(repository, allow_patterns=SMALL))
+        folder = Path(snapshot_download(repository, allow_patterns=SMALL, local_files_only=cached_only))
         names = OPEN_CLIP_FILES if (folder / CONFIG).is_file() else TRANSFORMERS_FILES
         for name in names:
-            snapshot_download(repository, allow_patterns=[name])
+            snapshot_download(repository, allow_patterns=[name], local_files_only=cached_only)
             if any(folder.glob(name)):
                 break
     except HFValidationError as error:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from diva.errors import InputError
+from diva.errors import InputError, printable
 from diva.towers.checkpoint import weights_sha256
 from diva.towers.formats import read_tower
 from diva.towers.recognise import image_shape
@@ -91,9 +91,9 @@ def print_inspection(found: Inspection) -> None:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in rows.items():
-        table.add_row(name, Text(value))
+        table.add_row(name, Text(printable(value)))
     console = Console()
-    console.print(str(found.path), style="bold", soft_wrap=True, markup=False)
+    console.print(printable(str(found.path)), style="bold", soft_wrap=True, markup=False)
     console.print(table)
     for warning in found.warnings:
-        console.print(Text.assemble(("warning:", "yellow"), " ", warning), soft_wrap=True)
+        console.print(Text.assemble(("warning:", "yellow"), " ", printable(warning)), soft_wrap=True)

@@ -8,14 +8,15 @@ from accelerate.utils import gather_object
 from diva.atomic import discard, put_folder, temporary_name
 from diva.errors import RunError
 from diva.run_folder import Position, RunFolder, step_of
-from diva.seal import seal
+from diva.seal import seal, strangers
 
 
 def save_checkpoint(accelerator: Accelerator, run: RunFolder, position: Position, *, keep: int) -> None:
     """Write the accelerator's whole state and `position` as one checkpoint, then drop all but the newest `keep`.
 
     It is written under a temporary name, and sealed (`diva.seal`) and renamed when every process has finished.
-    Later checkpoints are dropped too: they are damaged, or the run would have continued from them.
+    Later checkpoints are dropped too: they are damaged, or the run would have continued from them. One that holds
+    a file which is not the checkpoint's is kept.
 
     Raises:
         RunError: the disk refused; the earlier checkpoints are untouched.
@@ -34,7 +35,7 @@ def save_checkpoint(accelerator: Accelerator, run: RunFolder, position: Position
             put_folder(temporary, final)
             kept = [path for path in run.checkpoints() if step_of(path) <= position.step][-keep:]
             for path in run.checkpoints():
-                if path not in kept:
+                if path not in kept and not strangers(path):
                     _drop(path)
     except Exception as error:
         discard(temporary)
@@ -46,6 +47,8 @@ def save_checkpoint(accelerator: Accelerator, run: RunFolder, position: Position
 
 def _drop(checkpoint: Path) -> None:
     """Remove a checkpoint, which loses its name first: a half removed one is never taken for one."""
+    if found := strangers(checkpoint):
+        raise RunError(f"it holds {found[0]}, which is not of a checkpoint; move it away")
     nameless = temporary_name(checkpoint)
     put_folder(checkpoint, nameless)
     discard(nameless)

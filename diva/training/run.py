@@ -121,6 +121,8 @@ def _find_checkpoint(recipe: Recipe, run: RunFolder, resume: bool) -> Path | Non
     found, damaged = run.newest_checkpoint()
     for warning in damaged:
         logger.warning(warning)
+    if before is None:
+        run.check_new()
     return found
 
 

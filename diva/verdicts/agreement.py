@@ -9,6 +9,7 @@ from rich.table import Table
 from diva.atomic import write_json
 from diva.data.cache import VerdictIndex, VerdictSource
 from diva.data.cache.verdicts import VerdictImage
+from diva.errors import RunError
 from diva.verdicts.judge import LOGITS, LOSSES, SECOND, holds
 from diva.verdicts.statements import Statements
 
@@ -58,10 +59,13 @@ def measure_agreement(folder: Path, index: VerdictIndex, statements: Statements,
     """Read every verdict of the complete cache in `folder`, and write `agreement.json` there.
 
     Raises:
-        RunError: a shard is damaged, or the place cannot be written to.
+        RunError: no image was judged, a shard is damaged, or the place cannot be written to.
     """
     images = VerdictSource(str(folder), folder, index.shards).images()
-    kept = torch.stack([raw.verdicts() for raw in images if isinstance(raw, VerdictImage)])
+    found = [raw.verdicts() for raw in images if isinstance(raw, VerdictImage)]
+    if not found:
+        raise RunError(f"data: no image of {index.source} could be judged; repair the source")
+    kept = torch.stack(found)
     twice = kept[:, SECOND].any(dim=1)
     groups = {}
     for name in statements.judged:
@@ -75,9 +79,9 @@ def measure_agreement(folder: Path, index: VerdictIndex, statements: Statements,
             as_the_tower=_percent((first == tower)[sure]),
             chance=100 / own.shape[2],
         )
-    found = Agreement(images=len(kept), checked=int(twice.sum()), groups=groups)
-    write_json(found, folder / FILE)
-    return found
+    agreement = Agreement(images=len(kept), checked=int(twice.sum()), groups=groups)
+    write_json(agreement, folder / FILE)
+    return agreement
 
 
 def _percent(right: torch.Tensor) -> float | None:

@@ -16,6 +16,7 @@ from pydantic_core import PydanticCustomError
 from diva.recipes.load import load_section
 from diva.recipes.section import Section
 
+MOST = 100_000  # statements of a group, of which each is embedded
 LISTS = {path.stem: path for path in (Path(__file__).parent / "lists").glob("*.yaml")}
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, pattern=r"^[^{}]*$")]
@@ -92,6 +93,9 @@ class Statements(Section):
                 raise _wrong(f"groups.{name}.text", "names more than one other group; keep one")
             if group.teacher is not None and (self.caption is not None or group.taught == "tower"):
                 raise _wrong(f"groups.{name}.teacher", "is never read: there is a caption, or the tower teaches it")
+            other = next((slot for slot in slots(group.text) if slot != name), None)
+            if len(group.alternatives) * (len(self.groups[other].alternatives) if other else 1) > MOST:
+                raise _wrong(f"groups.{name}", f"makes more than {MOST:,} statements; shorten it")
             if group.taught == "tower":
                 read.append(name)
         if not self.judged:

@@ -96,7 +96,7 @@ def visualize(
 
 
 def _load(subject: Subject, device: torch.device) -> Clip:
-    clip = load_clip(subject.source)
+    clip = load_clip(subject.source, cached_only=True)
     if clip.sha256 != subject.sha256:
         raise InputError(f"{subject.source}: is not the tower that was measured; measure it again")
     clip.model.to(device)

@@ -15,7 +15,7 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 from diva.atomic import discard, replacing
 from diva.errors import RunError
 from diva.run_folder import MetricsLine, RunFolder
-from diva.seal import seal
+from diva.seal import seal, strangers
 from diva_downstream.llava.compat import HookedTrainer
 from diva_downstream.llava.trainable import load_trained, trained_names
 
@@ -82,7 +82,8 @@ class StageTrainer(HookedTrainer):
         found = RunFolder(checkpoint.parents[1]).checkpoints()
         end = found.index(checkpoint) + 1  # later ones are damaged: the run continued from an earlier one
         for path in found[: max(0, end - self._keep)] + found[end:]:
-            discard(path)
+            if not strangers(path):
+                discard(path)
 
     def save_weights(self, folder: Path) -> None:
         """Save what is trained; FSDP saves the whole model in shards instead, by the running model's names."""

@@ -10,7 +10,7 @@ from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
 from diva.atomic import discard, new_folder
-from diva.seal import newest_whole
+from diva.seal import newest_whole, strangers
 
 NAME = re.compile(r"iter_\d+")
 CONTENT = "checkpoint.pth"
@@ -44,7 +44,8 @@ class SealedCheckpoints(Hook):
         with new_folder(_folder(run, done)) as folder:
             runner.save_checkpoint(str(folder), CONTENT, by_epoch=False)
         for iterations in _written(run)[: -self._keep]:
-            discard(_folder(run, iterations))
+            if not strangers(_folder(run, iterations)):
+                discard(_folder(run, iterations))
 
 
 def newest_iterations(run: Path) -> tuple[int, list[str]]:

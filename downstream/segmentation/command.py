@@ -198,7 +198,8 @@ def _subject(
         return _Subject(record, clip, located, None)
     if checkpoint is not None or crop is not None or overrides:
         raise InputError(f"{name}: was trained with its own tower and sizes; give no others")
-    located, clip = locate(dataset or record.dataset, data), load_clip(record.tower, record.checkpoint)
+    located = locate(dataset or record.dataset, data)
+    clip = load_clip(record.tower, record.checkpoint, cached_only=True)
     if clip.sha256 != record.sha256:
         raise InputError(f"{run / RECORD}: {record.tower} has changed since; train the head again")
     done, damaged = newest_iterations(run)

@@ -82,7 +82,7 @@ def test_a_saved_dataset_is_recognised(saved_dataset: Path) -> None:
         ("notes.txt", "notes.txt is not a .tar; give uncompressed tars"),
         ("", r"holds no .tar and no image \(jpg, .*\), but 1 .txt; give"),
         ("${FOLDER}/0.tar", r"FOLDER.*/0.tar is not there"),
-        ("{00000..00002.tar", r"is not a pattern \(Unbalanced braces: .*; give a folder or tars"),
+        ("{00000..00002.tar", r"is not a pattern \(Unbalanced braces: .*; close its braces"),
     ],
 )
 def test_a_source_that_is_not_there_is_one_sentence(

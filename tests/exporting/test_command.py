@@ -104,6 +104,7 @@ def test_options_that_make_no_sense_are_refused_before_anything_is_read(tmp_path
         ({"to": "openclip"}, "there is no format 'openclip'; did you mean 'open_clip'"),
         ({"to": "llava", "average": [0.5, 1.5]}, "--average: 1.5 is no share"),
         ({"to": "llava", "average": [math.nan]}, "--average: nan is no share"),
+        ({"to": "llava", "average": [0.12345671, 0.12345672]}, "--average: two shares are written as 0.123457"),
         ({"to": "llava", "average": [0.5, 1], "push_to_hub": "a/b"}, "--push-to-hub: takes one tower"),
         ({"to": "llava"}, "no such file or folder"),
     ):

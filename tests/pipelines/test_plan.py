@@ -206,6 +206,11 @@ def test_steps_of_an_extra_that_is_not_installed_are_left_out(
         ({"a": step(launcher="srun '")}, r"a\.launcher: cannot be read"),
         ({"a": step(uses="segmentation-train")}, r"a\.makes: field required; name files that prove the step done"),
         ({"a": step(makes=[])}, r"a\.makes: tuple should have at least 1 item"),
+        ({"a": step(uses="train", **{"with": {"set": ["a"]}})}, r"a\.with\.set: is no mapping; write FIELD: VALUE"),
+        (
+            {f"s{n}": step(*([f"s{n + 1}"] if n < 600 else [])) for n in range(601)},
+            "steps: there are 601; split them",
+        ),
         ({"MMVP": step()}, "string should match pattern"),
         ({"a": step(extra="lava")}, "a.extra: input should be 'llava' or 'segmentation'"),
         ({}, "steps: dictionary should have at least 1 item"),
@@ -235,6 +240,14 @@ def test_a_mistake_outside_the_steps_is_one_sentence_too(
 ) -> None:
     with pytest.raises(InputError, match=says):
         planned({"a": step()}, **fields)
+
+
+def test_a_value_that_holds_a_reference_is_refused(planned: Planned) -> None:
+    """It would be replaced by itself for ever."""
+    with pytest.raises(
+        InputError, match=r"'\$\{pipeline.device\}' stands for 'x\$\{pipeline.device\}', a reference"
+    ):
+        planned({"a": step(**{"with": {"device": "${pipeline.device}"}})}, device="x${pipeline.device}")
 
 
 def test_a_recipe_that_trains_no_tower_says_what_to_use() -> None:

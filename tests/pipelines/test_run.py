@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 import pytest
 
+from diva.cli.run import check_words
 from diva.errors import InputError, RunError
 from diva.lock import locked
 from diva.pipelines.manifest import MANIFEST, Manifest, read_manifest
@@ -221,6 +222,25 @@ def test_a_dry_run_names_missing_data_and_writes_nothing(
     ):
         assert line in printed
     assert not out.exists()
+
+
+def test_a_log_that_leads_elsewhere_is_not_written_through(
+    write_pipeline: WritePipeline, go: Go, maker: str, tmp_path: Path
+) -> None:
+    pipeline, mine = write_pipeline({"a": step()}, launcher=maker), tmp_path / "mine.txt"
+    mine.write_text("mine")
+    (tmp_path / "out" / "a").mkdir(parents=True)
+    (tmp_path / "out" / "a" / "log.txt").symlink_to(mine)
+    with pytest.raises(RunError, match="not done: a"):
+        go(pipeline)
+    reason = read_manifest(tmp_path / "out" / MANIFEST).stages["a"].reason
+    assert "log.txt: is a symbolic link, which a file may not replace" in reason
+    assert mine.read_text() == "mine"
+
+
+def test_a_step_that_asks_for_help_is_refused() -> None:
+    with pytest.raises(InputError, match="'mmvp': --help and the like do nothing in a step"):
+        check_words(["bench", "mmvp", "--help"])
 
 
 def test_what_cannot_work_is_refused_before_anything_is_run(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import open_clip
 import pytest
+import requests
 import torch
 
 from diva.errors import InputError
@@ -89,9 +90,17 @@ def test_names_that_are_nothing_are_refused_with_the_nearest_valid_one(tiny_towe
         load_clip(str(tiny_towers["siglip"]), Path("weights.pt"))
 
 
+def _connect(*_: object, **__: object) -> None:
+    raise AssertionError("a name that no user typed was looked up")
+
+
 def test_a_hub_name_without_a_network_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(InputError, match=r"hf-hub:nobody/nothing: cannot be fetched \(LocalEntryNotFoundError\)"):
         load_clip("hf-hub:nobody/nothing")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(requests.Session, "request", _connect)
+    with pytest.raises(InputError, match=r"hf-hub:nobody/nothing: cannot be fetched .* and is not in the cache"):
+        load_clip("hf-hub:nobody/nothing", cached_only=True)
     with pytest.raises(InputError, match=r"hf-hub:a/b/c: is no repository name"):
         load_clip("hf-hub:a/b/c")

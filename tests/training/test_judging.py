@@ -14,7 +14,7 @@ from torch import Tensor
 from typer.testing import CliRunner
 
 from diva.cli import app
-from diva.errors import InputError
+from diva.errors import InputError, RunError
 from diva.exporting.command import export
 from diva.recipes import load_recipe
 from diva.training import train
@@ -130,6 +130,20 @@ def test_the_table_says_how_often_two_draws_agree_and_how_many_abstain(recipe: P
     judge(recipe, tmp_path / "all", "objective.checked=1.0", "objective.margin=1000")
     found = Agreement.model_validate_json((tmp_path / "all" / "agreement.json").read_bytes())
     assert [(group.abstained, group.agreed) for group in found.groups.values()] == [(100.0, None)] * 2
+
+
+def test_a_damaged_verdict_is_told_and_so_is_that_no_image_was_judged(recipe: Path, tmp_path: Path) -> None:
+    judge(recipe, tmp_path / "verdicts")
+    shard = tmp_path / "verdicts" / "00000.tar"
+    content = bytearray(shard.read_bytes())
+    content[content.index(b"NUMPY") + 128] ^= 1  # of the numbers behind the head of the first array
+    shard.write_bytes(content)
+    with pytest.raises(RunError, match=r"00000\.tar is damaged \(.* is not what was written\); delete it and run"):
+        judge(recipe, tmp_path / "verdicts")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "0.jpg").write_bytes(b"no picture")
+    with pytest.raises(RunError, match=r"no image of .*broken could be judged; repair the source"):
+        judge(recipe, tmp_path / "none", f"data.source={tmp_path / 'broken'}", "data.max_bad_share=1.0")
 
 
 def open_verdicts_of(folder: Path) -> list[np.ndarray]:

@@ -250,6 +250,31 @@ def init(**told):
 """
 
 
+def test_a_recipe_or_metrics_of_somebody_s_own_are_not_replaced(tiny: Tiny, tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text("# mine\nextends: diva/quickstart\n")
+    with pytest.raises(InputError, match=r"recipe\.yaml: no run wrote this, and it would be lost; choose another"):
+        train(tiny("stages.0.steps=1"), tmp_path)
+    (tmp_path / "recipe.yaml").rename(tmp_path / "metrics.jsonl")
+    with pytest.raises(InputError, match=r"metrics\.jsonl: lies there without a run, and would be lost"):
+        train(tiny("stages.0.steps=1"), tmp_path)
+    assert (tmp_path / "metrics.jsonl").read_text().startswith("# mine")
+
+
+def test_a_checkpoint_with_a_file_of_somebody_s_own_is_kept(tiny: Tiny, tmp_path: Path) -> None:
+    recipe = ("training.checkpoint_every=1", "training.keep_checkpoints=2")
+    train(tiny("stages.0.steps=2", *recipe), tmp_path)
+    first, _ = RunFolder(tmp_path).checkpoints()
+    (first / "notes.txt").write_text("mine")
+    (tmp_path / "tower").rename(tmp_path / "old-tower")
+    (tmp_path / "recipe.yaml").write_text((tmp_path / "recipe.yaml").read_text().replace("steps: 2", "steps: 4"))
+    train(tiny("stages.0.steps=4", *recipe), tmp_path, resume=True)
+    assert [path.name for path in RunFolder(tmp_path).checkpoints()] == [
+        first.name,
+        "step-00000003",
+        "step-00000004",
+    ]
+
+
 def test_a_full_disk_leaves_the_earlier_checkpoint_and_nothing_half_written(tiny: Tiny, tmp_path: Path) -> None:
     run = tmp_path / "run"
     train(tiny("stages.0.steps=5"), run)

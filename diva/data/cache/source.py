@@ -61,31 +61,32 @@ class CachedImage:
         Raises:
             RunError: a member is missing or is not what was written.
         """
-        member = member_of(self.kind)
-        crops = sum(name.endswith(member) for name in self.files)
-        try:
-            place = number % crops
-            stored = self.files[f"{place}.{member}"].load()
-            packed = self.files.get(f"{place}.{PIXELS['jpeg']}")
-            small = (packed or self.files[f"{place}.{PIXELS['uint8']}"]).load()
-            written = self.files[f"{place}.{DIGEST}"].load()
-        except (UnusableError, KeyError, ZeroDivisionError) as error:
-            raise _damaged(self.kind, self.tar, f"{self.key}: {error}") from error
-        if written != digest(stored, small):
-            raise _damaged(self.kind, self.tar, f"{self.key} is not what was written")
+        crops = sum(name.endswith(member_of(self.kind)) for name in self.files)
+        stored, small = self._whole(number % max(crops, 1))
+        packed = any(name.endswith(PIXELS["jpeg"]) for name in self.files)
         pixels = F.pil_to_tensor(decode_image(small)) if packed else torch.from_numpy(_array(small))
         return pixels, torch.from_numpy(_array(stored))
 
     def content(self, place: int) -> Tensor:
-        """Return what is cached of crop `place`, unchecked and without its pixels.
+        """Return what is cached of crop `place`, without its pixels.
 
         Raises:
-            RunError: it is missing or no array.
+            RunError: a member is missing or is not what was written.
         """
+        return torch.from_numpy(_array(self._whole(place)[0]))
+
+    def _whole(self, place: int) -> tuple[bytes, bytes]:
+        """Return what is stored of crop `place`: the cached array and the pixels."""
         try:
-            return torch.from_numpy(_array(self.files[f"{place}.{member_of(self.kind)}"].load()))
-        except (UnusableError, KeyError, ValueError) as error:
+            stored = self.files[f"{place}.{member_of(self.kind)}"].load()
+            packed = self.files.get(f"{place}.{PIXELS['jpeg']}")
+            small = (packed or self.files[f"{place}.{PIXELS['uint8']}"]).load()
+            written = self.files[f"{place}.{DIGEST}"].load()
+        except (UnusableError, KeyError) as error:
             raise _damaged(self.kind, self.tar, f"{self.key}: {error}") from error
+        if written != digest(stored, small):
+            raise _damaged(self.kind, self.tar, f"{self.key} is not what was written")
+        return stored, small
 
 
 @dataclass(frozen=True)

@@ -55,10 +55,10 @@ class VerdictImage(CachedImage):
         return Crop(pixels, verdicts=verdicts)
 
     def verdicts(self) -> Tensor:
-        """Return the verdicts [3, A] alone, without a look at the pixels.
+        """Return the verdicts [3, A] alone.
 
         Raises:
-            RunError: they are missing or cannot be read.
+            RunError: they are missing or are not what was written.
         """
         return self.content(0)
 

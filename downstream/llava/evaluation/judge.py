@@ -71,11 +71,11 @@ class Judge:
             "max_tokens": TOKENS,
         }
         try:
-            response = self._session.post(self._url, json=body, timeout=TIMEOUT)
+            response = self._session.post(self._url, json=body, timeout=TIMEOUT, allow_redirects=False)
         except requests.RequestException as error:
             kind = type(error).__name__
             raise RunError(f"--judge-url: {self._host} does not answer ({kind}); see that it runs") from error
-        if not response.ok:
+        if response.status_code != requests.codes.ok:
             # the body may repeat the key
             raise RunError(
                 f"--judge-url: {self._host} answered {response.status_code}; {_remedy(response.status_code)}"
@@ -97,6 +97,8 @@ class Judge:
 def _remedy(status: int) -> str:
     if status in (401, 403):
         return f"set {KEY} to a key that it takes"
+    if 300 <= status < 400:
+        return "give the address that it leads to: none is called but yours"
     if status == 404:
         return "see that the address ends where /chat/completions follows, and that it knows --judge-model"
     return "the reviews so far are kept: run the same command again later"

@@ -17,7 +17,7 @@ from PIL import Image
 
 from diva.errors import InputError
 from diva_downstream.llava.tasks.letters import read_letter
-from diva_downstream.llava.tasks.pictures import picture_of_row, read_table
+from diva_downstream.llava.tasks.pictures import is_index, picture_of_row, read_table
 from diva_downstream.llava.tasks.source import IMAGE, Document, as_test_split, find, first_groups
 
 LETTERS = "ABCD"
@@ -165,8 +165,8 @@ def _is_nothing(cell: str) -> bool:
 
 
 def _document(path: Path, row: Document, *, language: str, labelled: bool) -> Document:
-    if not str(row["index"]).isdecimal():
-        raise InputError(f"{path}: index '{row['index']}': is not a whole number; fetch the file again")
+    if not is_index(row["index"]):
+        raise InputError(f"{path}: index '{str(row['index'])[:40]}': is not a whole number; fetch the file again")
     index = int(row["index"])
     texts = {letter: row[letter] for letter in LETTERS}
     offered = list(options_of(texts))

@@ -12,7 +12,13 @@ from diva.documents import read_file
 from diva.errors import InputError
 from diva.images import UnusableError, decode_image, read_image
 
+DIGITS = 18  # of the number of a row, which is kept in 64 bits
 MAX_BYTES = 2**29  # of a table, which holds its pictures
+
+
+def is_index(text: object) -> bool:
+    """Tell whether a cell is the number of a row."""
+    return str(text).isdecimal() and len(str(text)) <= DIGITS
 
 
 @cache
@@ -39,7 +45,7 @@ def picture_of_row(tsv: str, index: int) -> Image.Image:
     """
     column, named = dict(_column(tsv)), index
     encoded = column[named]
-    while encoded.isdecimal() and int(encoded) != named:
+    while is_index(encoded) and int(encoded) != named:
         named = int(encoded)
         encoded = column.pop(named, "")  # each is followed once: two rows may name each other
     if encoded and named != index:

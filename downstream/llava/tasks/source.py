@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
+from pyarrow import ArrowException
 
 from diva.errors import InputError
 
@@ -41,5 +42,14 @@ def first_groups(
 
 
 def as_test_split(documents: Sequence[Mapping[str, Any]]) -> dict[str, Dataset]:
-    """Return what lm-eval's `custom_dataset` is to return."""
-    return {"test": Dataset.from_list([dict(document) for document in documents])}
+    """Return what lm-eval's `custom_dataset` is to return.
+
+    Raises:
+        InputError: a document holds half a character, or a number of more than 64 bits.
+    """
+    try:
+        return {"test": Dataset.from_list([dict(document) for document in documents])}
+    except (UnicodeError, OverflowError, ArrowException) as error:
+        raise InputError(
+            f"a question holds what is no text, or too large a number ({error}); fetch its file again"
+        ) from error

@@ -80,6 +80,7 @@ def test_a_judge_that_stays_busy_ends_the_run(judge: LoopbackJudge) -> None:
     ("reply", "says"),
     [
         (401, "answered 401; set OPENAI_API_KEY to a key that it takes"),
+        (307, "answered 307; give the address that it leads to: none is called but yours"),
         (404, "answered 404; see that the address ends where /chat/completions follows"),
         (b"<html>", "answered in no form of chat completions"),
         (b'{"choices": []}', "answered in no form of chat completions"),
