@@ -216,7 +216,8 @@ def assemble(source: TowerSource, name: str) -> Clip:
         InputError: the weights do not fit what the configuration says, or there is no configuration.
     """
     if not source.config:
-        raise InputError(f"{source.path}: {source.doubts[0]}")
+        rest = "" if source.has_text else "; diva bench takes the rest from the whole model that --text-from names"
+        raise InputError(f"{source.path}: {source.doubts[0]}{rest}")
     for warning in source.doubts:
         log.warning("%s: %s", source.path, warning)
     with torch.device("meta"):  # shapes first: a configuration may ask for any size

@@ -37,6 +37,8 @@ def test_an_image_tower_alone_is_read_as_the_architecture_that_is_named(
 ) -> None:
     state = state_of(tiny_towers["openai-like"])
     torch.save({key: value for key, value in state.items() if key.startswith("visual.")}, tmp_path / "image.pt")
+    with pytest.raises(InputError, match="diva bench takes the rest from the whole model that --text-from names"):
+        load_clip(str(tmp_path / "image.pt"))
     clip = load_clip(tiny_names["openai-like"], tmp_path / "image.pt")
     assert not clip.has_text
     pixels = torch.linspace(-2, 2, 3 * 32 * 32).reshape(1, 3, 32, 32)
