@@ -32,7 +32,7 @@ def read_llava(folder: Path, language_model: Path | None = None) -> Llava:
     if original:
         return read_original(folder, fields, _read_language_model, language_model)
     if fields.get("model_type") == "llava":
-        return read_transformers(folder)
+        return read_transformers(folder, fields)
     return _read_language_model(folder)
 
 

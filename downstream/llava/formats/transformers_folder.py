@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +39,15 @@ SENTENCEPIECE = "tokenizer.model"  # the original code wants it; transformers do
 STEPS = {"do_resize": True, "do_rescale": True, "do_normalize": True, "rescale_factor": 1 / 255}
 
 
-def read_transformers(folder: Path) -> Llava:
-    """Read a folder of transformers' LLaVA.
+def read_transformers(folder: Path, fields: Mapping[str, Any]) -> Llava:
+    """Read a folder of transformers' LLaVA, whose configuration has `fields`.
 
     Raises:
         InputError: files are missing or damaged.
     """
+    for part in ("text_config", "vision_config"):  # without one, transformers builds one of billions of weights
+        if not isinstance(fields.get(part), dict):
+            raise InputError(f"{folder / 'config.json'}: has no {part}; fetch it again")
     model = load_model(LlavaForConditionalGeneration, folder)
     config: Any = model.config
     if not isinstance(config.vision_feature_layer, int):

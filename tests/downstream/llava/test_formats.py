@@ -27,6 +27,7 @@ from tests.fixtures.llava import (
     SIDE,
     original_logits,
     tiny_adapted_llava,
+    tiny_llava,
     tiny_original_llava,
 )
 
@@ -164,6 +165,16 @@ def test_fields_that_are_missing_have_transformers_defaults_and_none_of_a_strang
     assert (llava.feature_layer, llava.class_token) == (LlavaConfig().vision_feature_layer, False)
     convert(folder, tmp_path / "out", to="transformers")
     assert "auto_map" not in (tmp_path / "out" / "config.json").read_text()
+
+
+@pytest.mark.parametrize("part", ["text_config", "vision_config"])
+def test_a_configuration_without_a_part_is_told_before_a_model_of_billions_is_built(
+    part: str, tmp_path: Path
+) -> None:
+    folder = tiny_llava(tmp_path / "llava")
+    edit(folder, **{part: None})
+    with pytest.raises(InputError, match=rf"config\.json: has no {part}; fetch it again"):
+        read_llava(folder)
 
 
 def test_a_padding_that_is_not_named_is_none_as_in_the_original(tmp_path: Path) -> None:
