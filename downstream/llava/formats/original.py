@@ -158,7 +158,7 @@ def _llama(folder: Path, fields: dict[str, Any]) -> LlamaConfig:
 
 def _check(folder: Path, text: LlamaConfig, state: dict[str, Tensor], unknown: list[str]) -> None:
     """Check that the state holds exactly the language model that the configuration describes, and a projector."""
-    layers = 1 + max((int(key.split(".")[3]) for key in state if key.startswith(f"{LANGUAGE}layers.")), default=-1)
+    layers = len({key.split(".")[3] for key in state if key.startswith(f"{LANGUAGE}layers.")})
     if layers != text.num_hidden_layers:
         raise InputError(
             f"{folder}: has weights for {layers} layers, and num_hidden_layers in its config.json is"
