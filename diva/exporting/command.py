@@ -93,9 +93,12 @@ def _averaged(note: Note, alpha: float | None) -> Note:
 
 def _targets(out: Path, average: Sequence[float]) -> dict[Path, float | None]:
     """Return the folders to write, each with the trained tower's share in it (None: not averaged)."""
-    if len(average) > 1:
-        return {out / f"alpha-{alpha:g}": alpha for alpha in average}
-    return {out: average[0] if average else None}
+    if len(average) < 2:
+        return {out: average[0] if average else None}
+    names = [f"{alpha:g}" for alpha in average]
+    if len(set(names)) < len(names):
+        raise InputError(f"--average: two shares are written as {max(names, key=names.count)}; give one of them")
+    return {out / f"alpha-{name}": alpha for name, alpha in zip(names, average, strict=True)}
 
 
 def _check_options(to: str, average: Sequence[float], push_to_hub: str | None) -> None:
@@ -104,9 +107,6 @@ def _check_options(to: str, average: Sequence[float], push_to_hub: str | None) -
     wrong = [alpha for alpha in average if not 0 <= alpha <= 1]
     if wrong:
         raise InputError(f"--average: {wrong[0]:g} is no share; give the trained tower's share, from 0 to 1")
-    names = [f"{alpha:g}" for alpha in average]
-    if len(set(names)) < len(names):
-        raise InputError(f"--average: two shares are written as {max(names, key=names.count)}; give one of them")
     if push_to_hub and len(average) > 1:
         raise InputError("--push-to-hub: takes one tower; give --average one number")
 

@@ -93,7 +93,7 @@ class Statements(Section):
                 raise _wrong(f"groups.{name}.text", "names more than one other group; keep one")
             if group.teacher is not None and (self.caption is not None or group.taught == "tower"):
                 raise _wrong(f"groups.{name}.teacher", "is never read: there is a caption, or the tower teaches it")
-            other = next((slot for slot in slots(group.text) if slot != name), None)
+            other = self.other(name)
             if len(group.alternatives) * (len(self.groups[other].alternatives) if other else 1) > MOST:
                 raise _wrong(f"groups.{name}", f"makes more than {MOST:,} statements; shorten it")
             if group.taught == "tower":

@@ -62,8 +62,9 @@ class CachedImage:
             RunError: a member is missing or is not what was written.
         """
         crops = sum(name.endswith(member_of(self.kind)) for name in self.files)
-        stored, small = self._whole(number % max(crops, 1))
-        packed = any(name.endswith(PIXELS["jpeg"]) for name in self.files)
+        place = number % max(crops, 1)
+        stored, small = self._whole(place)
+        packed = f"{place}.{PIXELS['jpeg']}" in self.files
         pixels = F.pil_to_tensor(decode_image(small)) if packed else torch.from_numpy(_array(small))
         return pixels, torch.from_numpy(_array(stored))
 
