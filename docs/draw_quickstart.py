@@ -1,4 +1,4 @@
-"""Draws docs/quickstart.svg from the table of docs/miniworld.md#one-quickstart: `python docs/draw_quickstart.py`."""
+"""Draws docs/quickstart.svg from the table in docs/miniworld.md: `python docs/draw_quickstart.py`."""
 
 import io
 import re
