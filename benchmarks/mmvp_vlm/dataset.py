@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from diva.documents import read_file
-from diva.errors import InputError, first_line
+from diva.errors import InputError
 from diva.towers.checkpoint import file_sha256
 
 NAME = "MMVP-VLM"
@@ -113,7 +113,7 @@ def _read_rows(path: Path) -> list[_Row]:
         columns = [names[column.casefold()] for column in COLUMNS]
         return [_row(path, reader.line_num, [line[column] for column in columns]) for line in reader]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: cannot be read ({first_line(error)}); give MMVP-VLM's folder, see docs/data.md") from error
+        raise InputError(f"{path}: cannot be read ({error}); give MMVP-VLM's folder, see docs/data.md") from error
 
 
 def _row(path: Path, line: int, cells: list[str | None]) -> _Row:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from diva.documents import read_file
-from diva.errors import InputError, first_line
+from diva.errors import InputError
 from diva.verdicts.statements import Statements
 
 TABLES = {".csv": ",", ".tsv": "\t"}
@@ -34,7 +34,7 @@ def _cells(path: Path) -> list[str]:
         text = io.StringIO(read_file(path).decode("utf-8-sig"), newline="")
         return [cell for row in csv.reader(text, delimiter=TABLES[path.suffix.lower()]) for cell in row]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"--benchmark: {path} cannot be read as a table ({first_line(error)}); fetch it again") from error
+        raise InputError(f"--benchmark: {path} cannot be read as a table ({error}); fetch it again") from error
 
 
 def _bare(text: str) -> str:

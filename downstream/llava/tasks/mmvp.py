@@ -17,7 +17,7 @@ from datasets import Dataset
 from PIL import Image
 
 from diva.documents import read_file
-from diva.errors import InputError, first_line
+from diva.errors import InputError
 from diva_downstream.llava.tasks.letters import read_letter
 from diva_downstream.llava.tasks.mmbench import INSTRUCTIONS
 from diva_downstream.llava.tasks.pictures import picture_file
@@ -65,7 +65,7 @@ def read(folder: Path) -> list[Document]:
     try:
         rows = list(csv.DictReader(io.StringIO(read_file(path).decode("utf-8-sig"), newline="")))
     except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: cannot be read ({first_line(error)}); give MMVP's folder, see docs/llava.md") from error
+        raise InputError(f"{path}: cannot be read ({error}); give MMVP's folder, see docs/llava.md") from error
     missing = [name for name in COLUMNS if not rows or name not in rows[0]]
     if missing or len(rows) % 2:
         what = f"no column {' or '.join(missing)}" if missing else f"{len(rows)} rows form no pairs"
