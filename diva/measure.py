@@ -30,11 +30,16 @@ def evaluate(
 
     Args:
         task: a task, or the name of an installed one.
-        tower, against: names that `diva.load_clip` takes; checkpoint, against_checkpoint: their weights files.
-        text_from: the whole model that `tower`, an image tower alone, was trained from.
-        batch: images that are encoded at once.
-        console: where progress is drawn; nowhere unless given.
-        settings: what else the task can be told.
+        tower: a name that `diva.load_clip` takes.
+        data: the task's folder or file.
+        against: the baseline, named likewise.
+        checkpoint: the weights file of `tower`.
+        against_checkpoint: the weights file of `against`.
+        text_from: the whole model that `tower` was trained from, if it is an image tower alone.
+        batch: images encoded at once.
+        device: "auto" is a GPU if there is one.
+        console: where to draw progress; nowhere unless given.
+        settings: the task's own settings.
 
     Raises:
         InputError: a name, a file or a setting cannot be used, or the task is not one of towers.
