@@ -223,11 +223,11 @@ def test_a_flipped_bit_stops_the_run_with_the_remedy(
     with (
         Loader(ImageStreams(cached, seed=1, streams=2), 4, workers=workers, max_bad_share=1.0) as loader,
         pytest.raises(
-            RunError, match=r"^data.latents: .*00000.tar is damaged \(.*is not what was written\)"
+            RunError, match=r"^data.latents: .*00000.tar is damaged \(.*has changed since it was written\)"
         ) as caught,
     ):
         list(islice(loader, 8))
-    assert str(caught.value).endswith("delete it and run 'diva data cache-latents' again, which writes it anew")
+    assert str(caught.value).endswith("delete it and run 'diva data cache-latents' again to rewrite it")
 
 
 def test_a_cut_shard_of_a_cache_is_refused_and_written_anew(shards: Path, tmp_path: Path) -> None:

@@ -228,6 +228,6 @@ def test_a_source_of_damaged_tars_alone_is_refused(tmp_path: Path) -> None:
     content = write_shard(tmp_path / "00000.tar", [encode(crops(1, side=40)[0])]).read_bytes()
     (tmp_path / "00000.tar").write_bytes(content[:700])
     with pytest.raises(
-        InputError, match=r"holds no readable image \(00000.tar: the tar is damaged: it ends within"
+        InputError, match=r"contains no readable image \(00000.tar: the tar is damaged: it ends inside"
     ):
         streams(open_source(str(tmp_path)))

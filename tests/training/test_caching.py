@@ -63,7 +63,7 @@ def test_the_index_says_what_the_cache_is(cached: tuple[Path, Path]) -> None:
         ("training.frozen_dtype=bfloat16", "holds latents of another VAE"),
         ("data.image_size=32", "was made with image_size 40, and the recipe has 32"),
         ("tower.input.interpolation=bilinear", "was made with interpolation bicubic, and the recipe has bilinear"),
-        ("denoiser.latents=sample", "denoiser.latents 'sample' differs at every look"),
+        ("denoiser.latents=sample", "denoiser.latents 'sample' draws new latents every time"),
         ("objective={type: contrastive}", "the objective asks for further views of the images"),
     ],
 )
@@ -88,5 +88,5 @@ def test_latents_that_differ_at_every_look_are_not_cached(write_tiny: WriteRecip
     ]
     done = CliRunner().invoke(app, arguments)
     assert isinstance(done.exception, InputError)
-    assert "'sample' differs at every look" in str(done.exception)
+    assert "'sample' draws new latents every time" in str(done.exception)
     assert not list((tmp_path / "c").glob("*.tar"))

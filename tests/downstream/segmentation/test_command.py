@@ -166,7 +166,7 @@ def test_a_run_continues_from_the_newest_checkpoint_that_is_whole(
     content = bytearray(newest.read_bytes())
     content[len(content) // 2] ^= 1  # one bit of a weight
     newest.write_bytes(content)
-    damage = "iter_6: checkpoint.pth is not what was written"
+    damage = "iter_6: checkpoint.pth has changed since it was written"
     with pytest.raises(InputError, match=rf"has 5 of 6 iterations \(.*{damage}\); continue with --resume first"):
         evaluate(copy, world)
     run(trained, "linear", world, copy, resume=True)
