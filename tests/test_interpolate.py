@@ -32,9 +32,9 @@ def test_a_field_stands_for_the_value_of_another_from_the_top_or_from_where_it_s
     [
         ("${nowhere}", r"a: \$\{nowhere\}: there is no field 'nowhere'"),
         ("${list.2}", "there is no field 'list.2'"),
-        ("${list}", "is a whole part"),
-        ("${a}", "a: its .* lead back to it"),
-        ("x${b}", "lead back to it"),
+        ("${list}", "is a section"),
+        ("${a}", "a: its .* references are circular"),
+        ("x${b}", "references are circular"),
         ("${oc.env:HOME}", "only the name of another field"),
         ("${a.${b}}", "only the name of another field|no field|lead back"),
         ("${", "only the name of another field"),

@@ -128,12 +128,14 @@ class UnclipDenoiser(StableDiffusionDenoiser):
         config: Any = self.network.config
         if config.class_embed_type != "projection":
             raise InputError(
-                f"denoiser.path: {self.path} has a UNet without an image embedding input; give a Stable unCLIP folder"
+                f"denoiser.path: {self.path} has a UNet without an image embedding input;"
+                " give a Stable unCLIP folder"
             )
         if config.projection_class_embeddings_input_dim != self.vector_width:
             raise InputError(
                 f"denoiser.path: {self.path} has a normaliser of width {self.embedding_width} but a UNet that reads"
-                f" width {config.projection_class_embeddings_input_dim}, not its double; they come from different decoders"
+                f" width {config.projection_class_embeddings_input_dim}, not its double;"
+                " they come from different decoders"
             )
 
     def _index_changes(self) -> dict[str, object]:

@@ -21,9 +21,11 @@ class RandomTokens(Section):
     """The pooled token and some patch tokens, drawn anew for every noise sample."""
 
     kind: Literal["random"] = "random"
-    count: int | None = Field(default=None, gt=0, description="patches drawn; give this or share")
+    count: int | None = Field(default=None, gt=0, description="number of patches to draw; give this or 'share'")
     share: Share | None = Field(default=None, description="share of the patches, rounded down")
-    replacement: bool = Field(default=False, description="a patch may be drawn more than once")
+    replacement: bool = Field(
+        default=False, description="draw with replacement, so that a patch can appear more than once"
+    )
 
     @model_validator(mode="after")
     def _one_size(self) -> Self:
@@ -36,7 +38,7 @@ class WindowTokens(Section):
     """The pooled token and the means of consecutive runs of patch tokens; an incomplete last run is dropped."""
 
     kind: Literal["windows"] = "windows"
-    window: int = Field(gt=0, description="patch tokens a window, in raster order")
+    window: int = Field(gt=0, description="patch tokens per window, in raster order")
 
 
 class PooledToken(Section):
@@ -59,7 +61,7 @@ class ConditionSection(Section):
 
     prompt: str = Field(
         default="",
-        description="text that the denoiser reads; DIVA's paper says empty, its code has 'a photo of a .'",
+        description="text that the denoiser reads; empty in DIVA's paper, 'a photo of a .' in its code",
     )
 
 

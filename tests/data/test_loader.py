@@ -330,7 +330,9 @@ def test_a_stream_without_a_usable_image_stops_the_run(
     write_image_folder(tmp_path, names)
     with (
         loader(tmp_path, 8, workers, streams=2) as one,
-        pytest.raises(RunError, match=r"stream 0 of 2 found no usable image in a whole pass \(first: \d.png: cannot"),
+        pytest.raises(
+            RunError, match=r"stream 0 of 2 found no usable image in a whole pass \(first: \d.png: cannot"
+        ),
     ):
         next(one)
     assert not children()
@@ -365,7 +367,9 @@ def test_a_source_that_fails_is_one_sentence(
     dataset = ImageStreams(source, seed=0, streams=2)
     with (
         Loader(dataset, 2, workers=workers) as one,
-        pytest.raises(RunError, match=r"data.source: .* cannot be read further \(.*stream 0 of 2 failed\)") as caught,
+        pytest.raises(
+            RunError, match=r"data.source: .* cannot be read further \(.*stream 0 of 2 failed\)"
+        ) as caught,
     ):
         next(one)
     assert "memory" not in str(caught.value)

@@ -160,7 +160,9 @@ def test_what_does_not_fit_is_named(tmp_path: Path, folder: Path, teacher_folder
     plain = tiny_stable_diffusion(tmp_path / "plain")
     for part in ("image_normalizer", "image_noising_scheduler"):
         (plain / part).symlink_to(folder / part)
-    with pytest.raises(InputError, match="has a UNet without an image embedding input; give a Stable unCLIP folder"):
+    with pytest.raises(
+        InputError, match="has a UNet without an image embedding input; give a Stable unCLIP folder"
+    ):
         load("unclip", plain)
     for embeddings in (torch.randn(1, 4), torch.ones(5, 4)):
         with pytest.raises(

@@ -138,7 +138,9 @@ def test_a_damaged_verdict_is_told_and_so_is_that_no_image_was_judged(recipe: Pa
     content = bytearray(shard.read_bytes())
     content[content.index(b"NUMPY") + 128] ^= 1  # of the numbers behind the head of the first array
     shard.write_bytes(content)
-    with pytest.raises(RunError, match=r"00000\.tar is damaged \(.* has changed since it was written\); delete it and run"):
+    with pytest.raises(
+        RunError, match=r"00000\.tar is damaged \(.* has changed since it was written\); delete it and run"
+    ):
         judge(recipe, tmp_path / "verdicts")
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "0.jpg").write_bytes(b"no picture")

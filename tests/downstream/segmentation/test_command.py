@@ -349,9 +349,9 @@ def test_a_folder_of_something_else_is_not_gone_on_with(world: Path, trained: Pa
 def test_a_run_is_neither_overwritten_nor_gone_on_with_in_another_way(
     finished: Path, world: Path, trained: Path
 ) -> None:
-    with pytest.raises(InputError, match="already holds a run; go on with --resume or choose another --out"):
+    with pytest.raises(InputError, match="already holds a run; continue it with --resume or choose another --out"):
         run(trained, "linear", world, finished)
-    with pytest.raises(InputError, match=r"batch: differs from what .*linear began with; .*set it back"):
+    with pytest.raises(InputError, match=r"batch: differs from the value in .*linear; .*set it back"):
         run(trained, "linear", world, finished, resume=True, sizes=SMALL._replace(batch=8))
 
 
