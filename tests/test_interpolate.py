@@ -36,7 +36,7 @@ def test_a_field_stands_for_the_value_of_another_from_the_top_or_from_where_it_s
         ("${a}", "a: its .* references are circular"),
         ("x${b}", "references are circular"),
         ("${oc.env:HOME}", "only the name of another field"),
-        ("${a.${b}}", "only the name of another field|no field|lead back"),
+        ("${a.${b}}", "only the name of another field|no field|circular"),
         ("${", "only the name of another field"),
         ("${ b }", "only the name of another field"),
         ("$${brace}", "only the name of another field"),

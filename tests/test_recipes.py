@@ -248,7 +248,7 @@ def test_a_resolved_recipe_reads_back_as_itself(tmp_path: Path) -> None:
         ("stages.1={steps: 3}", "the list has no such item (the first is 0); to add one, give the whole list"),
         (
             "stages=[{train: [tower]",
-            "stages: is not YAML (line 1: expected ',' or '}', but got '<stream end>'); is the override",
+            "stages: is not YAML (line 1: expected ',' or '}', but got '<stream end>'); did you quote",
         ),
         ("data.crop_scale=[1, 0.9]", "data.crop_scale: give the minimum first"),
         ("seed=-1", "seed: input should be greater than or equal to 0"),

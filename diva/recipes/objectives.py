@@ -38,7 +38,7 @@ class Contrastive(ObjectiveSection):
     chunk: int = Field(
         default=64,
         gt=0,
-        description="predictions that keep their activations for the backward pass; with more, chunks are recomputed",
+        description="predictions that keep their activations for the backward pass; more are recomputed",
     )
     ground_truth: Literal["target", "velocity"] = Field(
         default="target",

@@ -92,7 +92,7 @@ WRONG = {
     ),
     "an attribute": (
         {"text": "{colour.__class__}"},
-        "groups.colour.text: '{colour.__class__}': only the name of a",
+        "groups.colour.text: '{colour.__class__}': braces can hold only",
     ),
     "a format": ({"text": "{colour:>999999999}"}, "braces can hold only the name of a group"),
     "an open brace": ({"text": "{colour"}, "groups.colour.text: '{colour': expected '}' before end of string"),
