@@ -210,7 +210,7 @@ def test_no_global_generator_is_used_or_disturbed(shards: Path) -> None:
 
 
 def test_processes_that_do_not_divide_the_streams_are_refused(shards: Path) -> None:
-    with pytest.raises(InputError, match=r"data.streams: 4 .* by 3 processes; set it to a multiple, such as 6"):
+    with pytest.raises(InputError, match=r"data.streams: 4 .* among 3 processes; set it to a multiple, such as 6"):
         streams(open_source(str(shards)), world_size=3)
 
 

@@ -63,7 +63,7 @@ def test_the_index_says_what_the_cache_is(cached: tuple[Path, Path]) -> None:
         ("training.frozen_dtype=bfloat16", "holds latents of another VAE"),
         ("data.image_size=32", "was made with image_size 40, and the recipe has 32"),
         ("tower.input.interpolation=bilinear", "was made with interpolation bicubic, and the recipe has bilinear"),
-        ("denoiser.latents=sample", "denoiser.latents 'sample' draws new latents every time"),
+        ("denoiser.latents=sample", "denoiser.latents 'sample' differs at every look"),
         ("objective={type: contrastive}", "the objective asks for further views of the images"),
     ],
 )

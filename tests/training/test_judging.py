@@ -196,7 +196,7 @@ def test_parts_that_do_not_fit_an_objective_without_a_denoiser_are_refused(recip
     for override, says in (
         ("condition={type: pooled_broadcast}", "'objective.type' needs no condition: set condition=null"),
         ("objective={type: mse}", "'objective.type' needs a condition"),
-        ("feedback.shuffle_condition=true", "'feedback.shuffle_condition': there is no condition"),
+        ("feedback.shuffle_condition=true", "'feedback.shuffle_condition': this recipe has no condition"),
         ("stages.0.train=[projection]", "stages.train: projection has nothing to train here"),
     ):
         with pytest.raises(InputError, match=says):
