@@ -177,8 +177,8 @@ def test_a_sample_that_cannot_be_used_is_named(
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (array([0, 1]), "is not one 0 or 1 for each of 7 classes"),
-        (array([0, 1, 2, 0, 0, 0, 0]), "is not one 0 or 1"),
+        (array([0, 1]), "must hold one 0 or 1 for each of 7 classes"),
+        (array([0, 1, 2, 0, 0, 0, 0]), "must hold one 0 or 1"),
         (array({"a": 1}), "is not an array"),
         (pickle.dumps([0] * 7), "is not an array"),
     ],

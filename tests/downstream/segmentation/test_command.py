@@ -364,7 +364,7 @@ def test_a_run_is_neither_overwritten_nor_gone_on_with_in_another_way(
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({}, "--dataset: is needed"),
+        ({}, "--dataset: is required"),
         ({"dataset": "ade20k", "out": Path("a.txt")}, r"--out: a\.txt is not a result file"),
         ({"against_checkpoint": Path("a.pt")}, r"--against-checkpoint: a\.pt has no tower"),
     ],
