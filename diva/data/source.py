@@ -76,7 +76,7 @@ def require_images(source: Source, streams: int) -> None:
         if images == streams:
             return
     if source.left_out:
-        reasons.append(f"beside them: {listed(source.left_out)}")
+        reasons.append(f"left out: {listed(source.left_out)}")
     why = f" ({'; '.join(reasons)})" if reasons else ""
     if not images:
         raise InputError(f"data.source: {source.spec} contains no readable image{why}; fetch or write it again")

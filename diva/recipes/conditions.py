@@ -18,7 +18,7 @@ class AllTokens(Section):
 
 
 class RandomTokens(Section):
-    """The pooled token and some patch tokens, drawn anew for every noise sample."""
+    """The pooled token and some patch tokens, drawn again for every noise sample."""
 
     kind: Literal["random"] = "random"
     count: int | None = Field(default=None, gt=0, description="number of patches to draw; give this or 'share'")
@@ -35,20 +35,20 @@ class RandomTokens(Section):
 
 
 class WindowTokens(Section):
-    """The pooled token and the means of consecutive runs of patch tokens; an incomplete last run is dropped."""
+    """The pooled token and the means of consecutive patch tokens; an incomplete last group is dropped."""
 
     kind: Literal["windows"] = "windows"
     window: int = Field(gt=0, description="patch tokens per window, in raster order")
 
 
 class PooledToken(Section):
-    """The pooled token alone."""
+    """Only the pooled token."""
 
     kind: Literal["pooled"] = "pooled"
 
 
 class NoTokens(Section):
-    """No visual token: the text alone (the paper's ablation; nothing reaches the tower)."""
+    """No visual tokens, only the text (the paper's ablation; no gradient reaches the tower)."""
 
     kind: Literal["none"] = "none"
 
@@ -57,7 +57,7 @@ Tokens = Annotated[AllTokens | RandomTokens | WindowTokens | PooledToken | NoTok
 
 
 class ConditionSection(Section):
-    """What every condition has."""
+    """Fields of every condition."""
 
     prompt: str = Field(
         default="",
@@ -66,7 +66,7 @@ class ConditionSection(Section):
 
 
 class Projected(ConditionSection):
-    """What every condition with a trained projection has."""
+    """Fields of every condition with a trained projection."""
 
     weights: str | None = Field(
         default=None,
@@ -91,13 +91,13 @@ class PooledBroadcast(Projected):
 
 
 class PooledPair(Projected):
-    """GenHancer's condition: the pooled token through two MLPs, to a vector and to one token in place of text."""
+    """GenHancer's condition: the pooled token through two MLPs, to a vector and to one token instead of text."""
 
     type: Literal["pooled_pair"] = "pooled_pair"
 
 
 class ImageEmbedding(ConditionSection):
-    """un²CLIP's condition: the pooled token itself is an unCLIP decoder's image embedding; nothing to train."""
+    """un²CLIP's condition: the pooled token itself is the decoder's image embedding; nothing to train."""
 
     type: Literal["image_embedding"] = "image_embedding"
 

@@ -13,7 +13,7 @@ Even = Annotated[int, Field(gt=0, multiple_of=2)]
 
 
 class LatentSection(Section):
-    """What every denoiser of a VAE's latents has."""
+    """Fields of every denoiser of a VAE's latents."""
 
     makes: ClassVar[str | None] = None  # the field that asks for new weights in place of the folder's
 
@@ -29,7 +29,7 @@ class LatentSection(Section):
 
 
 class DdpmSection(LatentSection):
-    """What every denoiser with a schedule of timesteps has."""
+    """Fields of every denoiser with a schedule of timesteps."""
 
     timesteps: tuple[int, int] = Field(default=(0, 1000), description="drawn uniformly from [first, last)")
 

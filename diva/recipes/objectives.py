@@ -8,7 +8,7 @@ from diva.recipes.section import Section
 
 
 class ObjectiveSection(Section):
-    """What every objective has."""
+    """Fields of every objective."""
 
     asks_denoiser: ClassVar[bool] = True  # in every update; otherwise none is loaded, nor a condition
 
@@ -19,7 +19,7 @@ class ObjectiveSection(Section):
 
 
 class MeanSquaredError(ObjectiveSection):
-    """The plain denoising loss, averaged over channels and positions; of a flow, the flow matching loss."""
+    """The denoising loss, averaged over channels and positions; for a flow, the flow matching loss."""
 
     type: Literal["mse"] = "mse"
 

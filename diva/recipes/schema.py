@@ -17,7 +17,7 @@ from diva.recipes.stages import AnyAdapt, Stage, WholeTower
 
 
 class InputChange(Section):
-    """Departures from the tower's own preprocessing, for runs that reproduce a published one."""
+    """Changes to the tower's own preprocessing, to reproduce a published run."""
 
     mean: Triple | None = Field(
         default=None, description="mean of red, green and blue, in 0..1; null for the tower's own"
@@ -30,7 +30,7 @@ class InputChange(Section):
 
 
 class TowerSection(Section):
-    """The tower that is trained."""
+    """The tower to train."""
 
     name: str = Field(description="zoo name, open_clip architecture, open_clip folder or hf-hub:owner/repository")
     checkpoint: str | None = Field(default=None, description="weights file, for a zoo name or an architecture")
@@ -40,7 +40,7 @@ class TowerSection(Section):
 
 
 class PreservationSection(Section):
-    """What holds the tower near the original one, for users who must not lose zero-shot accuracy."""
+    """How to keep the tower close to the original, if you must not lose zero-shot accuracy."""
 
     anchor: float = Field(
         default=0.0,
@@ -50,7 +50,7 @@ class PreservationSection(Section):
 
 
 class FeedbackSection(Section):
-    """How often each image is judged in one update."""
+    """How each image is denoised in one update."""
 
     samples_per_image: int = Field(default=2, gt=0, description="noise samples per image and update")
     sample_weights: tuple[float, ...] | None = Field(
@@ -73,7 +73,7 @@ class FeedbackSection(Section):
 
 
 class DataSection(Section):
-    """The images; nothing but images is read."""
+    """The images. Captions and labels are not read."""
 
     source: str = Field(
         description="folder of images or tars, tars such as cc3m/{00000..00331}.tar, or datasets folder"
@@ -114,7 +114,7 @@ class DataSection(Section):
 
 
 class TrainingSection(Section):
-    """Batches, precision, and what is written while the run goes on."""
+    """Batches, precision, and what a run writes."""
 
     global_batch: int = Field(default=640, gt=0, description="images per update, over all processes")
     micro_batch: int = Field(default=16, gt=0, description="images per forward pass and process")
@@ -149,7 +149,7 @@ class TrainingSection(Section):
 
 
 class DiagnosticsSection(Section):
-    """What is measured on a fixed grid of images, timesteps and noise while a run goes on."""
+    """What a run measures on a fixed grid of images, timesteps and noise."""
 
     every: int | None = Field(
         default=250, gt=0, description="updates between measurements, besides the last; null for none"
@@ -163,7 +163,7 @@ class DiagnosticsSection(Section):
 
 
 class Recipe(Section):
-    """A whole run."""
+    """A complete run."""
 
     name: str
     description: str = ""

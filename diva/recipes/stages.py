@@ -63,7 +63,7 @@ class AdamW(Section):
 
 
 class Stage(Section):
-    """What is trained, how long and with which optimiser."""
+    """Which parts to train, for how long and with which optimiser."""
 
     train: tuple[Literal["tower", "projection", "denoiser"], ...] = Field(
         default=("tower", "projection"), min_length=1, description="parts that this stage trains"

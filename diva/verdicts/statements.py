@@ -50,7 +50,7 @@ Template = Annotated[str, AfterValidator(_checked)]
 
 
 class Group(Section):
-    """Alternatives of which one holds of an image, if any does.
+    """Alternatives, of which at most one is true of an image.
 
     A template has the group's own name in braces, where the alternative stands, and may have those of earlier
     groups that are taught by the tower, of which the tower's own reading is filled in.

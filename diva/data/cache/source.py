@@ -132,7 +132,7 @@ def open_cache(folder: Path, wanted: M, index_type: type[CacheIndex[M]], source_
     missing = [name for name in index.shards if not is_whole(folder / name)]
     if missing:
         raise InputError(
-            f"{kind.field}: {folder} lacks {len(missing)} of {len(index.shards)} shards, {missing[0]} first;"
+            f"{kind.field}: {folder}: {len(missing)} of {len(index.shards)} shards are missing, {missing[0]} first;"
             f" run '{kind.verb}' again, it continues where it stopped"
         )
     return source_type(str(folder), folder, index.shards)
