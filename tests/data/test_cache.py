@@ -235,7 +235,7 @@ def test_a_cut_shard_of_a_cache_is_refused_and_written_anew(shards: Path, tmp_pa
     cache(tmp_path, source)
     before = contents(tmp_path)
     (tmp_path / "00002.tar").write_bytes(before["00002.tar"][:-512])
-    with pytest.raises(InputError, match=r"1 of 6 shards are missing, 00002.tar first; run 'diva data cache-latents'"):
+    with pytest.raises(InputError, match=r"1 of 6 shards are missing, 00002.tar first; run 'diva data cache"):
         open_latents(tmp_path, Wanted.by(Averages(), TOWER, 32, (1.0, 1.0)))
     assert [each.images for each in cache(tmp_path, source)] == [None, None, 4, None, None, None]
     assert contents(tmp_path) == before
