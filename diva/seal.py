@@ -67,7 +67,7 @@ def verify(folder: Path, *, complete: bool = False) -> None:
             if (folder / name).is_symlink() or not (folder / name).is_file():
                 raise DamagedError(f"{name} is missing")
             if _sha256(folder / name) != expected:
-                raise DamagedError(f"{name} is not what was written")
+                raise DamagedError(f"{name} has changed since it was written")
     except OSError as error:
         raise DamagedError(f"{name} cannot be read ({error.strerror})") from error
 

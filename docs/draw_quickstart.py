@@ -33,7 +33,7 @@ def read_rows() -> dict[str, list[Difference]]:
     section = TABLE.read_text(encoding="utf-8").partition("## One quickstart")[2]
     rows = {}
     for line in section.splitlines():
-        if cells := CELL.findall(line):
+        if line.startswith("|") and (cells := CELL.findall(line)):
             name = line.split("|")[1].strip()
             rows[name] = [Difference(*(float(n.replace("−", "-")) for n in cell)) for cell in cells]
     return rows

@@ -102,7 +102,9 @@ def run(
         if files is not None:
             _write_summary(summary, files.summary, progress)
     if failed:
-        raise RunError(f"zero-shot: {len(failed)} sets could not be measured ({', '.join(failed)}); see above why")
+        raise RunError(
+            f"zero-shot: {len(failed)} sets could not be measured ({', '.join(failed)}); see the reasons above"
+        )
 
 
 def _encoder(clip: Clip, name: str, device: torch.device, cache: TensorCache, batch: int) -> Encoder:

@@ -49,7 +49,7 @@ def locate_sets(root: Path, names: str | None) -> list[Located]:
         InputError: `root` is no folder, a name is unknown, or no set that was asked for is there.
     """
     if not root.is_dir():
-        raise InputError(f"--data: {root} is no folder; give the one that holds a folder for each set")
+        raise InputError(f"--data: {root} is not a folder; give the one with a folder for each set")
     found: dict[str, list[Path]] = {}
     for folder in _folders(root):
         found.setdefault(_plain(re.sub(PREFIXES, "", folder.name)), []).append(folder)
@@ -65,7 +65,7 @@ def locate_sets(root: Path, names: str | None) -> list[Located]:
     located = [Located(specs[key], tuple(found.get(key, ()))) for key in asked]
     if not any(each.folders for each in located):
         wanted = ", ".join(each.spec.name for each in located) if names else "any of the 29 sets"
-        raise InputError(f"--data: {root} holds no folder for {wanted}; docs/data.md says how to lay sets out")
+        raise InputError(f"--data: {root} has no folder for {wanted}; see docs/data.md for the layout")
     return located
 
 

@@ -76,12 +76,12 @@ def require_images(source: Source, streams: int) -> None:
         if images == streams:
             return
     if source.left_out:
-        reasons.append(f"beside them: {listed(source.left_out)}")
+        reasons.append(f"left out: {listed(source.left_out)}")
     why = f" ({'; '.join(reasons)})" if reasons else ""
     if not images:
-        raise InputError(f"data.source: {source.spec} holds no readable image{why}; fetch or write it again")
+        raise InputError(f"data.source: {source.spec} contains no readable image{why}; fetch or write it again")
     raise InputError(
-        f"data.streams: {source.spec} holds only {images} readable images{why} for {streams} streams;"
+        f"data.streams: {source.spec} has only {images} readable images{why} for {streams} streams;"
         f" lower data.streams to at most {images} or give more images"
     )
 

@@ -169,7 +169,7 @@ def _made(
             place = number * index.crops + crop
             if not made[place].isfinite().all():
                 raise RunError(
-                    f"data: the {index.kind.content} of {key} are not finite; look at this image and at the teacher"
+                    f"data: the {index.kind.content} of {key} are not finite; check this image and the teacher"
                 )
             stored = _npy(made[place])
             pixels = _jpeg(small[place]) if index.pixels == "jpeg" else _npy(small[place])

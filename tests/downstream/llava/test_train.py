@@ -245,9 +245,9 @@ def test_a_second_training_in_the_same_folder_is_refused_and_nothing_is_left_of_
 
 def test_a_run_is_neither_overwritten_nor_changed_underway(swapped: Path, data: Path, tmp_path: Path) -> None:
     train(recipe(swapped, data, "projector"), tmp_path / "out")
-    with pytest.raises(InputError, match="already holds a run; go on with --resume"):
+    with pytest.raises(InputError, match="already holds a run; continue it with --resume"):
         train(recipe(swapped, data, "projector"), tmp_path / "out")
-    with pytest.raises(InputError, match=r"training\.lr: differs from what .* began with"):
+    with pytest.raises(InputError, match=r"training\.lr: differs from the value in .*;"):
         train(recipe(swapped, data, "projector", lr=1e-3), tmp_path / "out", resume=True)
 
 
