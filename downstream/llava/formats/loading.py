@@ -15,8 +15,11 @@ SENTENCEPIECE = "tokenizer.model"  # the original code wants it; transformers do
 PROBE = "a  b   c    d\n        e 漢  é\t12 345 x=  3.      The end"
 
 
-def load_model(kind: Any, folder: Path) -> PreTrainedModel:
+def load_model(kind: Any, folder: Path, **options: Any) -> PreTrainedModel:
     """Load a model of the class `kind` in the dtype that its configuration names, on the CPU, in `eval()`.
+
+    Args:
+        options: of `from_pretrained`.
 
     Raises:
         InputError: files are missing or damaged, or do not hold exactly this model's tensors.
@@ -24,7 +27,7 @@ def load_model(kind: Any, folder: Path) -> PreTrainedModel:
     # transformers warns of what does not fit and continues with random numbers; here that is an error
     with quiet("transformers"):
         model: PreTrainedModel = load_pretrained(
-            kind, folder, exact=True, dtype="auto", ignore_mismatched_sizes=True
+            kind, folder, exact=True, dtype="auto", ignore_mismatched_sizes=True, **options
         )
     return model.eval()
 

@@ -116,7 +116,6 @@ def write_original(llava: Llava, folder: Path, final: Path) -> None:
         InputError: its language model is no Llama.
     """
     assert llava.vision is not None, "a LLaVA is written with its tower"
-    assert llava.image is not None, "a tower knows what it wants to see"
     if llava.text.model_type != "llama":
         raise InputError(
             f"{llava.source}: has a '{llava.text.model_type}' language model; the original wants a Llama"
@@ -126,11 +125,17 @@ def write_original(llava: Llava, folder: Path, final: Path) -> None:
     rows = len(state[HEAD])
     (folder / "config.json").write_text(json.dumps(_fields(llava, final, rows), indent=2) + "\n")
     save_tokenizer_without_image(llava, folder)
+    write_vision_tower(llava, folder / TOWER_FOLDER)
+
+
+def write_vision_tower(llava: Llava, folder: Path) -> None:
+    """Write the tower of `llava` into `folder` as transformers' vision model, with its image processor."""
+    assert llava.image is not None, "a tower knows what it wants to see"
     tower = (SiglipVisionModel if is_siglip(llava.vision) else CLIPVisionModel)(llava.vision)
     own = {key.removeprefix(TOWER): value for key, value in llava.state.items() if key.startswith(TOWER)}
     tower.load_state_dict(own, assign=True)
-    save_model(tower, folder / TOWER_FOLDER)
-    write_image_processor(llava.image, folder / TOWER_FOLDER, siglip=is_siglip(llava.vision))
+    save_model(tower, folder)
+    write_image_processor(llava.image, folder, siglip=is_siglip(llava.vision))
 
 
 def _tensors(paths: list[Path]) -> dict[str, Tensor]:
