@@ -14,7 +14,7 @@ from transformers import LlavaProcessor
 
 from diva.errors import InputError, RunError
 from diva.images import UnusableError, read_image
-from diva_downstream.llava.conversation import pieces, read_conversations
+from diva_downstream.llava.conversation import IMAGE, pieces, read_conversations
 from diva_downstream.llava.encode import IGNORED, encode
 from diva_downstream.llava.recipe import DataSection
 
@@ -40,9 +40,14 @@ class ConversationData(Dataset[Sample]):
             seed: of the order in which `shuffle_images` deals out the images.
 
         Raises:
-            InputError: the file cannot be used, or no record of it.
+            InputError: the file cannot be used, or no record of it, or `data.max_length` holds no image.
         """
         self._section, self._processor, self._image_tokens = section, processor, image_tokens
+        self._image = processor.tokenizer.convert_tokens_to_ids(IMAGE)
+        if section.max_length <= image_tokens:
+            raise InputError(
+                f"data.max_length: {section.max_length} tokens hold no image of {image_tokens}; allow more"
+            )
         self._records, self.left_out = read_conversations(Path(section.conversations), section.template)
         names = [(index, record.image) for index, record in enumerate(self._records) if record.image is not None]
         self._images = dict(_dealt(names, seed) if section.shuffle_images else names)
@@ -86,7 +91,7 @@ class ConversationData(Dataset[Sample]):
             max_length=self._section.max_length,
         )
         sample: Sample = {name: torch.tensor(values) for name, values in encoded._asdict().items()}
-        if index in self._images:
+        if index in self._images and self._image in encoded.input_ids:  # it may be cut off
             image = _open(Path(self._section.images) / self._images[index], record.name)
             prepared = self._processor.image_processor(image, do_pad=self._section.pad, return_tensors="pt")
             sample["pixel_values"] = prepared.pixel_values[0]

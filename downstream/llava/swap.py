@@ -61,6 +61,7 @@ def swap(
         model=str(model),
         model_sha256=llava.sha256,
         tower=tower,
+        tower_weights=str(checkpoint) if checkpoint else None,
         tower_architecture=clip.architecture,
         tower_sha256=clip.sha256,
     )

@@ -29,12 +29,16 @@ from diva.towers.state_dict_diff import state_dict_diff
 from diva_downstream.llava.conversation import IMAGE, VICUNA_V1
 from diva_downstream.llava.encode import image_mark
 from diva_downstream.llava.formats.content import EMBEDDING, PROJECTOR, Llava, is_siglip, patch_count
-from diva_downstream.llava.formats.loading import load_image_processor, load_model, load_tokenizer
+from diva_downstream.llava.formats.loading import (
+    SENTENCEPIECE,
+    load_image_processor,
+    load_model,
+    load_tokenizer,
+)
 from diva_downstream.llava.formats.vocabulary import with_image_token
 
 # a tower's tensor in a file, as every version of transformers writes it, or in the running model
 TOWER_NAME = re.compile(r"^(model\.)?vision_tower\.(vision_model\.)?")
-SENTENCEPIECE = "tokenizer.model"  # the original code wants it; transformers does not write it
 # what every tower's image processor does; one that leaves something out is not carried over
 STEPS = {"do_resize": True, "do_rescale": True, "do_normalize": True, "rescale_factor": 1 / 255}
 
