@@ -28,7 +28,7 @@ def mmvp(
     device: Device = "auto",
 ) -> None:
     """MMVP-VLM: nine visual patterns, scored by pairs."""
-    check_towers(tower, against, text_from)
+    check_towers(tower, against, text_from, checkpoint=checkpoint, against_checkpoint=against_checkpoint, data=data)
     from diva_benchmarks.mmvp_vlm.command import run
 
     run(
@@ -101,7 +101,7 @@ def zero_shot(
     margin: Annotated[float, typer.Option(help="loss in points that still counts as preserved")] = 1.0,
 ) -> None:
     """Zero-shot classification and retrieval: is the tower's ability preserved?"""
-    check_towers(tower, against, text_from)
+    check_towers(tower, against, text_from, checkpoint=checkpoint, against_checkpoint=against_checkpoint, data=data)
     from diva_benchmarks.zero_shot.command import run
 
     run(

@@ -25,12 +25,17 @@ def train(
 ) -> None:
     """Train a tower with diffusion feedback."""
     from diva.recipes import load_recipe
+    from diva.recipes.places import check_places
+    from diva.run_folder import RunFolder
 
     resolved = load_recipe(recipe, overrides or (), tower)
-    check_tower(resolved.tower.name, "tower.name")
+    folder = out or Path("runs") / resolved.name
+    if not RunFolder(folder).tower.exists():  # a run that has ended may have lost its data
+        check_tower(resolved.tower.name, "tower.name")
+        check_places(resolved)
     from diva.training import train as run
 
-    run(resolved, out or Path("runs") / resolved.name, resume=resume)
+    run(resolved, folder, resume=resume)
 
 
 @app.command()
@@ -102,9 +107,11 @@ def data_cache_latents(
     from rich.console import Console
 
     from diva.recipes import load_recipe
+    from diva.recipes.places import check_places
 
     resolved = load_recipe(recipe, overrides or (), tower)
     check_tower(resolved.tower.name, "tower.name")
+    check_places(resolved, teacher=True, cached=False)
     from diva.training.caching import cache_latents
 
     cache_latents(resolved, out, crops=crops, pixels=pixels, batch=batch, console=Console(stderr=True))
@@ -130,8 +137,12 @@ def data_judge(
     from rich.console import Console
 
     from diva.recipes import load_recipe
+    from diva.recipes.places import check_places
 
+    check_exists(benchmark, "--benchmark")
     resolved = load_recipe(recipe, overrides or (), tower)
+    check_tower(resolved.tower.name, "tower.name")
+    check_places(resolved, teacher=True, cached=False)
     from diva.training.judging import judge
 
     judge(resolved, out, pixels=pixels, batch=batch, benchmark=benchmark, console=Console(stderr=True))
@@ -140,6 +151,9 @@ def data_judge(
 @data.command("inspect")
 def data_inspect(source: Annotated[str, typer.Argument(help="folder, shard pattern or datasets folder")]) -> None:
     """Say what a training source holds and whether its images can be read."""
+    from diva.recipes.places import check_images
+
+    check_images(source)
     from diva.data.show import print_inspection
 
     print_inspection(source)

@@ -30,7 +30,8 @@ def swap(
 ) -> None:
     """Put another tower into a LLaVA."""
     check_exists(model, "MODEL")
-    check_towers(tower)
+    check_towers(tower, checkpoint=checkpoint)
+    check_exists(language_model, "--language-model")
     from diva_downstream.llava.swap import swap as run
 
     run(
@@ -68,6 +69,8 @@ def convert(
     language_model: LanguageModel = None,
 ) -> None:
     """Write a LLaVA in the other format, with the same tower and weights."""
+    check_exists(model, "MODEL")
+    check_exists(language_model, "--language-model")
     from diva_downstream.llava.convert import convert as run
 
     run(model, out, to=to, language_model=language_model)
@@ -80,6 +83,8 @@ def miniature(
     seed: Annotated[int, typer.Option(help="of its random weights")] = 0,
 ) -> None:
     """Make a tiny language model on a CPU, in place of Vicuna, to try the pipeline with."""
+    for place in conversations:
+        check_exists(place, "CONVERSATIONS")
     from diva_downstream.llava.miniature import write_miniature
 
     write_miniature(conversations, out, seed=seed)
@@ -112,6 +117,8 @@ def evaluate(
     judge_model: Annotated[str | None, typer.Option(help="the judge's name there")] = None,
 ) -> None:
     """Measure it on MMBench, MMVP, POPE and LLaVA-Bench."""
+    for place, where in ((model, "MODEL"), (data, "--data"), (against, "--against")):
+        check_exists(place, where)
     from diva_downstream.llava.evaluation.command import run
 
     run(

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from diva.cli.options import Device
+from diva.cli.options import Device, check_exists
 
 app = typer.Typer()
 
@@ -17,6 +17,8 @@ def report(
     published: Annotated[bool, typer.Option("--published", help="show the papers' figures beside these")] = False,
 ) -> None:
     """Set everything that was measured side by side."""
+    for place in results:
+        check_exists(place, "RESULTS")
     from diva_benchmarks.report.command import run
 
     run(results, out, published)
@@ -35,6 +37,8 @@ def visualize(
     device: Device = "auto",
 ) -> None:
     """Show what training changed: pairs, patch tokens, and what the tower tells the teacher."""
+    for place, where in ((result, "RESULT"), (data, "--data"), (run, "--run")):
+        check_exists(place, where)
     from diva.device import usable_device
     from diva.visualize.command import visualize as show
 

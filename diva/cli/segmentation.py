@@ -40,7 +40,7 @@ def train(
     overrides: Fields = None,
 ) -> None:
     """Train a segmentation head on a tower."""
-    check_towers(tower)
+    check_towers(tower, checkpoint=checkpoint, data=data)
     from diva_downstream.segmentation.command import Sizes
     from diva_downstream.segmentation.command import train as run
 
@@ -76,7 +76,7 @@ def evaluate(
     overrides: Fields = None,
 ) -> None:
     """Measure the segmentation of one tower, or of two side by side."""
-    check_towers(tower, against)
+    check_towers(tower, against, checkpoint=checkpoint, against_checkpoint=against_checkpoint, data=data)
     from diva_downstream.segmentation.command import Sizes, measure
 
     sizes = Sizes(crop=crop, workers=workers)

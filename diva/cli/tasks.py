@@ -49,7 +49,9 @@ def _of_task(name: str) -> Any:
         device: Device = "auto",
         told: Told = None,
     ) -> None:
-        check_towers(tower, against, text_from)
+        check_towers(
+            tower, against, text_from, checkpoint=checkpoint, against_checkpoint=against_checkpoint, data=data
+        )
         from rich.console import Console
 
         from diva.atomic import check_file

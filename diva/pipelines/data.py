@@ -6,13 +6,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from diva.braces import expand_braces
+from diva.braces import expand_braces, missing_files
 from diva.pipelines.plan import Step
-
-
-def missing_files(place: str) -> list[str]:
-    """Return the files that are not there of a file, a folder or a pattern such as `cc3m/{00000..00331}.tar`."""
-    return [each for each in expand_braces(place) if not glob.glob(each, recursive=True)]
 
 
 def absent_data(step: Step) -> list[str]:
