@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from diva.cli.options import ForTower, Overrides, Torchscript, check_exists
+from diva.cli.options import ForTower, Overrides, Torchscript, check_exists, libraries
 from diva.tower_names import check_tower
 
 app = typer.Typer()
@@ -33,7 +33,8 @@ def train(
     if not RunFolder(folder).tower.exists():  # a run that has ended may have lost its data
         check_tower(resolved.tower.name, "tower.name")
         check_places(resolved)
-    from diva.training import train as run
+    with libraries():
+        from diva.training import train as run
 
     run(resolved, folder, resume=resume)
 
@@ -41,7 +42,8 @@ def train(
 @app.command()
 def zoo() -> None:
     """List the published towers with their checkpoints and published scores."""
-    from diva.towers.show import print_zoo
+    with libraries():
+        from diva.towers.show import print_zoo
 
     print_zoo()
 
@@ -63,8 +65,9 @@ def export(
     check_exists(base, "--base")
     from rich.console import Console
 
-    from diva.exporting.average import read_shares
-    from diva.exporting.command import export as run
+    with libraries():
+        from diva.exporting.average import read_shares
+        from diva.exporting.command import export as run
 
     run(
         checkpoint,
@@ -84,7 +87,8 @@ def towers_inspect(
 ) -> None:
     """Say what a tower file is: format, architecture, activation, hash."""
     check_exists(file, "FILE")
-    from diva.towers.inspect import inspect_tower, print_inspection
+    with libraries():
+        from diva.towers.inspect import inspect_tower, print_inspection
 
     print_inspection(inspect_tower(file, allow_torchscript=allow_torchscript))
 
@@ -112,7 +116,8 @@ def data_cache_latents(
     resolved = load_recipe(recipe, overrides or (), tower)
     check_tower(resolved.tower.name, "tower.name")
     check_places(resolved, teacher=True, cached=False)
-    from diva.training.caching import cache_latents
+    with libraries():
+        from diva.training.caching import cache_latents
 
     cache_latents(resolved, out, crops=crops, pixels=pixels, batch=batch, console=Console(stderr=True))
 
@@ -143,7 +148,8 @@ def data_judge(
     resolved = load_recipe(recipe, overrides or (), tower)
     check_tower(resolved.tower.name, "tower.name")
     check_places(resolved, teacher=True, cached=False)
-    from diva.training.judging import judge
+    with libraries():
+        from diva.training.judging import judge
 
     judge(resolved, out, pixels=pixels, batch=batch, benchmark=benchmark, console=Console(stderr=True))
 
@@ -154,6 +160,7 @@ def data_inspect(source: Annotated[str, typer.Argument(help="folder, shard patte
     from diva.recipes.places import check_images
 
     check_images(source)
-    from diva.data.show import print_inspection
+    with libraries():
+        from diva.data.show import print_inspection
 
     print_inspection(source)

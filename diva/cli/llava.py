@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from diva.cli.options import Checkpoint, Device, Overrides, check_exists, check_towers
+from diva.cli.options import Checkpoint, Device, Overrides, check_exists, check_towers, libraries
 
 LanguageModel = Annotated[
     Path | None, typer.Option(help="language model of an original folder that holds a projector or adapters alone")
@@ -32,7 +32,8 @@ def swap(
     check_exists(model, "MODEL")
     check_towers(tower, checkpoint=checkpoint)
     check_exists(language_model, "--language-model")
-    from diva_downstream.llava.swap import swap as run
+    with libraries():
+        from diva_downstream.llava.swap import swap as run
 
     run(
         model,
@@ -56,7 +57,8 @@ def train(
     from diva_downstream.llava.recipe import load_llava_recipe
 
     resolved = load_llava_recipe(recipe, overrides or ())
-    from diva_downstream.llava.train import train as run
+    with libraries():
+        from diva_downstream.llava.train import train as run
 
     run(resolved, out or Path("runs") / resolved.name, resume=resume)
 
@@ -71,7 +73,8 @@ def convert(
     """Write a LLaVA in the other format, with the same tower and weights."""
     check_exists(model, "MODEL")
     check_exists(language_model, "--language-model")
-    from diva_downstream.llava.convert import convert as run
+    with libraries():
+        from diva_downstream.llava.convert import convert as run
 
     run(model, out, to=to, language_model=language_model)
 
@@ -85,7 +88,8 @@ def miniature(
     """Make a tiny language model on a CPU, in place of Vicuna, to try the pipeline with."""
     for place in conversations:
         check_exists(place, "CONVERSATIONS")
-    from diva_downstream.llava.miniature import write_miniature
+    with libraries():
+        from diva_downstream.llava.miniature import write_miniature
 
     write_miniature(conversations, out, seed=seed)
 
@@ -119,7 +123,8 @@ def evaluate(
     """Measure it on MMBench, MMVP, POPE and LLaVA-Bench."""
     for place, where in ((model, "MODEL"), (data, "--data"), (against, "--against")):
         check_exists(place, where)
-    from diva_downstream.llava.evaluation.command import run
+    with libraries():
+        from diva_downstream.llava.evaluation.command import run
 
     run(
         model,

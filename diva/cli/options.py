@@ -1,12 +1,14 @@
 """Options that several verbs share."""
 
 import os
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from diva.errors import InputError
+from diva.progress import Phase, phase
 from diva.tower_names import check_tower
 
 Tower = Annotated[
@@ -29,6 +31,11 @@ ForTower = Annotated[
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="recipe fields by dotted name")
 ]
+
+
+def libraries() -> AbstractContextManager[Phase]:
+    """Return the phase in which a verb imports what it needs: torch and what builds on it take seconds."""
+    return phase("loading libraries")
 
 
 def check_towers(

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from diva.cli.options import Against, AgainstCheckpoint, Checkpoint, Tower, check_towers
+from diva.cli.options import Against, AgainstCheckpoint, Checkpoint, Tower, check_towers, libraries
 
 app = typer.Typer(no_args_is_help=True, help="Segment with a tower: train heads, measure them, compare.")
 
@@ -41,8 +41,9 @@ def train(
 ) -> None:
     """Train a segmentation head on a tower."""
     check_towers(tower, checkpoint=checkpoint, data=data)
-    from diva_downstream.segmentation.command import Sizes
-    from diva_downstream.segmentation.command import train as run
+    with libraries():
+        from diva_downstream.segmentation.command import Sizes
+        from diva_downstream.segmentation.command import train as run
 
     run(
         tower,
@@ -77,7 +78,8 @@ def evaluate(
 ) -> None:
     """Measure the segmentation of one tower, or of two side by side."""
     check_towers(tower, against, checkpoint=checkpoint, against_checkpoint=against_checkpoint, data=data)
-    from diva_downstream.segmentation.command import Sizes, measure
+    with libraries():
+        from diva_downstream.segmentation.command import Sizes, measure
 
     sizes = Sizes(crop=crop, workers=workers)
     measure(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from diva.braces import expand_braces, missing_files
 from diva.pipelines.plan import Step
+from diva.progress import phase
 
 
 def absent_data(step: Step) -> list[str]:
@@ -22,6 +23,7 @@ def absent_data(step: Step) -> list[str]:
     return lines
 
 
+@phase("hashing data")
 def fingerprint(place: str) -> str:
     """Return a SHA-256 that changes with the data at `place`, which must be there.
 

@@ -24,6 +24,7 @@ from diva.denoisers.absent import AbsentDenoiser
 from diva.denoisers.base import ReadsImageEmbeddings
 from diva.errors import InputError
 from diva.objectives import Anchored, Objective, build_objective
+from diva.progress import steps
 from diva.recipes import Recipe
 from diva.recipes.conditions import Projected
 from diva.run_folder import RunFolder
@@ -229,7 +230,7 @@ def _embeddings(recipe: Recipe, source: Source, tower: Tower, tower_input: Tower
     device = next(tower.parameters()).device
     pooled = []
     with Loader(streams(recipe, source, recipe.seed + 1, 0, 1), batch_size=batch) as loader:
-        for _ in range(math.ceil(images / batch)):
+        for _ in steps(range(math.ceil(images / batch)), "embedding images"):
             rgb = to_unit_range(next(loader).pixels.to(device))
             pooled.append(tower(tower_input.from_rgb(rgb)).pooled)
     return torch.cat(pooled)[:images]
