@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from diva.cli.options import ForTower, Overrides, Torchscript, check_exists, libraries
+from diva.errors import InputError
 from diva.tower_names import check_tower
 
 app = typer.Typer()
@@ -22,6 +23,9 @@ def train(
     tower: ForTower = None,
     out: Annotated[Path | None, typer.Option(help="folder of the run; runs/NAME unless given")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="go on from the newest complete checkpoint")] = False,
+    trial: Annotated[
+        bool, typer.Option("--trial", help="make a few small updates, keep nothing, and say what the run will take")
+    ] = False,
 ) -> None:
     """Train a tower with diffusion feedback."""
     from diva.recipes import load_recipe
@@ -30,13 +34,22 @@ def train(
 
     resolved = load_recipe(recipe, overrides or (), tower)
     folder = out or Path("runs") / resolved.name
-    if not RunFolder(folder).tower.exists():  # a run that has ended may have lost its data
+    if trial or not RunFolder(folder).tower.exists():  # a run that has ended may have lost its data
         check_tower(resolved.tower.name, "tower.name")
         check_places(resolved)
+    if trial and resume:
+        raise InputError("--trial: starts anew and keeps nothing; leave out --resume")
     with libraries():
         from diva.training import train as run
 
-    run(resolved, folder, resume=resume)
+    if trial:
+        from rich.console import Console
+
+        from diva.training.trial import try_out
+
+        try_out(resolved, folder, console=Console(stderr=True))
+    else:
+        run(resolved, folder, resume=resume)
 
 
 @app.command()

@@ -92,7 +92,7 @@ def build_trainer(recipe: Recipe, accelerator: Accelerator, clip: Clip, folder: 
             objective=objective,
             tower_input=tower_input,
         ),
-        stage_steps=_stage_steps(recipe, source),
+        stage_steps=stage_steps(recipe, lambda: count_images(source)),
         run_folder=RunFolder(folder),
     )
 
@@ -236,7 +236,8 @@ def _embeddings(recipe: Recipe, source: Source, tower: Tower, tower_input: Tower
     return torch.cat(pooled)[:images]
 
 
-def _stage_steps(recipe: Recipe, source: Source) -> list[int]:
+def stage_steps(recipe: Recipe, count: Callable[[], int]) -> list[int]:
+    """Return the updates of each stage; `count` gives the images of a pass, and is asked where a stage needs it."""
     batch = recipe.training.global_batch
     steps = []
     for stage in recipe.stages:
@@ -246,7 +247,7 @@ def _stage_steps(recipe: Recipe, source: Source) -> list[int]:
             steps.append(math.ceil(stage.images / batch))
         else:
             assert stage.epochs is not None
-            steps.append(math.ceil(stage.epochs * count_images(source) / batch))
+            steps.append(math.ceil(stage.epochs * count() / batch))
     return steps
 
 
