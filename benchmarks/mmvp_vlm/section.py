@@ -4,9 +4,6 @@ import math
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from matplotlib.figure import Figure as Plot
-from matplotlib.projections.polar import PolarAxes
-
 from diva.evaluation.comparison import paired_outcomes
 from diva.evaluation.drawing import INK, colour, dashes, drawn, house_style
 from diva.evaluation.measures import Measure, Measured
@@ -127,6 +124,9 @@ def _margins(item: Item, before: Item) -> Iterator[Inline]:
 
 def _radar(rows: Sequence[Row], keys: Sequence[Key]) -> Figure:
     """Draw a spoke for each pattern, a line for each tower and a circle at the chance level."""
+    from matplotlib.figure import Figure as Plot
+    from matplotlib.projections.polar import PolarAxes
+
     angles = [2 * math.pi * index / len(rows) for index in range(len(rows))]
     numbers = [[row.number(column) for column in range(len(row.cells))] for row in rows]
     with house_style():

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 from diva.data.source import Source, count_images, listed
 from diva.data.streams import BadImage, Cursor, EmptyStream, ImageStreams, Sample
 from diva.errors import InputError, RunError, printable
+from diva.progress import phase
 
 logger = logging.getLogger("diva.data")
 
@@ -130,7 +131,8 @@ class Loader:
         Raises:
             RunError: too many images are unusable, a stream has no usable image, or a worker died.
         """
-        samples = [self._take() for _ in range(self._batch_size)]
+        with phase("reading images"):
+            samples = [self._take() for _ in range(self._batch_size)]
         for sample in samples:
             stream = sample.cursor.stream
             before = self._progress.get(stream, Progress(sample.cursor))

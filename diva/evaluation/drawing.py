@@ -9,14 +9,14 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
-
-import matplotlib
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Plot
+from typing import TYPE_CHECKING, Any
 
 from diva.evaluation.judgement import Judgement
 from diva.evaluation.section import Change, Figure, Key
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Plot
 
 INK, FAINT, PAPER = "#1a1f24", "#c4cbd3", "#ffffff"
 SERIES = ("#59636e", "#0062a3", "#c2410c", "#087443", "#86329a", "#8f6400")  # the baseline's, and five to repeat
@@ -59,11 +59,13 @@ def dashes(number: int) -> str | tuple[float, tuple[float, ...]]:
 @contextmanager
 def house_style() -> Iterator[None]:
     """Draw in the page's colours and sizes within this context."""
+    import matplotlib  # takes half a second, and most commands draw nothing
+
     with matplotlib.rc_context(_STYLE):
         yield
 
 
-def drawn(plot: Plot, description: str, *, caption: str = "", keys: Sequence[Key] = ()) -> Figure:
+def drawn(plot: "Plot", description: str, *, caption: str = "", keys: Sequence[Key] = ()) -> Figure:
     """Return `plot`, drawn in `house_style`, as a figure of a section; `description` is read out for it."""
     buffer = io.StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
@@ -75,7 +77,7 @@ def drawn(plot: Plot, description: str, *, caption: str = "", keys: Sequence[Key
     return Figure(description=description, caption=caption, keys=list(keys), uri=uri)
 
 
-def whisker(axes: Axes, change: Change, height: float, number: int) -> None:
+def whisker(axes: "Axes", change: Change, height: float, number: int) -> None:
     """Draw a difference with its interval at `height`; a filled mark is better or worse."""
     if change.interval:
         axes.plot(change.interval, [height] * 2, color=colour(number), linewidth=1.6, solid_capstyle="butt")
@@ -84,7 +86,7 @@ def whisker(axes: Axes, change: Change, height: float, number: int) -> None:
     axes.plot([change.value], [height], marker, markersize=4.5, color=colour(number), markerfacecolor=face)
 
 
-def finish_whiskers(axes: Axes, height: float, label: str) -> None:
+def finish_whiskers(axes: "Axes", height: float, label: str) -> None:
     """Leave a plot of whiskers, drawn from 0 down to -height, with a scale of points alone."""
     axes.set_ylim(-height, 0)
     axes.set_yticks([])

@@ -3,8 +3,6 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from matplotlib.figure import Figure as Plot
-
 from diva.evaluation.drawing import INK, PAPER, drawn, finish_whiskers, house_style, whisker
 from diva.evaluation.section import Figure, Key, Row
 
@@ -24,6 +22,8 @@ def intervals(rows: Sequence[Row], keys: Sequence[Key]) -> list[Figure]:
     shown = [(row, changes) for row, changes in shown if changes]
     if not shown:
         return []
+    from matplotlib.figure import Figure as Plot
+
     names = Counter(row.name for row, _ in shown)
     heights = [0.24 + 0.14 * len(changes) for _, changes in shown]
     with house_style():

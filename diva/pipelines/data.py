@@ -6,13 +6,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from diva.braces import expand_braces
+from diva.braces import expand_braces, missing_files
 from diva.pipelines.plan import Step
-
-
-def missing_files(place: str) -> list[str]:
-    """Return the files that are not there of a file, a folder or a pattern such as `cc3m/{00000..00331}.tar`."""
-    return [each for each in expand_braces(place) if not glob.glob(each, recursive=True)]
+from diva.progress import phase
 
 
 def absent_data(step: Step) -> list[str]:
@@ -27,6 +23,7 @@ def absent_data(step: Step) -> list[str]:
     return lines
 
 
+@phase("hashing data")
 def fingerprint(place: str) -> str:
     """Return a SHA-256 that changes with the data at `place`, which must be there.
 

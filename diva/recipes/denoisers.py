@@ -16,6 +16,7 @@ class LatentSection(Section):
     """Fields of every denoiser of a VAE's latents."""
 
     makes: ClassVar[str | None] = None  # the field that asks for new weights in place of the folder's
+    any_size: ClassVar[bool] = True  # whether its network reads images of other sizes than its own
 
     path: str = Field(description="diffusers folder")
     latents: Literal["mean", "sample"] = Field(
@@ -65,6 +66,7 @@ class Unclip(DdpmSection):
 class Dit(DdpmSection):
     """A diffusers DiT folder, whose class embedding the condition replaces."""
 
+    any_size: ClassVar[bool] = False
     type: Literal["dit"] = "dit"
 
 

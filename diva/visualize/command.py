@@ -10,6 +10,7 @@ from torch import Tensor
 
 from diva.atomic import check_files_in, write_json
 from diva.errors import InputError
+from diva.progress import phase
 from diva.results import Subject, read_result
 from diva.run_folder import RunFolder
 from diva.towers import Clip, load_clip
@@ -109,6 +110,7 @@ def _pixels(clip: Clip, files: Sequence[Path]) -> Tensor:
 
 
 @torch.no_grad()
+@phase("encoding pictures")
 def _encode(clip: Clip, pixels: Tensor, device: torch.device) -> TowerTokens:
     return clip.tower(pixels.to(device))
 
