@@ -14,7 +14,7 @@ from diva.results import Clock, DataSource, Item, Metric, Result
 from diva.towers import Clip, TowerTokens
 from diva_benchmarks.encoder import finite
 from diva_benchmarks.mmvp_vlm.dataset import NAME, MmvpVlm, Pair
-from diva_benchmarks.mmvp_vlm.protocols import Protocol
+from diva_benchmarks.mmvp_vlm.protocols import Protocol, pooled
 from diva_benchmarks.pair_rule import pairs_right
 from diva_benchmarks.stored_image import StoredImage
 from diva_benchmarks.subject import subject_of
@@ -47,6 +47,8 @@ def evaluate(
         mean similarities). Metrics are `average`, with the stratified bootstrap interval, and one
         `category/<title>` each, with Wilson's interval.
     """
+    if protocol.features is not pooled:
+        clip.tower.require_patches(f"--protocol: {protocol.name}")
     seeds = list(seeds) if protocol.random else []
     clock = Clock(seeds, str(device))
     clip.model.to(device)

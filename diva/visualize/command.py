@@ -60,6 +60,7 @@ def visualize(
     before, after = (_load(subject, device) for subject in (measured.baseline.subject, measured.subject))
     if before.tower.patches != after.tower.patches or before.tower.width != after.tower.width:
         raise InputError(f"{result}: the patch tokens of its two towers differ; compare a tower with its own base")
+    after.tower.require_patches(str(result))
     pixels = [_pixels(clip, files) for clip in (before, after)]
     tokens = [_encode(clip, seen, device) for clip, seen in zip((before, after), pixels, strict=True)]
     maps = token_maps(tokens[0].patches.cpu(), tokens[1].patches.cpu())
