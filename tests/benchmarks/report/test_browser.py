@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from diva.results import write_result
 from diva_benchmarks.report.command import run
@@ -46,7 +46,8 @@ def test_the_page_fits_says_no_error_and_asks_for_nothing(
     page.on("request", lambda request: requests.append(request.url))
     address = (full_report / "report.html").as_uri()
     page.goto(address)
-    page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    unfold(page)
     assert page.evaluate("innerWidth") == width
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert troubles == []
@@ -62,7 +63,8 @@ def test_six_towers_side_by_side_are_all_in_sight(browser: Browser, tmp_path: Pa
     run([tmp_path], tmp_path / "report", published=False)
     page = browser.new_page(viewport={"width": 1280, "height": 844})
     page.goto((tmp_path / "report" / "report.html").as_uri())
-    for table in page.query_selector_all("#summary .scroll, #patterns .beside .scroll"):
+    unfold(page)
+    for table in page.query_selector_all("#overview .scroll, #summary .scroll, #patterns .scroll:not(.wide)"):
         assert table.evaluate("each => each.scrollWidth <= each.clientWidth")
     page.close()
 
@@ -71,7 +73,7 @@ def test_six_towers_side_by_side_are_all_in_sight(browser: Browser, tmp_path: Pa
 def test_the_figures_on_the_screen_are_those_of_the_json(browser: Browser, full_report: Path, width: int) -> None:
     page = browser.new_page(viewport={"width": width, "height": 844})
     page.goto((full_report / "report.html").as_uri())
-    page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    unfold(page)
     for section, expected in of_sections(json.loads((full_report / "report.json").read_text())).items():
         # innerText is what is rendered: a hidden figure has none
         shown = page.evaluate(
@@ -89,6 +91,7 @@ def test_text_and_drawings_stand_out_from_their_ground_in_light_and_dark(
     for scheme in get_args(Scheme):
         page = browser.new_page(viewport={"width": 1280, "height": 844}, color_scheme=scheme)
         page.goto((full_report / "report.html").as_uri())
+        unfold(page)
         ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert contrast(page.evaluate("getComputedStyle(document.body).color"), ground) >= 4.5
         for place in ("#patterns .drawing", "#patterns .swatch"):
@@ -110,6 +113,24 @@ def test_the_page_prints_on_paper_without_cutting_anything_off(browser: Browser,
     assert page.evaluate("document.documentElement.scrollWidth") <= 673
     assert page.pdf(format="A4").startswith(b"%PDF")
     page.close()
+
+
+def test_the_first_screen_holds_the_verdicts_the_chart_and_the_table(browser: Browser, full_report: Path) -> None:
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.goto((full_report / "report.html").as_uri())
+    content = json.loads((full_report / "report.json").read_text())
+    for place in ("#overview li", "#overview .drawing", "#overview tbody tr"):
+        for each in page.locator(place).all():
+            box = each.bounding_box()
+            assert box
+            assert box["y"] + box["height"] <= 800
+    assert page.locator("#overview tbody tr").count() == len(content["towers"])
+    assert page.locator("#overview svg.bar").count() == sum(len(each["changes"]) for each in content["verdicts"])
+    page.close()
+
+
+def unfold(page: Page) -> None:
+    page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
 
 
 def contrast(first: str, second: str) -> float:
