@@ -27,12 +27,12 @@ reveal();
 // The index follows the scroll.
 const links = all("nav a");
 function follow() {
-  const bottom = innerHeight + scrollY >= document.documentElement.scrollHeight - 2;
   const above = links.filter(link => document.querySelector(link.hash).getBoundingClientRect().top < innerHeight / 3);
-  const current = bottom && scrollY ? links.at(-1) : above.at(-1) ?? links[0];
+  const current = above.at(-1) ?? links[0];
   for (const link of links) link.toggleAttribute("aria-current", link === current);
 }
 addEventListener("scroll", follow, { passive: true });
+addEventListener("toggle", follow, true);
 follow();
 
 // Long tables are sorted by a click on a column's title, and filtered by typing.

@@ -15,7 +15,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from diva.results import write_result
 from diva_benchmarks.report.command import run
 from tests.benchmarks.report.examples import BEFORE, OTHER, against, mmvp, right_in_each
-from tests.benchmarks.report.figures import of_sections, shows
+from tests.benchmarks.report.figures import of_sections, shows, value
+from tests.benchmarks.report.figures import rows as table_rows
 
 Scheme = Literal["light", "dark"]
 QUIET = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync"]
@@ -127,6 +128,81 @@ def test_the_first_screen_holds_the_verdicts_the_chart_and_the_table(browser: Br
     assert page.locator("#overview tbody tr").count() == len(content["towers"])
     assert page.locator("#overview svg.bar").count() == sum(len(each["changes"]) for each in content["verdicts"])
     page.close()
+
+
+def test_sections_open_by_a_click_and_by_a_link_and_the_index_follows(browser: Browser, full_report: Path) -> None:
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    address = (full_report / "report.html").as_uri()
+    page.goto(address)
+    assert page.evaluate("document.documentElement.scrollHeight") < 8000
+    assert page.locator("details[open]").count() == 0
+    page.locator("#training summary").first.click()
+    assert page.locator("#training .drawing").first.is_visible()
+    page.locator("nav a[href='#patterns']").click()
+    table = page.locator("#patterns table").first
+    table.wait_for(state="visible")
+    page.locator("nav a[aria-current][href='#patterns']").wait_for()
+    box = page.locator("#patterns").bounding_box()
+    assert box
+    assert 0 <= box["y"] < 400
+    page.goto("about:blank")
+    page.goto(f"{address}#reproduce")  # as somebody else's link does
+    assert page.locator("#reproduce table").first.is_visible()
+    page.close()
+
+
+def test_a_long_table_is_sorted_by_a_column_and_filtered_by_typing(browser: Browser, full_report: Path) -> None:
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.goto((full_report / "report.html").as_uri() + "#patterns")
+    table = page.locator("#patterns table").first
+    content = json.loads((full_report / "report.json").read_text())
+    rows = list(table_rows(content, "patterns").values())[:-1]  # the average is no pattern
+
+    def shown() -> list[str]:
+        return table.locator("tbody tr:visible th").evaluate_all("all => all.map(each => each.firstChild.data)")
+
+    assert shown()[:-1] == [row["name"] for row in rows]
+    names = [row["name"] for row in sorted(rows, key=lambda row: -(value(row, 1) or 0))]
+    title = table.locator("thead button").nth(2)
+    title.click()
+    assert shown() == [*names, "Average"]  # totals stay at the end
+    assert table.locator("thead th").nth(2).get_attribute("aria-sort") == "descending"
+    title.click()
+    assert shown()[0] == min(rows, key=lambda row: value(row, 1) or 0)["name"]
+    table.locator("thead button").first.click()
+    assert shown()[:-1] == sorted(row["name"] for row in rows)
+    box = page.locator("#patterns input[type=search]").first
+    box.fill("tex")
+    assert shown() == ["Texts", "Average"]
+    box.fill("")
+    assert len(shown()) == 10
+    page.close()
+
+
+def test_the_page_reads_whole_without_script_and_prints_whole(browser: Browser, full_report: Path) -> None:
+    address = (full_report / "report.html").as_uri()
+    without = browser.new_context(java_script_enabled=False).new_page()
+    without.goto(address)
+    assert without.locator("details:not([open])").count() == 0
+    assert without.locator("input, button").count() == 0
+    without.context.close()
+    page = browser.new_page()
+    page.goto(address)
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("details:not([open])").count() == 0
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.locator("details[open]").count() == 0
+    page.close()
+
+
+def test_a_command_is_copied_by_a_button(browser: Browser, full_report: Path) -> None:
+    context = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
+    page = context.new_page()
+    page.goto((full_report / "report.html").as_uri() + "#reproduce")
+    page.locator("#reproduce button.copy").first.click()
+    page.locator("#reproduce button.copy", has_text="Copied").wait_for()
+    assert page.evaluate("navigator.clipboard.readText()") == "diva bench mmvp --data 'my data'"
+    context.close()
 
 
 def unfold(page: Page) -> None:
