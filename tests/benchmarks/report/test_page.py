@@ -93,6 +93,15 @@ def test_the_page_is_one_file_that_loads_nothing(full_report: Path) -> None:
     assert not re.search(r"@import|url\((?!#)", html)
 
 
+def test_no_formula_reaches_the_page(full_report: Path) -> None:
+    html = (full_report / "report.html").read_text()
+    drawings = [base64.b64decode(uri).decode() for uri in re.findall(r'data:image/svg\+xml;base64,([^"]+)', html)]
+    assert any("10⁻" in drawing for drawing in drawings)  # a logarithmic axis is among them
+    for text in (re.sub(r"<script>.*</script>", "", html, flags=re.DOTALL), *drawings):
+        assert "$" not in text
+        assert "\\math" not in text
+
+
 def test_every_link_leads_somewhere(full_report: Path) -> None:
     page = Page((full_report / "report.html").read_text())
     ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
