@@ -1,21 +1,16 @@
 """What the report says of MMVP-VLM: by visual pattern, the pairs that changed, and what papers report."""
 
-import math
-import textwrap
 from collections.abc import Iterator, Sequence
 
 from diva.evaluation.comparison import paired_outcomes
-from diva.evaluation.drawing import INK, colour, dashes, drawn, house_style
 from diva.evaluation.measures import Measure, Measured
+from diva.evaluation.multiples import levels
 from diva.evaluation.section import (
-    Beside,
     Block,
     Change,
     Details,
-    Figure,
     Heading,
     Inline,
-    Key,
     Number,
     Paragraph,
     Row,
@@ -42,8 +37,8 @@ def patterns(measured: Measured, measures: Sequence[Measure]) -> Section:
         rows = [_pattern(measure, name) for name, each in measure.metrics.items() if each.breakdown == PATTERN]
         total = measure.row(measure.headline, measure.headline.capitalize(), role="total")
         blocks.append(Heading(text=f"Protocol {measure.protocol}, {measure.data.name}"))
-        figures = [_radar(rows, measured.keys())] if len(rows) > 2 else []
-        blocks.append(Beside(table=measured.table([*rows, total], "Pattern"), figures=figures))
+        blocks.append(measured.table([*rows, total], "Pattern"))
+        blocks += levels(rows, measured, guessing=CHANCE)
         blocks += [
             _changed(measured.towers[column].label, ours, theirs) for column, ours, theirs in _compared(measure)
         ]
@@ -120,42 +115,3 @@ def _margins(item: Item, before: Item) -> Iterator[Inline]:
             yield Words(text=" → ")
             yield Number(value=item.number(keys[0]) - item.number(keys[1]), unit="ratio")
             yield Words(text="; " if own == 1 else "")
-
-
-def _radar(rows: Sequence[Row], keys: Sequence[Key]) -> Figure:
-    """Draw a spoke for each pattern, a line for each tower and a circle at the chance level."""
-    from matplotlib.figure import Figure as Plot
-    from matplotlib.projections.polar import PolarAxes
-
-    angles = [2 * math.pi * index / len(rows) for index in range(len(rows))]
-    numbers = [[row.number(column) for column in range(len(row.cells))] for row in rows]
-    with house_style():
-        plot = Plot(figsize=(3.4, 3.4))
-        axes = plot.add_subplot(projection="polar")
-        assert isinstance(axes, PolarAxes)
-        axes.set_theta_zero_location("N")
-        axes.set_theta_direction(-1)
-        highest = max(each.value for row in numbers for each in row if each)
-        rim = min(100, max(50, 25 * math.ceil(highest / 25 + 0.2)))
-        axes.set_ylim(0, rim)
-        axes.set_yticks(range(25, rim + 1, 25), [*map(str, range(25, rim, 25)), f"{rim} %"], fontsize=7)
-        axes.set_rlabel_position(math.degrees(math.pi / len(rows)))
-        axes.set_xticks(angles, [""] * len(angles))
-        axes.spines["polar"].set_visible(False)
-        for angle, row in zip(angles, rows, strict=True):
-            side = round(math.sin(angle), 6)
-            across = "center" if side == 0 else "left" if side > 0 else "right"
-            up = "bottom" if math.cos(angle) > 0.5 else "top" if math.cos(angle) < -0.5 else "center"
-            label = textwrap.fill(row.name, 14, break_long_words=False)
-            axes.text(angle, 1.06 * rim, label, ha=across, va=up, fontsize=8)
-        circle = [2 * math.pi * index / 90 for index in range(91)]
-        axes.plot(circle, [CHANCE] * len(circle), color=INK, linewidth=0.9, linestyle=(0, (1, 2)))
-        for column in range(len(numbers[0])):
-            of_tower = zip(angles, (row[column] for row in numbers), strict=True)
-            points = [(angle, number.value) for angle, number in of_tower if number]
-            if points:
-                around, up_to = zip(*[*points, points[0]], strict=True)
-                axes.plot(around, up_to, color=colour(column), linestyle=dashes(column), linewidth=1.6)
-                axes.fill(around, up_to, color=colour(column), alpha=0.1)
-        caption = "The dotted circle is guessing."
-        return drawn(plot, "Share of pairs right, by visual pattern and tower", caption=caption, keys=keys)

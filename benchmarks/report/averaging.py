@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from matplotlib.figure import Figure as Plot
 
-from diva.evaluation.drawing import colour, dashes, drawn, house_style
+from diva.evaluation.drawing import SHADES, colour, dashes, drawn, house_style, marker
 from diva.evaluation.measures import Tower
 from diva.evaluation.section import (
     Beside,
@@ -78,13 +78,15 @@ def _drawing(points: Sequence[tuple[float, int]], measures: Sequence[Row]) -> Fi
         axes = plot.add_subplot()
         keys = []
         for number, row in enumerate(measures):
-            known = [(share, each) for share, column in points if (each := row.number(column))]
-            shown = [(share, each.value) for share, each in known if each.unit == "percent"]
+            known = [(share, each, column) for share, column in points if (each := row.number(column))]
+            shown = [(share, each.value, column) for share, each, column in known if each.unit == "percent"]
             if shown:
-                across, up = zip(*shown, strict=True)
-                (line,) = axes.plot(across, up, color=colour(number + 1), linestyle=dashes(number), linewidth=1.4)
-                line.set(marker="o", markersize=4)
-                keys.append(Key(text=row.name, number=number + 1, dashes=number, marked=False))
+                across, up, columns = zip(*shown, strict=True)
+                shade = SHADES[number % len(SHADES)]
+                axes.plot(across, up, color=shade, linestyle=dashes(number), linewidth=1.4)
+                for share, value, column in zip(across, up, columns, strict=True):
+                    axes.plot([share], [value], marker(column), color=colour(column), markersize=5)
+                keys.append(Key(text=row.name, colour=shade, dashes=number))
         axes.set_xlabel("share of the trained tower")
         axes.set_ylabel("%")
         axes.grid()

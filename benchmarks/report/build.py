@@ -5,20 +5,29 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from diva import __version__
-from diva.evaluation.intervals import intervals
 from diva.evaluation.measures import Entry, Measured
-from diva.evaluation.section import Beside, Row, Section
+from diva.evaluation.multiples import differences
+from diva.evaluation.section import Block, Paragraph, Row, Section, words
 from diva.tasks import Task
 from diva_benchmarks.report.averaging import averaging
 from diva_benchmarks.report.content import Content, Record
 from diva_benchmarks.report.gather import Gathered, gather
+from diva_benchmarks.report.overview import chart
 from diva_benchmarks.report.sources import Sources
 from diva_benchmarks.report.verdict import verdicts
+
+HOW_SURE = (
+    "How sure? Brackets hold the 95 % interval of the difference, item by item on the same data; won and lost count"
+    " the items on which one of the two towers is better. A change is called better or worse only if its interval"
+    " excludes 0 and a paired test gives p < 0.05; where nothing changed, about one such call in twenty comes up by"
+    " chance. All this is about the choice of test items. How much another training run would differ, only more"
+    " training seeds can tell."
+)
 
 
 def build(sources: Sources, *, published: bool) -> Content:
     """Return the report's content; `published` adds the papers' figures."""
-    gathered = gather(sources.results, sources.tasks)
+    gathered = gather(sources.results, sources.tasks, sources.origins)
     measured = [section for section in _of_tasks(gathered, sources) if published or not section.published]
     summary = [row for section in measured for row in section.summary]
     remarks = [remark for section in measured for remark in section.remarks]
@@ -29,11 +38,13 @@ def build(sources: Sources, *, published: bool) -> Content:
         towers=gathered.towers,
         baseline_note="" if nothing_compared else gathered.baseline_note,
         incomplete=sources.incomplete,
-        verdicts=verdicts(gathered.towers, summary, remarks),
+        verdicts=verdicts(gathered.towers, summary, remarks, sources.costs),
+        chart=chart(summary, Measured(gathered.towers, [])),
         summary=summary,
         sections=_merged(
             [
                 *(_summary(gathered, summary) if summary else []),
+                *sources.pictures,
                 *measured,
                 *averaging(gathered.towers, summary),
                 *sources.sections,
@@ -72,9 +83,10 @@ def _merged(sections: list[Section]) -> list[Section]:
 
 def _summary(gathered: Gathered, rows: list[Row]) -> list[Section]:
     measured = Measured(gathered.towers, [])
-    figures = intervals(rows, measured.keys(baseline=False))
-    table = measured.table(rows, "Benchmark")
-    return [Section(id="summary", title="Summary", blocks=[Beside(table=table, figures=figures)])]
+    blocks: list[Block] = [measured.table(rows, "Benchmark"), *differences(rows, measured)]
+    if any(row.change(column) for row in rows for column in range(len(row.cells))):
+        blocks.append(Paragraph(content=words(HOW_SURE), style="soft"))
+    return [Section(id="summary", title="Every benchmark, with intervals and tests", blocks=blocks)]
 
 
 def _records(gathered: Gathered) -> Iterator[Record]:

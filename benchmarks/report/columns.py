@@ -1,23 +1,33 @@
-"""Which towers the results are of, and which of them is the baseline."""
+"""Which towers the results are of, in which order, and which of them is the baseline."""
 
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import PurePath
+from typing import Literal, NamedTuple
 
 from diva.evaluation.measures import Tower
 from diva.results import Result, Subject
 
 NO_PATH = re.compile(r"^hf-hub:| \(")  # a repository, or a name with its weights in brackets
 # what programs call every tower's folder and weights: `diva train`, open_clip, transformers
+ROLES = ("baseline", "tower", "control")  # in the order of the columns
 NAMELESS = re.compile(r"tower|(open_clip_)?(pytorch_)?model\.(safetensors|bin|pt)(\.index\.json)?")
 
 
-def columns(results: Sequence[Result]) -> tuple[list[Tower], str]:
-    """Return the towers, the baseline first, and what is to be said about the choice of the baseline.
+class Origin(NamedTuple):
+    """A step of a run: its folder as the run's commands spell it, and whether it makes a control."""
+
+    folder: PurePath
+    control: bool
+
+
+def columns(results: Sequence[Result], origins: Sequence[Origin] = ()) -> tuple[list[Tower], str]:
+    """Return the towers, and what is to be said about the choice of the baseline.
 
     A tower is known by its checkpoint's hash, however its label reads. The baseline is the tower that most results
-    name as theirs; where none does, the first tower given.
+    name as theirs; where none does, the first tower given. It comes first, controls come last, and the others stand
+    in the order of the steps that made them.
     """
     subjects: dict[str, Subject] = {}
     for result in results:
@@ -25,11 +35,19 @@ def columns(results: Sequence[Result]) -> tuple[list[Tower], str]:
     baseline, note = _baseline(results, list(subjects))
     short = short_labels({subject.label for subject in subjects.values()})
     labels = Counter(subject.label for subject in subjects.values())
+    made = {sha256: step_of(subject.source, origins) for sha256, subject in subjects.items()}
+
+    def role(sha256: str) -> Literal["baseline", "tower", "control"]:
+        step = made[sha256]
+        if sha256 == baseline:
+            return "baseline"
+        return "tower" if step is None or not origins[step].control else "control"
+
     towers = [
         Tower(
             # two checkpoints of one name must not look alike
             label=short[subject.label] + ("" if labels[subject.label] == 1 else f" #{sha256[:8]}"),
-            role="baseline" if sha256 == baseline else "tower",
+            role=role(sha256),
             architecture=subject.architecture,
             source=subject.source,
             sha256=sha256,
@@ -38,7 +56,18 @@ def columns(results: Sequence[Result]) -> tuple[list[Tower], str]:
         )
         for sha256, subject in subjects.items()
     ]
-    return sorted(towers, key=lambda tower: tower.role != "baseline"), note
+
+    def place(tower: Tower) -> tuple[int, int]:
+        step = made[tower.sha256]
+        return ROLES.index(tower.role), len(origins) if step is None else step
+
+    return sorted(towers, key=place), note
+
+
+def step_of(source: str, origins: Iterable[Origin]) -> int | None:
+    """Return the place among `origins` of the step in whose folder a tower's `source` lies; None without one."""
+    places = (place for place, origin in enumerate(origins) if PurePath(source).is_relative_to(origin.folder))
+    return next(places, None)
 
 
 def short_labels(labels: Collection[str]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Final, Literal
 
 from diva.evaluation.measures import Tower
-from diva.evaluation.section import Change, Part, Row, Section
+from diva.evaluation.section import Change, Figure, Part, Row, Section
 
 SCHEMA: Final = 2
 
@@ -71,6 +71,7 @@ class Content(Part):
 
     Attributes:
         incomplete: for each run that is not done, what it lacks.
+        chart: of the first screen, which shows the summary's figures.
     """
 
     schema_version: Literal[2] = SCHEMA
@@ -80,6 +81,7 @@ class Content(Part):
     baseline_note: str
     incomplete: list[str]
     verdicts: list[Verdict]
+    chart: Figure | None
     summary: list[Row]
     sections: list[Section]
     records: list[Record]

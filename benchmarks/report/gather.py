@@ -8,7 +8,7 @@ from diva.evaluation.measures import Entry, Measure, Tower
 from diva.evaluation.section import Change
 from diva.results import Result
 from diva.tasks import Task
-from diva_benchmarks.report.columns import columns
+from diva_benchmarks.report.columns import Origin, columns
 from diva_benchmarks.report.content import LeftOut
 
 Alike = tuple[str, str, str, str]  # task, part, settings and data of results that may be compared
@@ -24,14 +24,14 @@ class Gathered:
     left_out: list[LeftOut]
 
 
-def gather(entries: Iterable[Entry], tasks: dict[str, Task]) -> Gathered:
-    """Sort results into measures; a tower is known by its checkpoint's hash, however its label reads.
+def gather(entries: Iterable[Entry], tasks: dict[str, Task], origins: Sequence[Origin] = ()) -> Gathered:
+    """Sort results into measures, whose towers are those of `diva_benchmarks.report.columns.columns`.
 
-    The baseline is the tower that most results name as theirs; where none does, the first tower given. Results
-    of other data or other settings never share a measure, so no difference is taken between them.
+    Results of other data or other settings never share a measure, so no difference is taken between them.
     """
     entries = [each for entry in entries for each in _with_baselines(entry)]
-    towers, note = columns([entry.result for entry in entries if _task(entry.result, tasks).of_towers])
+    of_towers = [entry.result for entry in entries if _task(entry.result, tasks).of_towers]
+    towers, note = columns(of_towers, origins)
     left_out: list[LeftOut] = []
     sheets: dict[Alike, dict[str, Entry]] = {}
     for entry in entries:

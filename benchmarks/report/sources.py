@@ -17,10 +17,11 @@ from diva.results import read_result
 from diva.run_folder import METRICS, RECIPE
 from diva.tasks import Task, find_tasks
 from diva.visualize.index import INDEX
+from diva_benchmarks.report.columns import Origin
 from diva_benchmarks.report.content import LeftOut, RecipeFile
 from diva_benchmarks.report.qualitative import read_qualitative
 from diva_benchmarks.report.runs import read_run
-from diva_benchmarks.report.training import read_training
+from diva_benchmarks.report.training import Cost, read_training
 
 SHEET = ".sheet.png"  # the picture sheet of RESULT.json is RESULT.sheet.png
 NAMED = (METRICS, RECIPE, MANIFEST, INDEX)
@@ -34,15 +35,21 @@ class Sources:
         tasks: that are installed.
         results: with their sheets of pictures.
         of_tasks: sections of tasks' own files, by the task's name.
-        sections: of training runs, pictures and pipelines.
+        pictures: sections of the images that show what changed.
+        sections: of training runs and pipelines.
         incomplete: for each run of a pipeline that is not done, what it lacks.
+        origins: the steps of those runs.
+        costs: of the training runs, by their folders.
     """
 
     tasks: dict[str, Task]
     results: list[Entry] = field(default_factory=list)
     of_tasks: dict[str, list[Section]] = field(default_factory=dict)
+    pictures: list[Section] = field(default_factory=list)
     sections: list[Section] = field(default_factory=list)
     incomplete: list[str] = field(default_factory=list)
+    origins: list[Origin] = field(default_factory=list)
+    costs: dict[Path, Cost] = field(default_factory=dict)
     recipes: list[RecipeFile] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
 
@@ -65,10 +72,9 @@ def read_sources(places: Iterable[Path]) -> Sources:
             _read(path, sources, names.get(path.name))
         except InputError as error:
             sources.left_out.append(LeftOut(what=str(path), reason=str(error).removeprefix(f"{path}: ")))
-    if not any((sources.results, sources.of_tasks, sources.sections, sources.left_out)):
+    if not any((sources.results, sources.of_tasks, sources.pictures, sources.sections, sources.left_out)):
         raise InputError("RESULTS: no result file there; name files or folders that `diva bench` or `train` wrote")
-    order = ("qualitative", "training", "run")
-    sources.sections.sort(key=lambda section: order.index(section.id))
+    sources.sections.sort(key=lambda section: ("training", "run").index(section.id))
     return sources
 
 
@@ -76,15 +82,17 @@ def _read(path: Path, sources: Sources, task: Task | None) -> None:
     if task:
         sources.of_tasks.setdefault(task.name, []).append(task.other_files()[path.name](path))
     elif path.name == METRICS:
-        sources.sections.append(read_training(path))
+        section, sources.costs[path.parent] = read_training(path)
+        sources.sections.append(section)
     elif path.name == RECIPE:
         sources.recipes.append(_read_recipe(path))
     elif path.name == MANIFEST:
-        section, missing = read_run(path)
+        section, missing, origins = read_run(path)
         sources.sections.append(section)
+        sources.origins.extend(origins)
         sources.incomplete.extend([missing] if missing else [])
     elif path.name == INDEX:
-        sources.sections.append(read_qualitative(path))
+        sources.pictures.append(read_qualitative(path))
     else:
         sources.results.append(Entry(path, read_result(path)))
         sheet = path.with_suffix(SHEET)

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator
 
-from diva.evaluation.intervals import intervals
 from diva.evaluation.judgement import Judgement, judge
 from diva.evaluation.measures import Measure, Measured, held_comparison
+from diva.evaluation.multiples import differences
 from diva.evaluation.section import (
-    Beside,
     Block,
     Details,
     Inline,
@@ -51,8 +50,8 @@ def zero_shot(title: str, measured: Measured) -> Section:
         )
         if names:
             blocks.append(Paragraph(content=words(f"{sentence} ({len(names)}): {', '.join(names)}.")))
-    figures = intervals(rows, measured.keys(baseline=False))
-    blocks.append(Beside(table=measured.table([*rows, *means], "Set"), figures=figures))
+    blocks.append(measured.table([*rows, *means], "Set"))
+    blocks += differences(rows, measured)
     further = [
         measure.row(name, f"{measure.data.name}: {name}")
         for measure in sets

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 from diva.evaluation.comparison import compare
 from diva.evaluation.judgement import judge
-from diva.evaluation.section import Change, Head, Inline, Key, Number, Part, Picture, Row, Table
+from diva.evaluation.section import Change, Head, Inline, Number, Part, Picture, Row, Table
 from diva.evaluation.statistics import macro_mean
 from diva.results import Comparison, DataSource, Metric, Result
 
@@ -17,7 +17,7 @@ class Tower(Part):
     """A column."""
 
     label: str
-    role: Literal["baseline", "tower"]
+    role: Literal["baseline", "tower", "control"]
     architecture: str
     source: str
     sha256: str
@@ -121,18 +121,8 @@ class Measured:
 
     def table(self, rows: Sequence[Row], first: str) -> Table:
         """Return a table with a column for each tower."""
-        heads = [
-            Head(title=tower.label, role="baseline" if tower.role == "baseline" else "") for tower in self.towers
-        ]
+        heads = [Head(title=tower.label, role="" if tower.role == "tower" else tower.role) for tower in self.towers]
         return Table(head=[Head(title=first), *heads], rows=list(rows))
-
-    def keys(self, *, baseline: bool = True) -> list[Key]:
-        """Return the legend of the towers."""
-        return [
-            Key(text=f"{each.label}{' (baseline)' * (each.role == 'baseline')}", number=number, dashes=number)
-            for number, each in enumerate(self.towers)
-            if baseline or each.role != "baseline"
-        ]
 
 
 def held_comparison(ours: Result, theirs: Result, metric: str) -> Comparison | None:

@@ -22,7 +22,7 @@ class Words(Part):
 
     kind: Literal["words"] = "words"
     text: str
-    style: Literal["plain", "strong", "soft", "note", "code", "published"] = "plain"
+    style: Literal["plain", "strong", "soft", "note", "published"] = "plain"
 
 
 class Number(Part):
@@ -81,7 +81,7 @@ class Head(Part):
     """The title of a column."""
 
     title: str
-    role: Literal["", "baseline"] = ""
+    role: Literal["", "baseline", "control"] = ""
 
 
 class Table(Part):
@@ -110,13 +110,12 @@ class Paragraph(Part):
 
 
 class Key(Part):
-    """An entry of a figure's legend: the number of its colour and mark, that of its dashes, and whether it is"
-    " marked."""
+    """An entry of a figure's legend: the line's colour, the number of its dashes, and its mark, if it has one."""
 
     text: str
-    number: int
+    colour: str
     dashes: int
-    marked: bool = True
+    mark: str = ""
 
 
 class Figure(Part):
@@ -207,9 +206,7 @@ class Section(Part):
     published: bool = False
 
 
-def words(
-    text: str, style: Literal["plain", "strong", "soft", "note", "code", "published"] = "plain"
-) -> list[Inline]:
+def words(text: str, style: Literal["plain", "strong", "soft", "note", "published"] = "plain") -> list[Inline]:
     """Return `text` as the content of a cell or a paragraph."""
     return [Words(text=text, style=style)]
 

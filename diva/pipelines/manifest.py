@@ -33,6 +33,7 @@ class StageRecord(_Part):
         data: fingerprints of the data that it read, by name.
         versions: of the packages in use.
         made_from: digest of all that it was made from, if it is done (`diva.pipelines.work.made_from`).
+        control: whether the tower that it makes is a control.
     """
 
     model_config = ConfigDict(extra="ignore")  # 0.1 kept proofs of another program's here
@@ -47,6 +48,7 @@ class StageRecord(_Part):
     data: dict[str, str | None] = {}
     versions: dict[str, str] = {}
     made_from: str = ""
+    control: bool = False
 
 
 class FileDigest(_Part):

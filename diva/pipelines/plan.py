@@ -34,6 +34,7 @@ class Step:
         after: the names of the steps that it needs, and `needs`: the files that they make.
         data: what it reads and no step makes, by name.
         facts: whatever else its outcome depends on.
+        control: whether the tower that it makes is a control.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Step:
     needs: tuple[Path, ...]
     data: Mapping[str, DataPlace]
     facts: Mapping[str, str]
+    control: bool = False
 
     @property
     def log(self) -> Path:
@@ -144,6 +146,7 @@ class _Plan:
             needs=tuple(path for other in after.values() for path in self._made(*self._items[other])),
             data={need: place for need, place in data.items() if place.path is not None},
             facts=facts,
+            control=step.control,
         )
 
     def _needed(self, step: PipelineStep, each: str, where: str) -> tuple[dict[str, str], dict[str, DataPlace]]:

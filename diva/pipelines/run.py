@@ -80,12 +80,15 @@ def run(
         """Go on from the manifest of the folder, if there is one; steps that are no longer planned are dropped."""
         before = read_manifest(folder / MANIFEST) if (folder / MANIFEST).exists() else None
         stages, files = (before.stages, before.files) if before else ({}, {})
-        names = [*(step.name for step in steps), REPORT]
+        controls = {step.name: step.control for step in steps} | {REPORT: False}
         return Manifest(
             recipe=recipe.name,
             pipeline=chosen.name,
             overrides=list(overrides),
-            stages={name: stages.get(name, StageRecord()) for name in names},
+            stages={
+                name: stages.get(name, StageRecord()).model_copy(update={"control": control})
+                for name, control in controls.items()
+            },
             files=files,
         )
 

@@ -39,6 +39,7 @@ class PipelineStep(Section):
         default=(), description="run once for each of these, as NAME-ITEM; ${each} is the item"
     )
     launcher: str | None = Field(default=None, description="instead of the pipeline's")
+    control: bool = Field(default=False, description="the tower that it makes is a control, which the report says")
     extra: Literal["llava", "segmentation"] | None = Field(
         default=None, description="the step is left out where this extra is not installed"
     )

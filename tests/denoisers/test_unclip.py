@@ -165,7 +165,5 @@ def test_what_does_not_fit_is_named(tmp_path: Path, folder: Path, teacher_folder
     ):
         load("unclip", plain)
     for embeddings in (torch.randn(1, 4), torch.ones(5, 4)):
-        with pytest.raises(
-            InputError, match=r"denoiser.fit_images: the embeddings of [15] images are constant in"
-        ):
+        with pytest.raises(InputError, match=r"denoiser.fit_images: the embeddings of [15] images are constant in"):
             load("unclip", teacher_folder, fit_images=5).fit(embeddings)

@@ -40,7 +40,7 @@ def test_a_failure_stops_only_what_needs_it_and_the_same_command_goes_on(
         "behind": step("broken"),
         "launch": step(launcher="no-such-program -N 2"),
         "lacks": step("pairs"),
-        "last": step("first"),
+        "last": step("first", control=True),
     }
     out, pipeline = tmp_path / "out", write_pipeline(steps, data, launcher=maker)
     with pytest.raises(RunError, match=f"{out}: not done: broken, idle, behind, launch, lacks; "):
@@ -53,6 +53,7 @@ def test_a_failure_stops_only_what_needs_it_and_the_same_command_goes_on(
         **{"last": "done", "report": "done"},
     }
     record = before.stages
+    assert [name for name, each in record.items() if each.control] == ["last"]
     assert record["broken"].reason == "ended with status 1: no such thing"
     assert record["broken"].exit_status == 1
     assert record["idle"].reason == f"ended before it made {out}/idle/mmvp.json: asked for idle"

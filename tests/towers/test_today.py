@@ -1,7 +1,5 @@
 """Towers of every other kind that open_clip has: which tokens they give, against their trunk's own outputs."""
 
-from pathlib import Path
-
 import pytest
 import torch
 from open_clip import CLIP

@@ -1,8 +1,12 @@
+from pathlib import PurePath
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diva_benchmarks.report.columns import short_labels
+from diva.results import Subject
+from diva_benchmarks.report.columns import Origin, columns, short_labels
+from tests.benchmarks.report.examples import against, result
 
 
 @pytest.mark.parametrize(
@@ -24,3 +28,20 @@ def test_a_path_is_cut_to_what_tells_it_from_the_others(labels: list[str], short
 @given(st.sets(st.from_regex(r"(/(a|tower|model[.]safetensors)){2,5}", fullmatch=True), min_size=1))
 def test_no_two_paths_end_up_alike(labels: set[str]) -> None:
     assert len(set(short_labels(labels).values())) == len(labels)
+
+
+def test_towers_stand_in_the_order_of_their_steps_and_controls_come_last() -> None:
+    names = ("z", "control", "elsewhere", "a", "before")
+    subjects = {name: Subject(label=name, source=f"q/{name}/tower", architecture="", sha256=name) for name in names}
+    subjects["elsewhere"].source = "q/a-second/tower"  # not below q/a
+    before = result(subjects["before"], [1])
+    results = [against(result(subjects[name], [1]), before) for name in names[:-1]] + [before]
+    origins = [Origin(PurePath("q", name), name == "control") for name in ("z", "control", "a")]
+    towers, _ = columns(results, origins)
+    assert [(tower.label, tower.role) for tower in towers] == [
+        ("before", "baseline"),
+        ("z", "tower"),
+        ("a", "tower"),
+        ("elsewhere", "tower"),
+        ("control", "control"),
+    ]

@@ -1,11 +1,19 @@
+from pathlib import Path
+
+from diva.results import write_result
+from diva_benchmarks.report.build import build as build_content
+from diva_benchmarks.report.sources import read_sources
 from tests.benchmarks.report.conftest import Build
 from tests.benchmarks.report.examples import (
     AFTER,
     BEFORE,
+    HALF,
+    OTHER,
     against,
     compared,
     percent,
     result,
+    write_metrics,
     zero_shot_summary,
 )
 
@@ -18,7 +26,7 @@ def judged(name: str, interval: tuple[float, float], p_value: float) -> object:
     )
 
 
-def test_every_measure_is_counted_by_its_judgement(build: Build) -> None:
+def test_every_measure_is_named_by_its_judgement(build: Build) -> None:
     content = build(
         judged("a", (1, 9), 0.01),
         judged("b", (1, 9), 0.2),
@@ -30,7 +38,8 @@ def test_every_measure_is_counted_by_its_judgement(build: Build) -> None:
     (verdict,) = content["verdicts"]
     assert verdict["tower"] == "after"
     assert verdict["sentence"] == (
-        "Of 4 measures tested against the baseline, 1 got better, 1 got worse, and 2 cannot be told from no change."
+        "Better on a (+5.0 points); worse on c (−5.0 points); no clear change on b (+5.0 points) and d (−4.0"
+        " points)."
     )
     assert {each["measure"]: each["change"]["judgement"] for each in verdict["changes"]} == {
         "a (greedy · POPE)": "better",
@@ -51,6 +60,25 @@ def test_preservation_is_part_of_the_verdict(build: Build) -> None:
     ours = against(zero_shot_summary(AFTER, 74), zero_shot_summary(BEFORE, 75), kept)
     (verdict,) = build(ours)["verdicts"]
     assert verdict["sentence"].endswith(
-        "1 got worse, and none cannot be told from no change. Zero-shot ability is preserved"
-        " to within 2 points on average over 2 sets."
+        "worse on Zero-shot mean (−1.0 points). Zero-shot ability is preserved to within 2 points on average over 2"
+        " sets."
     )
+
+
+def test_the_best_of_several_towers_is_named_and_what_its_training_took(tmp_path: Path) -> None:
+    before = result(BEFORE, [0, 0])
+    run = tmp_path / "run"
+    write_metrics(run / "metrics.jsonl")  # 6 steps of 4 images, the k-th at 10 + k images a second
+    best = AFTER.model_copy(update={"source": str(run / "tower")})
+    averaged = HALF.model_copy(update={"source": str(tmp_path / "averaged")})
+    gain = compared("accuracy", 50, (10, 90), 0.01)
+    for number, (subject, outcomes) in enumerate([(best, [1, 1]), (averaged, [0, 1]), (OTHER, [0, 1])]):
+        ours = against(result(subject, outcomes), before, gain)
+        write_result(ours, tmp_path / f"{number}.json")
+    content = build_content(read_sources([tmp_path]), published=False)
+    took = "Training took 1.8 s on 24 images."  # 24 * mean of 1/11 … 1/16
+    assert [verdict.sentence for verdict in content.verdicts] == [
+        f"Better on POPE (+50.0 points, the best here). {took}",
+        f"Better on POPE (+50.0 points). {took}",  # an average took what its trained tower did
+        "Better on POPE (+50.0 points).",
+    ]
