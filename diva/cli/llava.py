@@ -26,6 +26,10 @@ def swap(
     fresh_projector: Annotated[
         bool, typer.Option("--fresh-projector", help="start the projector anew: a tower of another shape needs it")
     ] = False,
+    template: Annotated[
+        str | None,
+        typer.Option(help="vicuna_v1, LLaVA-1.5's, or chat, the language model's own; vicuna_v1 unless given"),
+    ] = None,
     seed: Annotated[int, typer.Option(help="of a fresh projector")] = 0,
 ) -> None:
     """Put another tower into a LLaVA."""
@@ -42,6 +46,7 @@ def swap(
         checkpoint=checkpoint,
         language_model=language_model,
         fresh_projector=fresh_projector,
+        template=template,
         seed=seed,
     )
 

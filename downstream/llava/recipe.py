@@ -19,7 +19,9 @@ class DataSection(Section):
 
     conversations: str = Field(description="JSON file, such as llava_v1_5_mix665k.json")
     images: str = Field(description="folder that the records' image paths start from")
-    template: Literal["plain", "vicuna_v1"] = Field(description="how a conversation becomes a prompt")
+    template: Literal["plain", "vicuna_v1", "chat"] = Field(
+        description="how a conversation becomes a prompt; chat: by the language model's own template"
+    )
     pad: bool = Field(
         default=True, description="pad images to a square with the mean colour, as for inference; else crop them"
     )

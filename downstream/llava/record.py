@@ -44,6 +44,9 @@ class SwapRecord(BaseModel):
     tower_weights: str | None = Field(default=None, description="its weights, for a zoo name")
     tower_architecture: str
     tower_sha256: str = Field(description="SHA-256 of the tower's weights file")
+    template: Literal["vicuna_v1", "chat"] = Field(
+        default="vicuna_v1", description="how it is asked; chat: by the language model's own template"
+    )
     stages: tuple[StageDone, ...] = ()
 
     @property

@@ -72,6 +72,12 @@ def _train(recipe: LlavaRecipe, run: RunFolder, *, first: bool, resume: bool) ->
         console.print(
             Text(f"{source}: has a random projector; train stage 1 first", style="yellow"), soft_wrap=True
         )
+    asked = record.template if record else "vicuna_v1"
+    if recipe.data.template not in ("plain", asked):
+        raise InputError(
+            f"data.template: {recipe.data.template} is not how {source} is asked; give {asked}, or swap it in with"
+            " --template"
+        )
     arguments = _arguments(recipe, run)  # from here on, processes know of each other
     latest: Path | None
     (latest,) = broadcast_object_list([_find_checkpoint(recipe, run, resume, console) if first else None])
