@@ -4,10 +4,11 @@ import hashlib
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from diva.errors import InputError, did_you_mean
 from diva.pipelines.manifest import REPORT
@@ -34,6 +35,7 @@ class Step:
         after: the names of the steps that it needs, and `needs`: the files that they make.
         data: what it reads and no step makes, by name.
         facts: whatever else its outcome depends on.
+        uses, options: what `words` are made of.
     """
 
     name: str
@@ -46,6 +48,8 @@ class Step:
     needs: tuple[Path, ...]
     data: Mapping[str, DataPlace]
     facts: Mapping[str, str]
+    uses: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def log(self) -> Path:
@@ -144,6 +148,8 @@ class _Plan:
             needs=tuple(path for other in after.values() for path in self._made(*self._items[other])),
             data={need: place for need, place in data.items() if place.path is not None},
             facts=facts,
+            uses=step.uses,
+            options=options,
         )
 
     def _needed(self, step: PipelineStep, each: str, where: str) -> tuple[dict[str, str], dict[str, DataPlace]]:
