@@ -8,7 +8,9 @@ from pathlib import Path
 
 from diva.braces import expand_braces, missing_files
 from diva.pipelines.plan import Step
+from diva.pipelines.schema import DataPlace
 from diva.progress import phase
+from diva.tasks import find_tasks
 
 
 def absent_data(step: Step) -> list[str]:
@@ -16,11 +18,28 @@ def absent_data(step: Step) -> list[str]:
     lines = []
     for place in step.data.values():
         missing = missing_files(str(place.path))
+        parts = [] if missing else _missing_parts(place)
         if missing:
             several = f"{place.path} ({len(missing)} files, the first {missing[0]})"
             what = missing[0] if len(missing) == 1 else several
             lines.append(f"{what} is missing; where to get it: {place.source}")
+        elif parts:
+            lines.append(f"{place.path} lacks {', '.join(parts)}; where to get it: {place.source}")
     return lines
+
+
+def incomplete_data(step: Step) -> list[str]:
+    """Return a line for each part of the step's data that its task could open and that is not there."""
+    task = find_tasks().get(step.uses)
+    return task.missing(step.options) if task else []
+
+
+def _missing_parts(place: DataPlace) -> list[str]:
+    return [
+        part
+        for part in place.holds
+        if len(missing_files(f"{place.path}/{part}")) == len(expand_braces(f"{place.path}/{part}"))
+    ]
 
 
 @phase("hashing data")
