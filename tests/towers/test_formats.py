@@ -87,7 +87,7 @@ def test_safetensors_in_open_clip_s_keys_are_read(
     assert found.parameters == sum(value.numel() for value in state.values())
     assert found.image_parameters == sum(value.numel() for key, value in state.items() if key.startswith("visual."))
     assert found.dtypes == {"float32": found.parameters}
-    assert (found.input_size, found.text_tower, found.warnings) == (32, True, ())
+    assert (found.input_size, found.text_tower, found.warnings) == ((32, 32), True, ())
 
 
 @pytest.mark.parametrize("name", [*WHOLE, *VISION])
