@@ -174,7 +174,7 @@ def _may_be(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> bool:
 
 def _may_be_trunk(vision: Mapping[str, Any], state: Mapping[str, Tensor]) -> bool:
     known = timm.get_pretrained_cfg(vision["timm_model_name"])
-    if known is None:
+    if known is None or not known.first_conv:
         return True
     name = known.first_conv if isinstance(known.first_conv, str) else known.first_conv[0]
     first, positions = state.get(f"visual.trunk.{name}.weight"), state.get("visual.trunk.pos_embed")

@@ -1,7 +1,7 @@
 """An image tower that gives its pooled token and, where it has them, its patch tokens in the same space."""
 
 from collections.abc import Callable
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 from open_clip.modified_resnet import ModifiedResNet
@@ -47,7 +47,7 @@ class Tower(nn.Module):
             InputError: it is not an image tower of open_clip's, or does not fit its own input size.
         """
         super().__init__()
-        self.visual = visual
+        self.visual: Any = visual
         self._read, self.grid = _reader(visual)
         self.width = _width(visual)
 
