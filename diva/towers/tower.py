@@ -1,7 +1,7 @@
 """An image tower that gives its pooled token and, where it has them, its patch tokens in the same space."""
 
 from collections.abc import Callable
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 from open_clip.modified_resnet import ModifiedResNet
@@ -30,9 +30,9 @@ class Tower(nn.Module):
     """Reads tokens off an open_clip image tower through its public methods; the module itself is untouched.
 
     Patch tokens take the way into the joint space that the pooled token takes, the pooling itself left out: the
-    last norm and every projection after it (DIVA, section 3.2), inside a timm trunk or around it. Class and register
-    tokens are not among them. Convolutional towers, those that merge patches, and attention pooling that changes the
-    tokens' width leave no such way: these towers are pooled only.
+    last norm and every projection after it (DIVA, section 3.2), inside a timm trunk or around it. Class and
+    register tokens are not among them. Convolutional towers, those that merge patches, and attention pooling that
+    changes the tokens' width leave no such way: these towers are pooled only.
 
     Attributes:
         visual: the image side of an open_clip model.
@@ -47,7 +47,7 @@ class Tower(nn.Module):
             InputError: it is not an image tower of open_clip's, or does not fit its own input size.
         """
         super().__init__()
-        self.visual = visual
+        self.visual: Any = visual
         self._read, self.grid = _reader(visual)
         self.width = _width(visual)
 
@@ -64,8 +64,8 @@ class Tower(nn.Module):
         """
         if not self.patches:
             raise InputError(
-                f"{field}: needs patch tokens, and this tower has a pooled token alone; choose what reads the pooled"
-                " token, or a ViT"
+                f"{field}: needs patch tokens, and this tower has a pooled token alone; choose what reads the"
+                " pooled token, or a ViT"
             )
 
     def set_grad_checkpointing(self, enable: bool) -> None:
@@ -89,7 +89,7 @@ class Tower(nn.Module):
 
 
 def project(visual: VisionTransformer | TimmModel, tokens: Tensor) -> Tensor:
-    """Take `tokens` [..., C] of a trunk, after its last norm, to the joint space [..., D]: all that follows pooling."""
+    """Take `tokens` [..., C], after a trunk's last norm, to the joint space [..., D] as pooled tokens go."""
     if isinstance(visual, TimmModel):
         return visual.head(visual.trunk.head(visual.trunk.fc_norm(tokens)))
     return tokens @ visual.proj
@@ -115,7 +115,7 @@ def _reader(visual: nn.Module) -> tuple[Reader, Grid]:
 
 
 def _keeps_patches(visual: TimmModel) -> bool:
-    """Tell whether the trunk has one token a patch to its end, and all after its pooling reads tokens of that width."""
+    """Tell whether the trunk has a token a patch to its end, and what follows its pooling reads such tokens."""
     trunk = visual.trunk
     if hasattr(visual.head, "pool") or not isinstance(trunk.head, nn.Linear | nn.Identity):
         return False

@@ -74,7 +74,8 @@ class _Reader(nn.Module):
 
     def __init__(self, tower: Tower) -> None:
         super().__init__()
-        assert isinstance(visual := tower.visual, VisionTransformer | TimmModel)  # what has patch tokens
+        visual = tower.visual
+        assert isinstance(visual, VisionTransformer | TimmModel)  # no other has patch tokens
         self.visual = visual
         self.patch = tuple(side // count for side, count in zip(visual.image_size, tower.grid, strict=True))
         if isinstance(visual, TimmModel):

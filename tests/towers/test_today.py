@@ -71,7 +71,7 @@ def test_a_convolutional_tower_has_its_pooled_token_alone(
     tokens = clip.tower(pixels)
     torch.testing.assert_close(tokens.pooled, clip.model.encode_image(pixels))
     assert (clip.tower.width, clip.tower.patches, tokens.patches.shape) == (24, 0, (2, 0, 24))
-    with pytest.raises(InputError, match="condition.tokens: needs patch tokens, and this tower has a pooled token"):
+    with pytest.raises(InputError, match=r"condition\.tokens: needs patch tokens, and this tower has a pooled"):
         clip.tower.require_patches("condition.tokens")
 
 

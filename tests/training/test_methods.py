@@ -332,7 +332,5 @@ def test_a_resnet_is_trained_by_methods_that_read_the_pooled_token_alone(load: L
     assert "visual.attnpool.c_proj.weight" in changed
     assert all(key.startswith("visual.") and "running_" not in key for key in changed)
     AcceleratorState._reset_state(reset_partial_state=True)
-    with pytest.raises(
-        InputError, match=r"condition\.tokens: needs patch tokens, and this tower has a pooled token"
-    ):
+    with pytest.raises(InputError, match=r"condition\.tokens: needs patch tokens, and this tower has a pooled"):
         train(load("diva/quickstart", *short), tmp_path / "patches")
