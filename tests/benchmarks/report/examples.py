@@ -259,7 +259,7 @@ def write_metrics(path: Path, lines: int = 6) -> Path:
                 "images": 4 * step,
                 "loss": 1 / step,
                 "loss_sample_1": 1.5 / step,
-                "lr": 10.0 ** (step - 9),
+                "lr": 10.0 ** -(2 + step % 4),
                 "grad_norm_tower": 0.5,
                 "grad_norm": 0.75,
                 "skipped": 0,
