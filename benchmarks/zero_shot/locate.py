@@ -48,11 +48,7 @@ def locate_sets(root: Path, names: str | None) -> list[Located]:
     Raises:
         InputError: `root` is no folder, a name is unknown, or no set that was asked for is there.
     """
-    if not root.is_dir():
-        raise InputError(f"--data: {root} is no folder; give the one that holds a folder for each set")
-    found: dict[str, list[Path]] = {}
-    for folder in _folders(root):
-        found.setdefault(_plain(re.sub(PREFIXES, "", folder.name)), []).append(folder)
+    found = _found(root)
     specs = {key: ZeroShotSet(folders[0].name, folders[0].name, "acc1") for key, folders in found.items()}
     published = {_plain(name): spec for name, spec in SETS.items()}
     specs |= published
@@ -67,6 +63,25 @@ def locate_sets(root: Path, names: str | None) -> list[Located]:
         wanted = ", ".join(each.spec.name for each in located) if names else "any of the 29 sets"
         raise InputError(f"--data: {root} holds no folder for {wanted}; docs/data.md says how to lay sets out")
     return located
+
+
+def unlisted_sets(root: Path) -> list[str]:
+    """Return the names of the folders in `root` that hold none of the 29 sets.
+
+    Raises:
+        InputError: `root` is no folder.
+    """
+    published = {_plain(name) for name in SETS}
+    return [folder.name for key, folders in _found(root).items() if key not in published for folder in folders]
+
+
+def _found(root: Path) -> dict[str, list[Path]]:
+    if not root.is_dir():
+        raise InputError(f"--data: {root} is no folder; give the one that holds a folder for each set")
+    found: dict[str, list[Path]] = {}
+    for folder in _folders(root):
+        found.setdefault(_plain(re.sub(PREFIXES, "", folder.name)), []).append(folder)
+    return found
 
 
 def _folders(root: Path) -> Iterable[Path]:

@@ -42,7 +42,7 @@ def _texts(item: Item) -> dict[str, str]:
 
 def _row(ours: Item, theirs: Item) -> Row:
     after, before = _texts(ours), _texts(theirs)
-    outcome = [
+    outcome: list[Inline] = [
         Number(value=theirs.outcome, unit="score"),
         Words(text=" → "),
         Number(value=ours.outcome, unit="score"),
@@ -53,7 +53,7 @@ def _row(ours: Item, theirs: Item) -> Row:
         for name in before | after
         if before.get(name) != after.get(name)
     ]
-    cells: list[list[Inline]] = [list(outcome), *(words("; ".join(each)) for each in (given, differing))]
+    cells: list[list[Inline]] = [outcome, *(words("; ".join(each)) for each in (given, differing))]
     return Row(name=ours.id, cells=cells)
 
 

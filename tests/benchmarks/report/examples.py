@@ -121,7 +121,7 @@ def zero_shot_set(subject: Subject, name: str, outcomes: Sequence[float], **chan
 
 
 def zero_shot_summary(subject: Subject, value: float, **changes: Any) -> Result:
-    source = DataSource(name="2 sets", path="data", fingerprint="3" * 64, items=24)
+    source = DataSource(name="2 sets", path="data", fingerprint="3" * 64, items=1200)
     items = [Item(id=name, group="all", outcome=value / 100) for name in ("mnist", "dtd")]
     metrics = {"average": percent(value, 2, (value - 1, value + 1))}
     fields = {"data": source, "headline": "average", "settings": {}, "metrics": metrics, "items": items}
