@@ -3,14 +3,25 @@
 from pathlib import Path
 
 from diva.evaluation.pictures import read_picture
-from diva.evaluation.section import Block, Heading, Inline, Number, Paragraph, Pictures, Section, Words, words
+from diva.evaluation.section import (
+    Block,
+    Heading,
+    Inline,
+    Number,
+    Paragraph,
+    Picture,
+    Pictures,
+    Section,
+    Words,
+    words,
+)
 from diva.visualize.index import Drawing, Index, ShownPair, View, read_index
 
-CAPTIONS = {
+TOGETHER = {
     "map_before": "tokens before",
     "map_after": "tokens after",
-    "drawn_before": "drawn before",
-    "drawn_after": "drawn after",
+    "drawn_before": "generated before",
+    "drawn_after": "generated after",
 }
 
 
@@ -30,7 +41,8 @@ def read_qualitative(path: Path) -> Section:
     for pair in index.pairs:
         before, after = ("right" if right else "wrong" for right in (pair.right_before, pair.right_after))
         blocks.append(Heading(text=f"Pair {pair.id}", note=f"{pair.pattern}: {before} before, {after} after"))
-        blocks += [_view(pair, number, view, path.parent) for number, view in enumerate(pair.views)]
+        blocks.append(_pair(pair, path.parent))
+        blocks += [_view(number, view, path.parent) for number, view in enumerate(pair.views, start=1)]
     return Section(id="qualitative", title="In pictures", blocks=blocks)
 
 
@@ -50,18 +62,32 @@ def _drawing(drawing: Drawing) -> str:
     )
 
 
-def _view(pair: ShownPair, number: int, view: View, folder: Path) -> Pictures:
-    names = {"picture": f"image {number + 1}"} | CAPTIONS
-    shown = [(field, name) for field, name in view.model_dump().items() if name]
+def _pair(pair: ShownPair, folder: Path) -> Pictures:
+    """Return both images with their statements, and how similar each statement is to each image."""
     pictures = [
-        read_picture(folder / name, folder).model_copy(update={"caption": names[field]}) for field, name in shown
+        _picture(folder / view.picture, f"Image {number}: “{statement}”")
+        for number, (view, statement) in enumerate(zip(pair.views, pair.statements, strict=True), start=1)
     ]
-    caption: list[Inline] = [Words(text=f"“{pair.statements[number]}”: similarity to image 1 ")]
-    for image, text in ((0, ", to image 2 "), (1, "")):
-        caption += [
-            Number(value=pair.before[number][image], unit="ratio"),
-            Words(text=" → "),
-            Number(value=pair.after[number][image], unit="ratio"),
-            Words(text=text),
-        ]
+    caption: list[Inline] = []
+    for number, (before, after) in enumerate(zip(pair.before, pair.after, strict=True), start=1):
+        for image in (0, 1):
+            start = f"Similarity of statement {number} to image 1 " if image == 0 else ", to image 2 "
+            caption += [
+                Words(text=start),
+                Number(value=before[image], unit="ratio"),
+                Words(text=" → "),
+                Number(value=after[image], unit="ratio"),
+            ]
+        caption.append(Words(text=". "))
     return Pictures(pictures=pictures, caption=caption)
+
+
+def _view(number: int, view: View, folder: Path) -> Pictures:
+    """Return what the towers, and the teacher by their conditions, make of one image."""
+    names = view.model_dump()
+    shown = [_picture(folder / names[field], caption) for field, caption in TOGETHER.items() if names[field]]
+    return Pictures(pictures=shown, caption=words(f"Image {number}, before and after training."))
+
+
+def _picture(path: Path, caption: str) -> Picture:
+    return read_picture(path, path.parent).model_copy(update={"caption": caption})

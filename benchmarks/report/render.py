@@ -12,9 +12,11 @@ from markupsafe import Markup, escape
 from diva.evaluation import wording
 from diva.evaluation.drawing import dashes, tower_key
 from diva.evaluation.multiples import row_names
-from diva.evaluation.section import Change, Row
+from diva.evaluation.section import Change, Picture, Row
 from diva.markdown import escaped
 from diva_benchmarks.report.content import Content
+
+LARGE = 224  # pixels of the page that a small picture may fill
 
 FILTERS: dict[str, Callable[..., object]] = {
     function.__name__: function
@@ -43,7 +45,9 @@ def render(content: Content) -> dict[str, str]:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(FILTERS, markdown=escaped, breakable=_breakable, dash=_dash, bar=_bar)
+    environment.filters.update(
+        FILTERS, markdown=escaped, breakable=_breakable, dash=_dash, bar=_bar, magnified=_magnified
+    )
     environment.filters.update(explained=_explained, integrity=_integrity)
     script = Markup(environment.get_template("page.js").render())  # our own, the only one that the page lets run
     return {
@@ -52,6 +56,11 @@ def render(content: Content) -> dict[str, str]:
         # by json: a file's name that is not UTF-8 is one that pydantic cannot write
         "report.json": json.dumps(content.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n",
     }
+
+
+def _magnified(picture: Picture) -> int:
+    """Return the width in which a picture is shown: its own, or a whole multiple of it below `LARGE`."""
+    return picture.width * max(1, LARGE // max(picture.width, picture.height))
 
 
 def _integrity(script: str) -> str:

@@ -85,11 +85,13 @@ def _cost(lines: Sequence[MetricsLine]) -> Cost:
 def _said(lines: Sequence[MetricsLine]) -> Iterator[Inline]:
     last, speeds = lines[-1], _speeds(lines)
     images = "" if last.images is None else f", {last.images:,} images"
-    yield Words(text=f"{last.step} steps{images} ")
+    yield Words(text=f"{last.step} steps{images}")
     if speeds:
+        yield Words(text=" at ")
         yield Number(value=sum(speeds) / len(speeds), unit="images/s")
     memory = [line.memory_gib for line in lines if line.memory_gib is not None]
     if memory:
+        yield Words(text=", with ")
         yield Number(value=max(memory) * GIB, unit="bytes")
 
 

@@ -20,7 +20,7 @@ from diva_benchmarks.subject import subject_of
 from diva_benchmarks.tensor_cache import TensorCache
 from diva_benchmarks.zero_shot.data import read_set
 from diva_benchmarks.zero_shot.evaluate import evaluate_set, kept_result
-from diva_benchmarks.zero_shot.locate import Located, locate_sets
+from diva_benchmarks.zero_shot.locate import Located, locate_sets, unlisted_sets
 from diva_benchmarks.zero_shot.show import show
 from diva_benchmarks.zero_shot.summary import summarise
 
@@ -86,6 +86,11 @@ def run(
         _encoder(load_clip(name, weights, text_from=text), name, where, store, batch)
         for name, weights, text in named
     ]
+    if sets is None and (unlisted := unlisted_sets(data)):
+        said = (
+            f"not among the 29 sets, and not measured: {', '.join(unlisted)}; to measure them, name them in --sets"
+        )
+        progress.print(Text(printable(said)), soft_wrap=True)
     clock = Clock([], str(where))
     results: dict[str, Result] = {}
     failed: list[str] = []

@@ -49,11 +49,7 @@ def locate_sets(root: Path, names: str | None) -> list[Located]:
     Raises:
         InputError: `root` is no folder, a name is unknown, or no set that was asked for is there.
     """
-    if not root.is_dir():
-        raise InputError(f"--data: {root} is not a folder; give the one with a folder for each set")
-    found: dict[str, list[Path]] = {}
-    for folder in _folders(root):
-        found.setdefault(_plain(re.sub(PREFIXES, "", folder.name)), []).append(folder)
+    found = _found(root)
     specs = {key: ZeroShotSet(folders[0].name, folders[0].name, "acc1") for key, folders in found.items()}
     published = {_plain(name): spec for name, spec in SETS.items()}
     specs |= published
@@ -79,6 +75,25 @@ def missing_parts(folder: Path) -> list[str]:
     if tars:
         return [f"{split}/nshards.txt: is missing, which says how many tars there are"]
     return [] if any(folder.glob("*/*")) else [f"{folder}: holds neither test/*.tar nor folders of classes"]
+
+
+def unlisted_sets(root: Path) -> list[str]:
+    """Return the names of the folders in `root` that hold none of the 29 sets.
+
+    Raises:
+        InputError: `root` is no folder.
+    """
+    published = {_plain(name) for name in SETS}
+    return [folder.name for key, folders in _found(root).items() if key not in published for folder in folders]
+
+
+def _found(root: Path) -> dict[str, list[Path]]:
+    if not root.is_dir():
+        raise InputError(f"--data: {root} is not a folder; give the one with a folder for each set")
+    found: dict[str, list[Path]] = {}
+    for folder in _folders(root):
+        found.setdefault(_plain(re.sub(PREFIXES, "", folder.name)), []).append(folder)
+    return found
 
 
 def _folders(root: Path) -> Iterable[Path]:

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from diva.evaluation.judgement import Judgement, judge
+from diva.evaluation.comparison import preserved
+from diva.evaluation.judgement import LEAST_ITEMS, LEAST_SETS, Judgement, too_little
 from diva.evaluation.measures import Measure, Measured, held_comparison
 from diva.evaluation.multiples import differences
 from diva.evaluation.section import (
@@ -21,8 +22,9 @@ from diva.results import Comparison, Result
 
 KIND = "kind of set"  # the averages' breakdown
 PRESERVED = (
-    "Preserved means that the whole interval of the mean's difference lies above minus the margin. Of many sets,"
-    " one in twenty looks changed by chance alone: the mean is what counts."
+    "Preserved means that the whole interval of the mean's difference lies above minus the margin, over at least"
+    f" {LEAST_SETS} sets with {LEAST_ITEMS} items. Of many sets, one in twenty looks changed by chance alone: the"
+    " mean is what counts."
 )
 MISSING = {"absent": "Sets whose data were not there", "failed": "Sets that could not be measured"}
 
@@ -88,7 +90,7 @@ def _kept(measure: Measure, measured: Measured) -> Iterator[tuple[Comparison, Re
 
 
 def _said(comparison: Comparison, result: Result) -> list[Inline]:
-    judgement = judge(comparison.interval, margin=comparison.margin)
+    judgement = preserved(result, comparison)
     assert comparison.margin is not None
     return [
         Words(text=f"{result.subject.label}: {judgement}", style="strong"),
@@ -100,11 +102,11 @@ def _said(comparison: Comparison, result: Result) -> list[Inline]:
 
 def _remark(comparison: Comparison, result: Result) -> str:
     margin, sets, missing = comparison.margin, len(result.items), len(result.missing)
-    within = (
-        f"to within {margin:g} point{'s' * (margin != 1)} on average over {sets} set{'s' * (sets != 1)}"
-        f"{f' ({missing} missing)' if missing else ''}"
-    )
-    judgement = judge(comparison.interval, margin=margin)
+    if reason := too_little(sets, result.data.items):
+        return f"Whether zero-shot ability is preserved: {reason}."
+    within = f"to within {margin:g} point{'s' * (margin != 1)} on average over {sets} sets"
+    within += f" ({missing} missing)" if missing else ""
+    judgement = preserved(result, comparison)
     if judgement is Judgement.UNDECIDED:
         return f"Whether zero-shot ability is preserved {within} cannot be decided."
     return f"Zero-shot ability is {judgement} {within}."

@@ -32,7 +32,7 @@ def show(results: Mapping[str, Result], summary: Result, console: Console) -> No
             console.print(Text(f"{reason}: {len(names)} of {asked} sets ({', '.join(names)})"))
     for comparison in summary.comparisons[:1]:
         console.print(Text(f"{comparison.metric}: {verdict(comparison)}."))
-        console.print(Text(f"zero-shot ability {preservation(comparison)}."))
+        console.print(Text(f"zero-shot ability {preservation(summary, comparison)}."))
 
 
 def _table(results: Mapping[str, Result], summary: Result) -> Table:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diva.errors import InputError
-from diva.evaluation.judgement import Judgement, judge
+from diva.evaluation.judgement import Judgement, judge, judge_preservation, too_little
 from diva.evaluation.statistics import difference_interval, macro_mean, paired_test
 from diva.evaluation.wording import chance, signed_number
 from diva.results import Comparison, Result
@@ -79,10 +79,19 @@ def verdict(comparison: Comparison, *, higher_is_better: bool = True) -> str:
     return f"difference {signed_number(comparison.difference)} points{interval}: {judgement} ({reasons})"
 
 
-def preservation(comparison: Comparison) -> str:
-    """Say whether the loss stayed within the comparison's margin, and why."""
+def preserved(result: Result, comparison: Comparison) -> Judgement:
+    """Judge whether the loss in a mean over sets stayed within the comparison's margin."""
     assert comparison.margin is not None
-    judgement = judge(comparison.interval, margin=comparison.margin)
+    sets, items = result.metrics[comparison.metric].n, result.data.items
+    return judge_preservation(comparison.interval, comparison.margin, sets=sets, items=items)
+
+
+def preservation(result: Result, comparison: Comparison) -> str:
+    """Say whether the loss in a mean over sets stayed within the comparison's margin, and why."""
+    assert comparison.margin is not None
+    judgement = preserved(result, comparison)
+    if reason := too_little(result.metrics[comparison.metric].n, result.data.items):
+        return f"{judgement}: {reason}"
     where = {Judgement.PRESERVED: "lies above", Judgement.NOT_PRESERVED: "lies below"}
     low, high = comparison.interval or (float("-inf"), float("inf"))
     return (

@@ -25,10 +25,14 @@ def read_picture(path: Path, folder: Path) -> Picture:
     if not content.startswith(PNG):
         raise InputError(f"{path}: is no PNG; make it again")
     try:
-        decode_image(content)
+        width, height = decode_image(content).size
     except UnusableError as error:
         raise InputError(f"{path}: cannot be used ({error}); make it again") from error
     encoded = base64.b64encode(content).decode()
     return Picture(
-        path=str(path), sha256=hashlib.sha256(content).hexdigest(), uri=f"data:image/png;base64,{encoded}"
+        path=str(path),
+        sha256=hashlib.sha256(content).hexdigest(),
+        width=width,
+        height=height,
+        uri=f"data:image/png;base64,{encoded}",
     )

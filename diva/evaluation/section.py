@@ -129,16 +129,18 @@ class Figure(Part):
 
 
 class Picture(Part):
-    """A PNG file: the page embeds it, `report.json` says which it was."""
+    """A PNG file: the page embeds it, `report.json` says which it was; sizes are in pixels."""
 
     path: str
     sha256: str
+    width: int
+    height: int
     caption: str = ""
     uri: str = Field(exclude=True, repr=False)
 
 
 class Pictures(Part):
-    """Pictures in a strip, under one caption."""
+    """Pictures side by side, under one caption."""
 
     kind: Literal["pictures"] = "pictures"
     pictures: list[Picture]

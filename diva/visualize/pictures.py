@@ -51,13 +51,16 @@ def rgb_image(rgb: Tensor) -> Image.Image:
 def save(image: Image.Image, folder: Path, name: str) -> str:
     """Write `image` as a PNG of `HEIGHT` pixels in height, and return the file's name.
 
-    A picture of few pixels, patches say, is enlarged to squares of one colour.
+    A picture of few pixels, patches say, is enlarged a whole number of times, to squares of one colour, and so may
+    be less high.
 
     Raises:
         RunError: the folder cannot be written to.
     """
-    method = Image.Resampling.NEAREST if image.height < HEIGHT // 4 else Image.Resampling.BICUBIC
-    scaled = image.resize((round(HEIGHT * image.width / image.height), HEIGHT), method)
+    if image.height < HEIGHT // 4:
+        scaled = image.resize([side * (HEIGHT // image.height) for side in image.size], Image.Resampling.NEAREST)
+    else:
+        scaled = image.resize((round(HEIGHT * image.width / image.height), HEIGHT), Image.Resampling.BICUBIC)
     with replacing(folder / f"{name}.png") as temporary:
         scaled.save(temporary, format="PNG")
     return f"{name}.png"

@@ -2,8 +2,9 @@ import pytest
 
 from diva.errors import InputError
 from diva.evaluation.comparison import preservation
-from diva.evaluation.judgement import Judgement, check_margin, judge
+from diva.evaluation.judgement import LEAST_ITEMS, LEAST_SETS, Judgement, check_margin, judge, judge_preservation
 from diva.results import Comparison
+from tests.benchmarks.report.examples import AFTER, zero_shot_summary
 
 
 def comparison(difference: float, interval: tuple[float, float] | None, margin: float) -> Comparison:
@@ -37,15 +38,28 @@ def comparison(difference: float, interval: tuple[float, float] | None, margin: 
 def test_the_whole_interval_must_lie_on_one_side_of_the_margin(
     interval: tuple[float, float] | None, margin: float, expected: Judgement
 ) -> None:
-    assert judge(interval, margin=margin) is expected
+    assert judge_preservation(interval, margin, sets=LEAST_SETS, items=LEAST_ITEMS) is expected
+
+
+@pytest.mark.parametrize(("sets", "items"), [(1, 5), (1, 50_000), (29, LEAST_ITEMS - 1)])
+def test_too_little_data_decide_nothing(sets: int, items: int) -> None:
+    for interval in ((0.0, 0.0), (-9.0, -8.0)):
+        assert judge_preservation(interval, 1.0, sets=sets, items=items) is Judgement.UNDECIDED
 
 
 def test_the_sentence_gives_the_reason() -> None:
-    assert preservation(comparison(-0.3, (-0.704, 0.1), 1)) == (
+    def preservation_of(compared: Comparison, items: int = 1200) -> str:
+        result = zero_shot_summary(AFTER, 74)
+        result.data.items = items
+        return preservation(result, compared)
+
+    assert preservation_of(comparison(-0.3, (-0.704, 0.1), 1)) == (
         "preserved: the difference of −0.30 points, 95 % interval −0.70 to +0.10, lies above the margin of −1.00"
     )
-    assert preservation(comparison(-3, (-4, -2), 0)).startswith("not preserved: the difference of −3.00 points")
-    assert preservation(comparison(-1, (-4, 2), 1)).endswith("does not decide on the margin of −1.00")
+    assert preservation_of(comparison(-3, (-4, -2), 0)).startswith("not preserved: the difference of −3.00 points")
+    assert preservation_of(comparison(-1, (-4, 2), 1)).endswith("does not decide on the margin of −1.00")
+    too_few = preservation_of(comparison(0, (0, 0), 1), 5)
+    assert too_few == "undecided: 2 sets with 5 items cannot decide this; it takes 2 sets with 500"
 
 
 @pytest.mark.parametrize("margin", [-0.1, 100, float("nan"), float("inf")])

@@ -186,7 +186,7 @@ def test_steps_of_an_extra_that_is_not_installed_are_left_out(
     ("steps", "says"),
     [
         ({"a": step(uses="mmvp-vml")}, "steps.a.uses: there is no 'mmvp-vml'; did you mean 'mmvp-vlm'"),
-        ({"a": {"uses": "mmvp-vlm", "when": 1}}, "steps.a: unknown field 'when'; valid: each, extra"),
+        ({"a": {"uses": "mmvp-vlm", "when": 1}}, "steps.a: unknown field 'when'; valid: control, each, extra"),
         ({"a": {"with": {}}}, "steps.a.uses: field required"),
         (
             {"a": step(**{"with": {"data": "${pairs}"}})},

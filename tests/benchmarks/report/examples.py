@@ -121,7 +121,7 @@ def zero_shot_set(subject: Subject, name: str, outcomes: Sequence[float], **chan
 
 
 def zero_shot_summary(subject: Subject, value: float, **changes: Any) -> Result:
-    source = DataSource(name="2 sets", path="data", fingerprint="3" * 64, items=24)
+    source = DataSource(name="2 sets", path="data", fingerprint="3" * 64, items=1200)
     items = [Item(id=name, group="all", outcome=value / 100) for name in ("mnist", "dtd")]
     metrics = {"average": percent(value, 2, (value - 1, value + 1))}
     fields = {"data": source, "headline": "average", "settings": {}, "metrics": metrics, "items": items}
@@ -259,7 +259,7 @@ def write_metrics(path: Path, lines: int = 6) -> Path:
                 "images": 4 * step,
                 "loss": 1 / step,
                 "loss_sample_1": 1.5 / step,
-                "lr": 10.0 ** (step - 9),
+                "lr": 10.0 ** -(2 + step % 4),
                 "grad_norm_tower": 0.5,
                 "grad_norm": 0.75,
                 "skipped": 0,

@@ -45,6 +45,29 @@ def test_pictures_are_in_the_page_and_their_hashes_in_the_json(full_report: Path
     assert "wrong before, right after" in html
 
 
+def test_both_images_of_a_pair_stand_first_with_their_statements(full_report: Path) -> None:
+    content = json.loads((full_report / "report.json").read_text())
+    strips = [
+        block["pictures"] for block in section(content, "qualitative")["blocks"] if block["kind"] == "pictures"
+    ]
+    assert [each["caption"] for each in strips[0]] == [
+        "Image 1: “a dog on the left”",
+        "Image 2: “a dog on the right”",
+    ]
+    generated = ["tokens before", "tokens after", "generated before", "generated after"]
+    assert [[each["caption"] for each in strip] for strip in strips[1:]] == [generated, generated]
+
+
+@pytest.mark.parametrize(("size", "width"), [((48, 48), 192), ((30, 112), 60), ((224, 8), 224), ((900, 300), 900)])
+def test_small_pictures_are_shown_a_whole_number_of_times_as_large(
+    tmp_path: Path, size: tuple[int, int], width: int
+) -> None:
+    write_result(segmentation(AFTER, 40), tmp_path / "ade20k.json")
+    write_png(tmp_path / "ade20k.sheet.png", "teal", size)
+    run([tmp_path], tmp_path / "report", published=False)
+    assert f'style="flex-basis: {width}px"' in (tmp_path / "report" / "report.html").read_text()
+
+
 def test_without_a_teacher_there_are_no_drawn_images(tmp_path: Path) -> None:
     write_visualised(tmp_path, drawn=False)
     run([tmp_path], tmp_path / "report", published=False)

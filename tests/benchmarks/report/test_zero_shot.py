@@ -3,7 +3,7 @@ from datetime import timedelta
 
 import pytest
 
-from diva.results import Metric, Missing, Result
+from diva.results import Item, Metric, Missing, Result
 from tests.benchmarks.report.conftest import Build
 from tests.benchmarks.report.examples import (
     AFTER,
@@ -33,6 +33,19 @@ def summary(interval: tuple[float, float], missing: Sequence[Missing] = (), **me
 def test_the_mean_is_held_against_the_margin(build: Build, interval: tuple[float, float], conclusion: str) -> None:
     said = text(section(build(summary(interval)), "zero-shot")["blocks"])
     assert f"after: {conclusion}, with a margin for the loss of the mean of #." in said
+
+
+def test_a_mean_over_too_little_decides_nothing(build: Build) -> None:
+    one = summary((0.0, 0.0)).model_copy(
+        update={"items": [Item(id="dtd", group="all", outcome=1)], "metrics": {"average": percent(100, 1)}}
+    )
+    one.data.items = 5
+    content = build(one)
+    assert "after: undecided" in text(section(content, "zero-shot")["blocks"])
+    (verdict,) = content["verdicts"]
+    assert verdict["sentence"].endswith(
+        "Whether zero-shot ability is preserved: 1 set with 5 items cannot decide this; it takes 2 sets with 500."
+    )
 
 
 def test_sets_stand_in_the_order_of_their_summary_and_count_as_one(build: Build) -> None:
