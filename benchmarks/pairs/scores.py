@@ -23,6 +23,12 @@ def compare_scores(result: Result, baseline: Result) -> list[Comparison]:
     Raises:
         InputError: they were not measured alike.
     """
-    grouped = result.part in SETS and SETS[result.part].by_category
+    grouped = categories_of(result) is not None
     rules = [name for name, metric in result.metrics.items() if not metric.breakdown and name in baseline.metrics]
     return [compare(by_rule(result, rule), by_rule(baseline, rule), rule, grouped=grouped) for rule in rules]
+
+
+def categories_of(result: Result) -> list[str] | None:
+    """Return each item's category where the headline is their mean, as MMVP-VLM's is; None elsewhere."""
+    facts = SETS.get(result.part)
+    return [item.group for item in result.items] if facts is None or facts.by_category else None

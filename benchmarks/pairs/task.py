@@ -1,5 +1,6 @@
 """Sets of pairs as a task."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,6 +9,8 @@ from diva.evaluation.section import Section
 from diva.results import Comparison, Result
 from diva.tasks import TowerTask
 from diva_benchmarks.options import PairSettings
+from diva_benchmarks.pairs.account import FILE
+from diva_benchmarks.pairs.account_section import read_account
 from diva_benchmarks.pairs.scores import compare_scores
 from diva_benchmarks.pairs.section import scores
 from diva_benchmarks.pairs.sets import PLAIN, SETS, find_set
@@ -82,6 +85,10 @@ class PairsTask(TowerTask):
     def sections(self, measured: Measured) -> list[Section]:
         """Return the scores side by side, and what so many pairs can decide."""
         return [scores(self.title, measured)] if measured.measures else []
+
+    def other_files(self) -> Mapping[str, Callable[[Path], Section]]:
+        """Return the reader of accounts."""
+        return {FILE: read_account}
 
 
 TASK = PairsTask(NAME, "Pairs", place=11)
