@@ -71,7 +71,7 @@ def _limits(measure: Measure, measured: Measured) -> Iterator[Row]:
     n = measure.data.items
     yield Row(name="One pair", cells=[[Number(value=100 / n, unit="points")]])
     for share in SHARES:
-        name = f"Least difference of two towers, if {share:.0%} of the pairs change"
+        name = f"Least difference of two towers, if {100 * share:.0f} % of the pairs change"
         yield Row(name=name, cells=[_limit(smallest_difference(n, share), "points", f"none of {n} pairs shows it")])
     for column, ours, theirs in _compared(measure):
         first, second, _ = paired_outcomes(ours, theirs)

@@ -57,12 +57,12 @@ def test_the_limits_say_what_forty_pairs_can_decide(build: Build) -> None:
     content = build(winoground(BEFORE, range(4), range(10)), winoground(AFTER, range(2, 8), range(4, 20)))
     limits = rows(content, "pairs", 1)
     assert value(limits["One pair"], 0) == 2.5
-    few = "Least difference of two towers, if 10% of the pairs change"
+    few = "Least difference of two towers, if 10 % of the pairs change"
     assert number(limits[few], 0) is None  # four pairs change: the exact test needs six
     assert limits[few]["cells"][0][0]["text"] == "none of 40 pairs shows it"
     some = smallest_difference(40, 0.2)
     assert some
-    assert value(limits["Least difference of two towers, if 20% of the pairs change"], 0) == pytest.approx(
+    assert value(limits["Least difference of two towers, if 20 % of the pairs change"], 0) == pytest.approx(
         100 * some
     )
     assert "Least difference of after, with 6 pairs changed as observed" in limits
