@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from matplotlib.figure import Figure as Plot
+from matplotlib.ticker import MaxNLocator
 
 from diva.documents import read_model
 from diva.evaluation.drawing import FAINT, INK, colour, drawn, finish_whiskers, house_style, whisker
@@ -94,7 +95,7 @@ def _path(account: Account) -> Figure:
         axes.axhspan(middle + low, middle + high, color=FAINT, alpha=0.5, linewidth=0)
         axes.axhline(middle, color=INK, linewidth=0.8)
         axes.plot(range(1, len(scores) + 1), scores, "o-", color=colour(1), markersize=3.5, linewidth=1.4)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("looks, in their order")
         axes.set_ylabel("percent right")
         caption = (

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from diva.cli.options import Batch, Device, check_exists
+from diva.cli.options import Batch, Device, check_exists, check_towers
+from diva.tower_names import check_tower
 
 app = typer.Typer(no_args_is_help=True, help="Pairs of images: what a gain is made of, and finding new ones.")
 
@@ -44,6 +45,38 @@ def account(
         rule=rule,
         baseline_rule=baseline_rule,
         out=out,
+        batch=batch,
+        device=device,
+    )
+
+
+@app.command()
+def mine(
+    images: Annotated[str, typer.Argument(help="folder, shard pattern or datasets folder")],
+    tower: Annotated[str, typer.Option(help="the tower that takes the images for alike, as for `diva bench`")],
+    other: Annotated[
+        str, typer.Option(help="a model that tells them apart: another tower, or a local DINOv2 or DINOv3 folder")
+    ],
+    out: Annotated[Path, typer.Option(help="new folder: pairs.jsonl to complete, sheet.html to look at, images")],
+    above: Annotated[float, typer.Option(help="least cosine by --tower")] = 0.95,
+    below: Annotated[float, typer.Option(help="greatest cosine by --other")] = 0.6,
+    pairs: Annotated[int, typer.Option(help="pairs at most, those that differ most first", min=1)] = 300,
+    batch: Batch = 64,
+    device: Device = "auto",
+) -> None:
+    """Find images that a tower does not tell apart and another model does, as MMVP's authors did."""
+    check_towers(tower)
+    check_tower(other, "--other")
+    from diva_benchmarks.pairs.mine import run
+
+    run(
+        images,
+        tower=tower,
+        other=other,
+        out=out,
+        above=above,
+        below=below,
+        pairs=pairs,
         batch=batch,
         device=device,
     )

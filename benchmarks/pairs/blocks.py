@@ -1,0 +1,61 @@
+"""Embeddings of many images on disk, in blocks that are read one at a time."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+ROWS = 4096  # of a block; a product of two blocks has 64 MiB in float32
+
+
+@dataclass
+class Blocks:
+    """L2-normalised vectors in float16, `size` a file, which are added and then read.
+
+    Attributes:
+        folder: holds `0.npy` and so on.
+        count: how many vectors are there.
+    """
+
+    folder: Path
+    size: int = ROWS
+    count: int = 0
+    _waiting: list[Tensor] = field(default_factory=list)
+
+    def add(self, embeddings: Tensor) -> None:
+        """Add embeddings [B, D]."""
+        self._waiting.append(F.normalize(embeddings.float(), dim=-1).half().cpu())
+        self.count += len(embeddings)
+        while sum(map(len, self._waiting)) >= self.size:
+            self._put()
+
+    def finish(self) -> None:
+        """Write what is left."""
+        if any(map(len, self._waiting)):
+            self._put()
+
+    def __len__(self) -> int:
+        """Return the number of blocks."""
+        return -(-self.count // self.size)
+
+    def read(self, block: int, device: torch.device) -> Tensor:
+        """Return a block [up to `size`, D], in float16 on a GPU alone, whose products add up in float32."""
+        found = torch.from_numpy(np.load(self.folder / f"{block}.npy")).to(device)
+        return found if device.type == "cuda" else found.float()
+
+    def rows(self, numbers: Iterable[int]) -> Iterator[NDArray[np.float32]]:
+        """Yield single vectors [D]; of the files only these are read."""
+        for number in numbers:
+            block = np.load(self.folder / f"{number // self.size}.npy", mmap_mode="r")
+            yield block[number % self.size].astype(np.float32)
+
+    def _put(self) -> None:
+        rows = torch.cat(self._waiting)
+        self.folder.mkdir(exist_ok=True)
+        np.save(self.folder / f"{len(list(self.folder.iterdir()))}.npy", rows[: self.size].numpy())
+        self._waiting = [rows[self.size :].clone()]
