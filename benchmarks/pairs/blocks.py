@@ -13,6 +13,11 @@ from torch import Tensor
 ROWS = 4096  # of a block; a product of two blocks has 64 MiB in float32
 
 
+def dtype_on(device: torch.device) -> torch.dtype:
+    """Return float16 on a GPU, whose products add up in float32, and float32 elsewhere."""
+    return torch.float16 if device.type == "cuda" else torch.float32
+
+
 @dataclass
 class Blocks:
     """L2-normalised vectors in float16, `size` a file, which are added and then read.
@@ -44,9 +49,8 @@ class Blocks:
         return -(-self.count // self.size)
 
     def read(self, block: int, device: torch.device) -> Tensor:
-        """Return a block [up to `size`, D], in float16 on a GPU alone, whose products add up in float32."""
-        found = torch.from_numpy(np.load(self.folder / f"{block}.npy")).to(device)
-        return found if device.type == "cuda" else found.float()
+        """Return a block [up to `size`, D] in `dtype_on(device)`."""
+        return torch.from_numpy(np.load(self.folder / f"{block}.npy")).to(device, dtype_on(device))
 
     def rows(self, numbers: Iterable[int]) -> Iterator[NDArray[np.float32]]:
         """Yield single vectors [D]; of the files only these are read."""

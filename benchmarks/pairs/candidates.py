@@ -6,8 +6,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from diva_benchmarks.pairs.blocks import Blocks
+from diva_benchmarks.pairs.blocks import Blocks, dtype_on
 
 KEPT = 100_000  # candidates at most, those that differ most; a set of pairs has some hundreds
 SAME = 0.98  # cosine in the second tower from which two images are one picture
@@ -41,18 +42,21 @@ def find_candidates(
         track: draws progress over the blocks.
     """
     found = np.empty(0, FOUND)
+    # the same memory for all products: of what is freed in pieces, the process keeps more and more
+    memory = [torch.empty(alike.size, alike.size, dtype=dtype_on(device), device=device) for _ in range(2)]
+    mask = torch.empty(alike.size, alike.size, dtype=torch.bool, device=device)
     for row in track(range(len(alike))):
         rows, other_rows = alike.read(row, device), None
         for column in range(row, len(alike)):
-            products = rows @ alike.read(column, device).T
-            near = products > above
+            products = _product(rows, alike.read(column, device), memory[0])
+            near = torch.gt(products, above, out=mask[: products.shape[0], : products.shape[1]])
             if column == row:
-                near = near.triu(1)  # each pair once, and no image with itself
+                near.triu_(1)  # each pair once, and no image with itself
             if not near.any():
                 continue
             other_rows = different.read(row, device) if other_rows is None else other_rows
-            cosines = other_rows @ different.read(column, device).T
-            places = (near & (cosines < below)).nonzero(as_tuple=True)
+            cosines = _product(other_rows, different.read(column, device), memory[1])
+            places = near.logical_and_(cosines < below).nonzero(as_tuple=True)
             new = np.empty(len(places[0]), FOUND)
             new["first"], new["second"] = (
                 place.cpu() + block * alike.size for place, block in zip(places, (row, column), strict=True)
@@ -81,6 +85,11 @@ def each_once(found: NDArray[np.void], different: Blocks, skipped: NDArray[np.bo
         used[[first, second]] = True
         seen += vectors
         yield Candidate(first, second, alike, apart)
+
+
+def _product(rows: Tensor, columns: Tensor, memory: Tensor) -> Tensor:
+    found = memory[: len(rows), : len(columns)]
+    return torch.mm(rows, columns.T, out=found)
 
 
 def _best(found: NDArray[np.void]) -> NDArray[np.void]:

@@ -1,4 +1,4 @@
-"""Pairs of images: what a gain on them is made of, and finding new ones."""
+"""Pairs of images: what a gain on them is made of, and where new ones come from."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +8,9 @@ import typer
 from diva.cli.options import Batch, Device, check_exists, check_towers
 from diva.tower_names import check_tower
 
-app = typer.Typer(no_args_is_help=True, help="Pairs of images: what a gain is made of, and finding new ones.")
+app = typer.Typer(no_args_is_help=True, help="Pairs of images: what a gain is made of, and new ones.")
+
+GENERATED = 300  # a stream of the world that neither training nor `diva miniworld write` draws from
 
 
 @app.command()
@@ -80,3 +82,17 @@ def mine(
         batch=batch,
         device=device,
     )
+
+
+@app.command()
+def generate(
+    out: Annotated[Path, typer.Option(help="new folder for pairs.jsonl and its images")],
+    pairs: Annotated[int, typer.Option(help="pairs of each of the nine patterns", min=1)] = 5000,
+    seed: Annotated[int, typer.Option(help="of the world")] = 0,
+) -> None:
+    """Write pairs of the miniature world: as many as a question needs, with known answers."""
+    from diva.atomic import new_folder
+    from diva.miniworld.writers import write_pairs
+
+    with new_folder(out) as content:
+        write_pairs(content, pairs=pairs, key=(seed, GENERATED))
