@@ -24,18 +24,20 @@ class Blocks:
 
     Attributes:
         folder: holds `0.npy` and so on.
-        count: how many vectors are there.
+        count, width: how many vectors are there, and D.
     """
 
     folder: Path
     size: int = ROWS
     count: int = 0
+    width: int = 0
     _waiting: list[Tensor] = field(default_factory=list)
 
     def add(self, embeddings: Tensor) -> None:
         """Add embeddings [B, D]."""
         self._waiting.append(F.normalize(embeddings.float(), dim=-1).half().cpu())
         self.count += len(embeddings)
+        self.width = embeddings.shape[1]
         while sum(map(len, self._waiting)) >= self.size:
             self._put()
 
@@ -48,9 +50,14 @@ class Blocks:
         """Return the number of blocks."""
         return -(-self.count // self.size)
 
-    def read(self, block: int, device: torch.device) -> Tensor:
-        """Return a block [up to `size`, D] in `dtype_on(device)`."""
-        return torch.from_numpy(np.load(self.folder / f"{block}.npy")).to(device, dtype_on(device))
+    def memory(self, device: torch.device) -> Tensor:
+        """Return room for a block [size, D] in `dtype_on(device)`."""
+        return torch.empty(self.size, self.width, dtype=dtype_on(device), device=device)
+
+    def read(self, block: int, memory: Tensor) -> Tensor:
+        """Read a block into `memory` and return it, [up to `size`, D]."""
+        found = np.load(self.folder / f"{block}.npy")
+        return memory[: len(found)].copy_(torch.from_numpy(found))
 
     def rows(self, numbers: Iterable[int]) -> Iterator[NDArray[np.float32]]:
         """Yield single vectors [D]; of the files only these are read."""

@@ -43,19 +43,20 @@ def find_candidates(
     """
     found = np.empty(0, FOUND)
     # the same memory for all products: of what is freed in pieces, the process keeps more and more
+    room = [blocks.memory(device) for blocks in (alike, alike, different, different)]
     memory = [torch.empty(alike.size, alike.size, dtype=dtype_on(device), device=device) for _ in range(2)]
     mask = torch.empty(alike.size, alike.size, dtype=torch.bool, device=device)
     for row in track(range(len(alike))):
-        rows, other_rows = alike.read(row, device), None
+        rows, other_rows = alike.read(row, room[0]), None
         for column in range(row, len(alike)):
-            products = _product(rows, alike.read(column, device), memory[0])
+            products = _product(rows, alike.read(column, room[1]), memory[0])
             near = torch.gt(products, above, out=mask[: products.shape[0], : products.shape[1]])
             if column == row:
                 near.triu_(1)  # each pair once, and no image with itself
             if not near.any():
                 continue
-            other_rows = different.read(row, device) if other_rows is None else other_rows
-            cosines = _product(other_rows, different.read(column, device), memory[1])
+            other_rows = different.read(row, room[2]) if other_rows is None else other_rows
+            cosines = _product(other_rows, different.read(column, room[3]), memory[1])
             places = near.logical_and_(cosines < below).nonzero(as_tuple=True)
             new = np.empty(len(places[0]), FOUND)
             new["first"], new["second"] = (
