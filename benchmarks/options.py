@@ -1,9 +1,26 @@
-"""Options that several benchmarks have: the towers, and counts."""
+"""Options that several benchmarks have: the towers, counts, and how pairs are matched."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
+from pydantic import Field
+
 from diva.errors import InputError
+from diva.tasks import Settings
+
+POOLED = "pooled"  # the protocol that reads a tower by its own embedding
+
+
+class PairSettings(Settings):
+    """How statements and images are matched.
+
+    Attributes:
+        protocol: a name from `diva_benchmarks.protocols.PROTOCOLS`.
+        seeds: how many draws a random protocol makes; a deterministic one makes none.
+    """
+
+    protocol: str = POOLED
+    seeds: int = Field(default=5, ge=1)
 
 
 def named_towers(

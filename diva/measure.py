@@ -53,7 +53,7 @@ def evaluate(
         raise InputError(f"--batch: {batch} is too few; give 1 or more")
     if against is None and against_checkpoint is not None:
         raise InputError(f"--against-checkpoint: {against_checkpoint} has no tower; name it with --against")
-    told, where, shown = chosen.read_settings(settings), usable_device(device), console or Console(quiet=True)
+    told, where = chosen.read_settings(settings), usable_device(device)
     chosen.check(Path(data), told)
     named = [(tower, checkpoint, text_from)] + ([(against, against_checkpoint, None)] if against else [])
     with reporting(console.file) if console else nullcontext():
@@ -61,9 +61,7 @@ def evaluate(
         if chosen.needs_text:
             for clip in clips:  # before the first of two is measured
                 clip.require_text()
-        results = [
-            chosen.measure(clip, Path(data), told, device=where, batch=batch, console=shown) for clip in clips
-        ]
+        results = [chosen.measure(clip, Path(data), told, device=where, batch=batch) for clip in clips]
     result = results[0]
     for baseline in results[1:]:
         result.baseline, result.comparisons = baseline, chosen.compare(result, baseline)

@@ -17,7 +17,6 @@ from diva.results import Comparison, Result
 
 if TYPE_CHECKING:
     import torch
-    from rich.console import Console
 
     from diva.evaluation.measures import Measured
     from diva.evaluation.section import Change, Section
@@ -99,15 +98,14 @@ class TowerTask(Task, ABC):
     needs_text = True
 
     @abstractmethod
-    def measure(
-        self, clip: "Clip", data: Path, settings: Any, *, device: "torch.device", batch: int, console: "Console"
-    ) -> Result:
+    def measure(self, clip: "Clip", data: Path, settings: Any, *, device: "torch.device", batch: int) -> Result:
         """Measure `clip`, in `eval()`, on `data`.
 
         Args:
             settings: an instance of the task's model.
-            batch: images that are encoded at once.
-            console: where progress is drawn.
+            batch: images encoded at once.
+
+        Work that takes long says how far it is through `diva.progress`.
 
         Raises:
             InputError: the data or a setting cannot be used.

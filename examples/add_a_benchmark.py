@@ -19,7 +19,6 @@ from diva.tasks import Settings, TowerTask
 
 if TYPE_CHECKING:
     import torch
-    from rich.console import Console
 
     from diva.towers import Clip
 
@@ -50,7 +49,6 @@ class Brightness(TowerTask):
         *,
         device: "torch.device",
         batch: int,
-        console: "Console",
     ) -> Result:
         """Score every picture: 1 where the nearer text is the right one."""
         import torch

@@ -21,7 +21,7 @@ from diva.recipes import load_recipe
 from diva.results import read_result
 from diva.tower_names import check_tower, tower_names
 from diva.towers import ZOO
-from diva_benchmarks.mmvp_vlm.protocols import PROTOCOLS
+from diva_benchmarks.protocols import PROTOCOLS
 from diva_downstream.llava.evaluation.benchmarks import DEFAULT
 from tests.fixtures.full_disk import full_disk
 from tests.fixtures.images import write_shards

@@ -64,8 +64,9 @@ def find_verb(words: list[str]) -> tuple[Any, list[str]]:
     command: Any = typer.main.get_command(app)
     while hasattr(command, "commands"):
         assert words, f"a verb is missing: {', '.join(command.commands)}"
-        assert words[0] in command.commands, f"no such verb: {words[0]}"
-        command, words = command.commands[words[0]], words[1:]
+        found = command.get_command(None, words[0])  # a task's, too
+        assert found, f"no such verb: {words[0]}"
+        command, words = found, words[1:]
     return command, words
 
 

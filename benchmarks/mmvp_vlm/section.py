@@ -22,7 +22,6 @@ from diva.evaluation.section import (
 from diva.evaluation.statistics import paired_test
 from diva.results import Item, Result
 
-PATTERN = "visual pattern"  # the metrics' breakdown
 CHANCE = 25.0  # percent: each of a pair's two statements picks one of two images
 
 
@@ -34,7 +33,7 @@ def patterns(measured: Measured, measures: Sequence[Measure]) -> Section:
     )
     blocks: list[Block] = [Paragraph(content=[Words(text=f"{said} Guessing gets "), chance, Words(text=" right.")])]
     for measure in measures:
-        rows = [_pattern(measure, name) for name, each in measure.metrics.items() if each.breakdown == PATTERN]
+        rows = [_pattern(measure, name) for name, each in measure.metrics.items() if each.breakdown]
         total = measure.row(measure.headline, measure.headline.capitalize(), role="total")
         blocks.append(Heading(text=f"Protocol {measure.protocol}, {measure.data.name}"))
         blocks.append(measured.table([*rows, total], "Pattern"))

@@ -9,7 +9,9 @@ from diva.errors import printable
 from diva.evaluation.comparison import verdict
 from diva.evaluation.wording import signed_number
 from diva.results import Metric, Result
-from diva_benchmarks.mmvp_vlm.evaluate import AVERAGE, CATEGORY
+from diva_benchmarks.pair_rule import CATEGORY
+
+AVERAGE = "average"
 
 
 def show(result: Result, console: Console) -> None:

@@ -21,8 +21,8 @@ from diva.evaluation.section import (
     words,
 )
 from diva.results import Result
+from diva_benchmarks.options import POOLED
 
-POOLED = "pooled"
 INTRODUCTION = (
     "Published gains may mix two changes: a better tower, and another feature by which the tower is read (its"
     " pooled embedding, or that plus patch tokens). With all four figures the two come apart."

@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from diva import __version__
-from diva.cli import bench, core, llava, miniworld, quickstart, recipes, report, run, schema, segmentation
+from diva.cli import bench, core, llava, miniworld, pairs, quickstart, recipes, report, run, schema, segmentation
 from diva.errors import InputError, RunError, is_full, printable
 from diva.progress import reporting
 
@@ -28,7 +28,13 @@ app = typer.Typer(
 )
 for verbs in (core, recipes, run, report, quickstart, schema):
     app.add_typer(verbs.app)
-for name, group in (("bench", bench), ("llava", llava), ("miniworld", miniworld), ("seg", segmentation)):
+for name, group in (
+    ("bench", bench),
+    ("llava", llava),
+    ("miniworld", miniworld),
+    ("pairs", pairs),
+    ("seg", segmentation),
+):
     app.add_typer(group.app, name=name)
 
 

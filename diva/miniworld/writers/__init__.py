@@ -9,6 +9,7 @@ from diva.miniworld.writers.llava_bench import write_llava_bench
 from diva.miniworld.writers.mmbench import write_mmbench
 from diva.miniworld.writers.mmvp_vlm import write_mmvp_vlm
 from diva.miniworld.writers.mmvp_vqa import write_mmvp_vqa
+from diva.miniworld.writers.pairs import write_pairs
 from diva.miniworld.writers.pope import write_pope
 from diva.miniworld.writers.segmentation import write_ade20k, write_pascal_context
 from diva.miniworld.writers.shards import write_shards
@@ -20,6 +21,7 @@ __all__ = [
     "write_mmbench",
     "write_mmvp_vlm",
     "write_mmvp_vqa",
+    "write_pairs",
     "write_pascal_context",
     "write_pope",
     "write_retrieval",

@@ -6,8 +6,8 @@ import pytest
 
 from diva.errors import InputError
 from diva.results import read_result
+from diva_benchmarks.mmvp_folder import TITLES
 from diva_benchmarks.mmvp_vlm.command import run
-from diva_benchmarks.mmvp_vlm.dataset import TITLES
 from tests.fixtures.towers import transformers_model
 
 

@@ -1,4 +1,3 @@
-import io
 import math
 import shutil
 from collections.abc import Sequence
@@ -9,32 +8,32 @@ import open_clip
 import pytest
 import torch
 from PIL import Image
-from rich.console import Console
 
 from diva.errors import InputError
 from diva.evaluation.comparison import compare
 from diva.results import Result
 from diva.towers import Clip, load_clip
-from diva_benchmarks.mmvp_vlm.dataset import read_mmvp
-from diva_benchmarks.mmvp_vlm.evaluate import AVERAGE, evaluate
-from diva_benchmarks.mmvp_vlm.protocols import find_protocol
+from diva_benchmarks.measure_pairs import measure_pairs
+from diva_benchmarks.mmvp_folder import SCORING, read_mmvp
+from diva_benchmarks.protocols import find_protocol
 from tests.fixtures.mmvp import write_mmvp_folder, write_questions
 from tests.fixtures.towers import write_today
 
+AVERAGE = "average"
 KEYS = ("statement1_image1", "statement1_image2", "statement2_image1", "statement2_image2")
 
 
 def measure(
     clip: Clip, folder: Path, protocol: str = "pooled", seeds: Sequence[int] = (0,), batch: int = 8
 ) -> Result:
-    return evaluate(
+    return measure_pairs(
         clip,
         read_mmvp(folder),
         find_protocol(protocol),
+        SCORING,
         seeds=seeds,
         batch=batch,
         device=torch.device("cpu"),
-        console=Console(file=io.StringIO()),
     )
 
 
@@ -51,7 +50,7 @@ def official_probabilities(clip: Clip, folder: Path) -> list[tuple[float, float]
     preprocess = open_clip.image_transform(32, is_train=False)
     found = []
     for pair in read_mmvp(folder).pairs:
-        images = torch.stack([preprocess(Image.open(path)) for path in pair.images])
+        images = torch.stack([preprocess(Image.open(image.path)) for image in pair.images])
         row = []
         for statement in pair.statements:
             text = open_clip.tokenize(["a photo of " + statement])

@@ -42,7 +42,7 @@ def test_statements_stand_in_the_order_of_the_pairs(tmp_path: Path) -> None:
 
 
 def test_the_suite_s_own_reader_accepts_the_folder(world: Path) -> None:
-    from diva_benchmarks.mmvp_vlm.dataset import read_mmvp
+    from diva_benchmarks.mmvp_folder import read_mmvp
 
     pairs = read_mmvp(world / "mmvp_vlm").pairs
     assert len(pairs) == 3 * len(ATTRIBUTES)

@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from diva.images import read_image
-from diva_benchmarks.mmvp_vlm.dataset import read_mmvp
+from diva_benchmarks.mmvp_folder import read_mmvp
 from diva_benchmarks.tensor_cache import TensorCache
 from diva_benchmarks.zero_shot.data import read_set
 from diva_benchmarks.zero_shot.sets import ZeroShotSet
@@ -35,7 +34,7 @@ def _write_mmvp(folder: Path) -> None:
 
 def _read_mmvp(folder: Path) -> Any:
     found = read_mmvp(folder)
-    pictures = [read_image(image).tobytes() for pair in found.pairs for image in pair.images]
+    pictures = [image.decode().tobytes() for pair in found.pairs for image in pair.images]
     return [(pair.id, pair.category, pair.statements) for pair in found.pairs], pictures
 
 

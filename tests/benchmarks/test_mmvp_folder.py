@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from diva.errors import InputError
-from diva_benchmarks.mmvp_vlm.dataset import TITLES, category_of, read_mmvp
+from diva_benchmarks.mmvp_folder import TITLES, category_of, read_mmvp
 from diva_benchmarks.stored_image import StoredImage
 from tests.fixtures.mmvp import TYPES, photographs, write_mmvp_folder, write_questions
 
@@ -35,8 +35,8 @@ def test_the_published_layout_gives_the_categories_of_the_official_script(tmp_pa
     assert len(pairs) == 135
     assert [pair.category for pair in pairs] == [OFFICIAL[index // 15] for index in range(135)]
     assert pairs[15].id == "31-32"
-    assert [path.name for path in pairs[134].images] == ["269.jpg", "270.jpg"]
-    assert pairs[134].images[0].parent == tmp_path / "MLLM_VLM Images" / "Camera Perspective"
+    assert [image.path.name for image in pairs[134].images] == ["269.jpg", "270.jpg"]
+    assert pairs[134].images[0].path.parent == tmp_path / "MLLM_VLM Images" / "Camera Perspective"
 
 
 def test_statements_and_images_of_a_pair_keep_the_order_of_the_rows(mmvp_folder: Path) -> None:
@@ -45,7 +45,7 @@ def test_statements_and_images_of_a_pair_keep_the_order_of_the_rows(mmvp_folder:
         "a cat the right way up, tilted by 14 degrees",
         "a cat upside down, tilted by 14 degrees",
     )
-    first, second = (np.asarray(StoredImage(path).decode(), dtype=float) for path in pair.images)
+    first, second = (np.asarray(image.decode(), dtype=float) for image in pair.images)
     expected = np.asarray(photographs()[2].rotate(14), dtype=float)
     assert np.abs(first - expected).mean() < 6  # JPEG's loss
     assert np.abs(second - expected[::-1]).mean() < 6
@@ -57,7 +57,7 @@ def test_every_published_folder_name_and_the_usual_formats_are_read(
     tmp_path: Path, images: str, suffix: str
 ) -> None:
     pairs = read_mmvp(write_mmvp_folder(tmp_path, 1, types=TYPES[:2], images=images, suffix=suffix)).pairs
-    assert [path.name for pair in pairs for path in pair.images] == [f"{i}{suffix}" for i in (1, 2, 3, 4)]
+    assert [image.path.name for pair in pairs for image in pair.images] == [f"{i}{suffix}" for i in (1, 2, 3, 4)]
 
 
 def test_underscores_in_a_type_and_any_spelling_of_the_header_are_accepted(tmp_path: Path) -> None:

@@ -11,19 +11,17 @@ neither nine categories nor fifteen pairs in each. A published type is shown by 
 """
 
 import csv
-import hashlib
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 from diva.documents import read_file
 from diva.errors import InputError
-from diva.towers.checkpoint import file_sha256
+from diva_benchmarks.pair_rule import PAIR, Scoring
+from diva_benchmarks.pair_set import Pair, PairSet
+from diva_benchmarks.stored_image import StoredImage
 
-NAME = "MMVP-VLM"
 QUESTIONS = "Questions.csv"
 COLUMNS = ("Question ID", "Type", "Statement")
 IMAGE_FOLDERS = ("MLLM_VLM_Images", "MLLM_VLM Images", "MMVP_VLM_Images")
@@ -41,34 +39,10 @@ TITLES = {
     "camera perspective": "Viewpoint and Perspective",
 }
 
-
-@dataclass(frozen=True)
-class Pair:
-    """Two images and two statements; the first statement is true of the first image only.
-
-    Attributes:
-        id: the ids of both rows, such as "1-2".
-        category: the visual pattern in which the images differ.
-    """
-
-    id: str
-    category: str
-    statements: tuple[str, str]
-    images: tuple[Path, Path]
-
-
-@dataclass(frozen=True)
-class MmvpVlm:
-    """An MMVP-VLM folder, its pairs in the order of `Questions.csv`."""
-
-    folder: Path
-    pairs: tuple[Pair, ...]
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """SHA-256 over the SHA-256s of `Questions.csv` and of every image in order, wherever they lie."""
-        files = [self.folder / QUESTIONS, *(image for pair in self.pairs for image in pair.images)]
-        return hashlib.sha256("".join(map(file_sha256, files)).encode()).hexdigest()
+PROMPT = "a photo of "
+SCORING = Scoring(
+    "mmvp-vlm", "MMVP-VLM", {"average": PAIR}, by_category=True, breakdown="visual pattern", prompt=PROMPT
+)
 
 
 class _Row(NamedTuple):
@@ -77,7 +51,7 @@ class _Row(NamedTuple):
     statement: str
 
 
-def read_mmvp(folder: Path) -> MmvpVlm:
+def read_mmvp(folder: Path) -> PairSet:
     """Read an MMVP-VLM folder; images are looked for, not yet decoded.
 
     Raises:
@@ -90,9 +64,8 @@ def read_mmvp(folder: Path) -> MmvpVlm:
             " after the other"
         )
     types = _type_folders(folder)
-    return MmvpVlm(
-        folder, tuple(_pair(folder, types, *rows[index : index + 2]) for index in range(0, len(rows), 2))
-    )
+    pairs = tuple(_pair(folder, types, *rows[index : index + 2]) for index in range(0, len(rows), 2))
+    return PairSet(folder, pairs, (folder / QUESTIONS,))
 
 
 def category_of(kind: str) -> str:
@@ -147,9 +120,9 @@ def _pair(folder: Path, types: Mapping[str, Path], first: _Row, second: _Row) ->
     )
 
 
-def _find_image(folder: Path, number: int) -> Path:
+def _find_image(folder: Path, number: int) -> StoredImage:
     for suffix in SUFFIXES:
         path = folder / f"{number}{suffix}"
         if path.is_file():
-            return path
+            return StoredImage(path)
     raise InputError(f"{folder / str(number)}: no such image ({', '.join(SUFFIXES)}); fetch the data set again")

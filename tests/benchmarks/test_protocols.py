@@ -5,7 +5,7 @@ from torch import Generator
 
 from diva.errors import InputError
 from diva.towers import TowerTokens
-from diva_benchmarks.mmvp_vlm.protocols import (
+from diva_benchmarks.protocols import (
     PROTOCOLS,
     diva_dfn_378,
     diva_metaclip,

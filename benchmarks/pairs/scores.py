@@ -1,0 +1,34 @@
+"""A result's scores one by one: each rule's outcomes, and the comparison of two results by every rule."""
+
+from diva.evaluation.comparison import compare
+from diva.results import Comparison, Item, Result
+from diva_benchmarks.pairs.sets import SETS
+
+
+def by_rule(result: Result, rule: str) -> Result:
+    """Return `result` with the outcomes of `rule` in place of its headline's.
+
+    Raises:
+        InputError: it holds none.
+    """
+    if rule == result.headline:
+        return result
+    items = [Item(id=item.id, group=item.group, outcome=item.number(rule)) for item in result.items]
+    return result.model_copy(update={"headline": rule, "items": items, "baseline": None, "comparisons": []})
+
+
+def compare_scores(result: Result, baseline: Result) -> list[Comparison]:
+    """Compare two results of one set by every rule that both hold, the headline first.
+
+    Raises:
+        InputError: they were not measured alike.
+    """
+    grouped = categories_of(result) is not None
+    rules = [name for name, metric in result.metrics.items() if not metric.breakdown and name in baseline.metrics]
+    return [compare(by_rule(result, rule), by_rule(baseline, rule), rule, grouped=grouped) for rule in rules]
+
+
+def categories_of(result: Result) -> list[str] | None:
+    """Return each item's category where the headline is their mean, as MMVP-VLM's is; None elsewhere."""
+    facts = SETS.get(result.part)
+    return [item.group for item in result.items] if facts is None or facts.by_category else None

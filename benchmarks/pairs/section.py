@@ -1,0 +1,106 @@
+"""What the report says of sets of pairs: the scores by every rule, and what so many pairs can decide."""
+
+from collections.abc import Iterator
+
+from diva.evaluation.comparison import paired_outcomes
+from diva.evaluation.measures import Measure, Measured, paired_difference
+from diva.evaluation.power import least_above, smallest_difference
+from diva.evaluation.section import (
+    Block,
+    Details,
+    Heading,
+    Inline,
+    Number,
+    Paragraph,
+    Row,
+    Section,
+    Words,
+    plain_table,
+    words,
+)
+from diva.results import Result
+from diva_benchmarks.pairs.scores import by_rule
+from diva_benchmarks.pairs.sets import SETS, TASK
+
+SHARES = (0.1, 0.2)  # of pairs that a training changes, where no two towers tell it
+EXPLAINED = (
+    "The same similarities by every rule. Text score: each image picks its own statement. Image score: each"
+    " statement picks its own image; MMVP's pair rule is the same but for ties. Group score: both. GroupMatch: the"
+    " true matching has the larger sum. A tower that gains by one rule alone has moved what that rule reads."
+)
+DECIDES = (
+    "What so many pairs can decide: a true value at the limit is found by the exact test, two-sided at 5 %, in four"
+    " of five such sets; below it a set of this size cannot tell it from nothing, whatever was observed."
+)
+
+
+def scores(title: str, measured: Measured) -> Section:
+    """Return a table of the rules and one of the limits for each set and protocol."""
+    blocks: list[Block] = [Paragraph(content=words(EXPLAINED), style="soft")]
+    for measure in measured.measures:
+        blocks += _of_measure(measure, measured)
+    summary = [measure.headline_row() for measure in measured.measures]
+    return Section(id=TASK, title=title, blocks=blocks, summary=summary)
+
+
+def _of_measure(measure: Measure, measured: Measured) -> Iterator[Block]:
+    rules = [name for name, metric in measure.metrics.items() if not metric.breakdown]
+    yield Heading(text=measure.title, note=measure.note)
+    yield measured.table([_of_rule(measure, rule) for rule in rules], "Score")
+    yield Paragraph(content=words(DECIDES), style="soft")
+    yield plain_table(["Question", "Limit"], list(_limits(measure, measured)))
+    if categories := [name for name, metric in measure.metrics.items() if metric.breakdown]:
+        rows = [measure.row(name, name.partition("/")[2]) for name in categories]
+        summary = f"{measure.headline.capitalize()} by {measure.metrics[categories[0]].breakdown} ({len(rows)})"
+        yield Details(summary=summary, blocks=[measured.table(rows, "Category")])
+
+
+def _of_rule(measure: Measure, rule: str) -> Row:
+    """Return a rule's row, with its test against the baseline where there is one."""
+    row = measure.row(rule, rule.capitalize() if rule.islower() else rule, _guessing(measure, rule))
+    cells = list(row.cells)
+    for column, ours, theirs in _compared(measure):
+        number = row.number(column)
+        if number and rule in theirs.metrics and rule != measure.headline:
+            change = paired_difference(by_rule(ours, rule), by_rule(theirs, rule), rule)
+            cells[column] = [number, change]
+    return row.model_copy(update={"cells": cells})
+
+
+def _limits(measure: Measure, measured: Measured) -> Iterator[Row]:
+    n = measure.data.items
+    yield Row(name="One pair", cells=[[Number(value=100 / n, unit="points")]])
+    for share in SHARES:
+        name = f"Least difference of two towers, if {100 * share:.0f} % of the pairs change"
+        yield Row(name=name, cells=[_limit(smallest_difference(n, share), "points", f"none of {n} pairs shows it")])
+    for column, ours, theirs in _compared(measure):
+        first, second, _ = paired_outcomes(ours, theirs)
+        changed = int((first != second).sum())
+        name = f"Least difference of {measured.towers[column].label}, with {changed} pairs changed as observed"
+        yield Row(name=name, cells=[_limit(smallest_difference(n, changed / n), "points", "none could be shown")])
+    for rule, chance in _chances(measure).items():
+        name = f"Least {rule} above guessing"
+        cell = _limit(least_above(chance, n), "percent", "none could be told from it")
+        yield Row(name=name, note=_guessing(measure, rule), cells=[cell])
+
+
+def _limit(share: float | None, unit: str, otherwise: str) -> list[Inline]:
+    return [Words(text=otherwise) if share is None else Number(value=100 * share, unit=unit)]
+
+
+def _chances(measure: Measure) -> dict[str, float]:
+    facts = SETS.get(measure.part)
+    return {name: rule.chance(facts.texts, facts.images) for name, rule in facts.rules.items()} if facts else {}
+
+
+def _guessing(measure: Measure, rule: str) -> str:
+    chance = _chances(measure).get(rule)
+    return "" if chance is None else f"guessing: {100 * chance:.1f} %"
+
+
+def _compared(measure: Measure) -> Iterator[tuple[int, Result, Result]]:
+    """Yield column and result of each tower that was measured on the baseline's pairs, with the baseline's."""
+    baseline = measure.entries[0]
+    for column, (entry, change) in enumerate(zip(measure.entries, measure.changes, strict=True)):
+        if column and entry and baseline and change and entry.result.items and baseline.result.items:
+            yield column, entry.result, baseline.result

@@ -1,0 +1,91 @@
+"""Sets of pairs as a task."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from diva.evaluation.measures import Measured
+from diva.evaluation.section import Section
+from diva.results import Comparison, Result
+from diva.tasks import TowerTask
+from diva_benchmarks.options import PairSettings
+from diva_benchmarks.pairs.account import FILE
+from diva_benchmarks.pairs.account_section import read_account
+from diva_benchmarks.pairs.scores import compare_scores
+from diva_benchmarks.pairs.section import scores
+from diva_benchmarks.pairs.sets import PLAIN, SETS, find_set
+from diva_benchmarks.pairs.sets import TASK as NAME
+
+if TYPE_CHECKING:
+    import torch
+
+    from diva.towers import Clip
+
+
+class SetSettings(PairSettings):
+    """Which set, and how its statements and images are matched.
+
+    Attributes:
+        set: a name from `diva_benchmarks.pairs.sets.SETS`.
+    """
+
+    set: str = PLAIN
+
+
+class PairsTask(TowerTask):
+    """Statements and images that differ in one detail: set=NAME is one of mmvp, winoground, whatsup, colorswap,
+    sugarcrepe, sugarcrepe-pp, vismin, bivlc and eqben, or plain for a pairs.jsonl."""
+
+    settings = SetSettings
+
+    def title_of(self, part: str) -> str:
+        """Return the title of a set."""
+        return SETS[part].title if part in SETS else super().title_of(part)
+
+    def check(self, data: Path, settings: SetSettings) -> None:
+        """Read the protocol's and the set's names, and the folder."""
+        from diva_benchmarks.pairs.layouts import read_pairs
+        from diva_benchmarks.protocols import find_protocol
+
+        find_protocol(settings.protocol)
+        find_set(settings.set)
+        read_pairs(settings.set, data)
+
+    def measure(
+        self,
+        clip: "Clip",
+        data: Path,
+        settings: SetSettings,
+        *,
+        device: "torch.device",
+        batch: int,
+    ) -> Result:
+        """Measure `clip` on the set in the folder `data`."""
+        from diva_benchmarks.measure_pairs import measure_pairs
+        from diva_benchmarks.pairs.layouts import read_pairs
+        from diva_benchmarks.protocols import find_protocol
+
+        return measure_pairs(
+            clip,
+            read_pairs(settings.set, data),
+            find_protocol(settings.protocol),
+            find_set(settings.set).scoring(settings.set),
+            seeds=range(settings.seeds),
+            batch=batch,
+            device=device,
+        )
+
+    def compare(self, result: Result, baseline: Result) -> list[Comparison]:
+        """Compare two results by every rule, the headline first."""
+        return compare_scores(result, baseline)
+
+    def sections(self, measured: Measured) -> list[Section]:
+        """Return the scores side by side, and what so many pairs can decide."""
+        return [scores(self.title, measured)] if measured.measures else []
+
+    def other_files(self) -> Mapping[str, Callable[[Path], Section]]:
+        """Return the reader of accounts."""
+        return {FILE: read_account}
+
+
+TASK = PairsTask(NAME, "Pairs", place=11)

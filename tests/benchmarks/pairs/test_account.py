@@ -1,0 +1,197 @@
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from diva.errors import InputError
+from diva.evaluation.statistics import macro_mean
+from diva.measure import evaluate
+from diva.results import DataSource, Item, Metric, Result, Subject, write_result
+from diva_benchmarks.pairs.account import Account, Share, account
+from diva_benchmarks.pairs.command import run
+from diva_benchmarks.report.build import build
+from diva_benchmarks.report.sources import read_sources
+from tests.benchmarks.report.examples import run as a_run
+from tests.benchmarks.report.figures import change, rows
+from tests.fixtures.looks import simulate
+from tests.fixtures.mmvp import write_mmvp_folder
+from tests.fixtures.towers import tiny_clip
+
+REPETITIONS = 100
+
+
+def made(
+    name: str, outcomes: Sequence[float], protocol: str = "pooled", *, text: Sequence[float] = (), **fields: Any
+) -> Result:
+    """Return a Winoground result of those outcomes by the group score, and perhaps by the text score."""
+    details = [{"text score": float(each)} for each in text] or [{} for _ in outcomes]
+    items = [
+        Item(id=str(at), group="", outcome=outcome, details=dict(each))
+        for at, (outcome, each) in enumerate(zip(outcomes, details, strict=True))
+    ]
+    scores = {"group score": outcomes} | ({"text score": text} if text else {})
+    whole: dict[str, Any] = {
+        "task": "pairs",
+        "part": "winoground",
+        "headline": "group score",
+        "settings": {"protocol": protocol},
+        "subject": Subject(label=name, source=name, architecture="ViT-L-14", sha256=name.ljust(64, "0")),
+        "data": DataSource(name="Winoground", path="data", fingerprint="4" * 64, items=len(items)),
+        "metrics": {
+            name: Metric(value=100 * float(np.mean(each)), unit="percent", n=len(items))
+            for name, each in scores.items()
+        },
+        "items": items,
+        "run": a_run(),
+    }
+    return Result(**whole | fields)
+
+
+def shares(found: Account) -> dict[str, Share]:
+    return {share.name: share for share in found.shares}
+
+
+def test_without_looks_and_by_one_feature_the_whole_difference_is_the_tower_s() -> None:
+    found = account(made("after", [1, 1, 1, 0]), made("before", [1, 0, 0, 0]))
+    assert {name: share.points for name, share in shares(found).items()} == {
+        "tower": 50,
+        "feature": 0,
+        "rule": 0,
+        "choice": 0,
+    }
+    assert found.difference == 50
+    assert shares(found)["tower"].interval == found.interval
+
+
+def test_feature_and_rule_are_what_the_trained_tower_gains_by_them_alone() -> None:
+    before = made("before", [1, 0, 0, 0, 0], text=[1, 1, 0, 0, 0])
+    bare = made("after", [1, 1, 0, 0, 0], text=[1, 1, 0, 0, 0])
+    quoted = made("after", [1, 1, 1, 0, 0], "diva-openai", text=[1, 1, 1, 1, 1])
+    found = account(quoted, before, same_feature=bare, rule="text score", baseline_rule="group score")
+    assert (found.baseline.score, found.trained.score, found.difference) == (20, 100, 80)
+    assert {name: round(share.points, 9) for name, share in shares(found).items()} == {
+        "tower": 20,  # group score by the pooled feature: 1 → 2 of 5
+        "feature": 20,  # of the trained tower, by the group score: 2 → 3
+        "rule": 40,  # of the trained tower, by the other feature: 3 → 5
+        "choice": 0,
+    }
+
+
+def test_the_parts_add_up_whatever_the_results_say() -> None:
+    random = np.random.default_rng(0)
+    outcomes = [list(map(float, random.integers(2, size=30))) for _ in range(8)]
+    looks = [made(f"look{number}", each, "diva-openai") for number, each in enumerate(outcomes[:5])]
+    bare = made("look2", outcomes[5])
+    found = account(looks[2], made("before", outcomes[6]), same_feature=bare, looks=looks)
+    assert sum(share.points for share in found.shares) == pytest.approx(found.difference)
+    for share in found.shares:
+        assert share.interval[0] <= share.points <= share.interval[1]
+    assert [look.score for look in found.looks] == [each.metrics["group score"].value for each in looks]
+
+
+def test_a_mean_of_categories_stays_one() -> None:
+    before, after = [1, 0, 0, 0, 0, 0], [1, 1, 0, 0, 0, 1]
+    groups = ["Texts", "Texts", "State", "State", "State", "State"]
+    results = []
+    for name, outcomes in (("before", before), ("after", after)):
+        items = [Item(id=str(at), group=group, outcome=outcomes[at]) for at, group in enumerate(groups)]
+        value = 100 * macro_mean(outcomes, groups)
+        metrics = {"average": Metric(value=value, unit="percent", n=6)}
+        results.append(
+            made(name, outcomes, task="mmvp-vlm", part="", headline="average", items=items, metrics=metrics)
+        )
+    found = account(results[1], results[0])
+    assert found.difference == pytest.approx(((1 - 0.5) + (0.25 - 0)) / 2 * 100)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"trained": made("after", [1, 0], "diva-openai")}, "--same-feature: the trained tower was measured by"),
+        ({"same_feature": made("other", [1, 0])}, "--same-feature: is not the trained tower by the baseline's"),
+        ({"looks": [made("other", [1, 0])]}, "--looks: after is not among them"),
+        ({"looks": [made("after", [1, 0], "diva-openai")]}, "--looks: after was measured by 'diva-openai'"),
+        ({"baseline": made("before", [1, 0], part="whatsup")}, "after: was measured on other pairs than before"),
+        ({"trained": made("after", [1, 0, 1])}, "holds other pairs than before"),
+        ({"rule": "text score"}, "has no 'text score'"),
+    ],
+)
+def test_results_that_do_not_belong_together_are_refused(change: dict[str, Any], says: str) -> None:
+    given: dict[str, Any] = {"trained": made("after", [1, 0]), "baseline": made("before", [0, 0])} | change
+    with pytest.raises(InputError, match=says):
+        account(given.pop("trained"), given.pop("baseline"), **given)
+
+
+def test_the_kept_towers_of_a_run_are_the_looks_and_the_report_shows_the_account(
+    tower_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_mmvp_folder(tmp_path / "data", 4, types=["Text", "State"])
+    kept = [tiny_clip(tmp_path / "run" / "towers" / f"step-{step:08d}", seed=step) for step in (1, 2, 3)]
+    for name, tower in (("before", tower_folder), ("after", kept[1])):
+        write_result(evaluate("mmvp-vlm", str(tower), data, device="cpu"), tmp_path / f"{name}.json")
+    options = dict.fromkeys(("same_feature", "rule", "baseline_rule"))
+    places = {"baseline": tmp_path / "before.json", "checkpoints": tmp_path / "run", "out": tmp_path / "out"}
+    run(tmp_path / "after.json", looks=(), batch=8, device="cpu", **options, **places)  # type: ignore[arg-type]
+    said = capsys.readouterr().out
+    assert "of these: the choice on the test set" in said
+    assert "The best of 3 looks that differ as these do" in said
+    found = json.loads((tmp_path / "out" / "account.json").read_text())
+    assert [look["name"] for look in found["looks"]] == [path.name for path in kept]
+    content = json.loads(build(read_sources([tmp_path / "out"]), published=False).model_dump_json())
+    parts = rows(content, "account")
+    assert list(parts) == ["Tower", "Feature", "Rule", "Choice", "As quoted"]
+    values = [(change(row, 0) or {})["value"] for row in parts.values()]
+    assert sum(values[:4]) == pytest.approx(values[4]) == pytest.approx(found["difference"])
+
+
+def test_a_run_that_kept_no_towers_is_told_how_to_keep_them(tmp_path: Path) -> None:
+    write_result(made("after", [1, 0]), tmp_path / "after.json")
+    with pytest.raises(InputError, match=r"kept no towers; train with training\.keep_towers=true"):
+        run(
+            tmp_path / "after.json",
+            baseline=tmp_path / "after.json",
+            same_feature=None,
+            looks=(),
+            checkpoints=tmp_path,
+            rule=None,
+            baseline_rule=None,
+            out=None,
+            batch=8,
+            device="cpu",
+        )
+
+
+@pytest.mark.slow
+def test_pure_noise_goes_under_choice_and_a_gain_under_tower_in_ninety_of_a_hundred_repetitions() -> None:
+    for gain in (0.0, 0.15):
+        towers, choices, quoted, by_chance, within, true = [], [], [], [], 0, 0.0
+        found_gain = above_band = 0
+        for seed in range(REPETITIONS):
+            baseline, looks, true = simulate(seed, gain)
+            results = [made(f"look{number}", list(row)) for number, row in enumerate(looks)]
+            best = max(results, key=lambda each: each.metrics["group score"].value)
+            found = account(best, made("before", list(baseline)), looks=results)
+            tower, choice = shares(found)["tower"], shares(found)["choice"]
+            low, high = tower.interval
+            least, most = choice.interval
+            # the truth is known: the tower's is its gain, the choice's the rest of what was quoted
+            within += low <= 100 * true <= high and least <= found.difference - 100 * true <= most
+            found_gain += low > 0
+            above_band += found.difference > found.band[1]
+            towers.append(tower.points)
+            choices.append(choice.points)
+            quoted.append(found.difference)
+            by_chance.append(found.by_chance)
+        assert within >= 90, (gain, within)
+        assert np.mean(towers) == pytest.approx(100 * true, abs=1.2)
+        if gain:
+            assert min(found_gain, above_band) >= 90
+        else:
+            assert max(found_gain, above_band) <= 10
+            # choosing quoted some four points; all of them stand under choice, and are what chance was said to give
+            assert np.mean(quoted) > 3
+            assert np.mean(choices) == pytest.approx(np.mean(quoted), abs=0.6)
+            assert np.mean(quoted) == pytest.approx(np.mean(by_chance), abs=1.2)

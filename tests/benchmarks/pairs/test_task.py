@@ -1,0 +1,117 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+
+from diva.errors import InputError
+from diva.measure import compare, evaluate
+from diva.results import Result, read_result, write_result
+from diva.towers import Clip
+from diva_benchmarks.pairs.layouts import read_pairs
+from diva_benchmarks.pairs.sets import SETS
+from tests.fixtures.pairs import WRITERS, write_plain
+from tests.fixtures.towers import tiny_clip
+
+RULES = ("group score", "text score", "image score", "pair rule", "GroupMatch")
+
+
+@pytest.fixture(scope="session")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_plain(tmp_path_factory.mktemp("plain"), 6)
+
+
+def measure(tower: Path, data: Path, **settings: Any) -> Result:
+    return evaluate("pairs", str(tower), data, device="cpu", batch=4, **settings)
+
+
+def by_open_clip(clip: Clip, data: Path) -> np.ndarray:
+    """Cosines [pairs, statements, images] by open_clip alone, one pair at a time."""
+    preprocess, found = open_clip.image_transform(32, is_train=False), []
+    for pair in read_pairs("plain", data).pairs:
+        with torch.no_grad():
+            images = clip.model.encode_image(torch.stack([preprocess(image.decode()) for image in pair.images]))
+            texts = clip.model.encode_text(open_clip.tokenize(list(pair.statements)))
+        found.append(torch.cosine_similarity(texts[:, None], images[None], dim=-1).numpy())
+    return np.stack(found)
+
+
+def test_every_score_is_that_of_its_rule_on_open_clip_s_similarities(
+    clip: Clip, tower_folder: Path, plain: Path
+) -> None:
+    result, s = measure(tower_folder, plain), by_open_clip(clip, plain)
+    text = (s[:, 0, 0] > s[:, 1, 0]) & (s[:, 1, 1] > s[:, 0, 1])
+    image = (s[:, 0, 0] > s[:, 0, 1]) & (s[:, 1, 1] > s[:, 1, 0])
+    match = s[:, 0, 0] + s[:, 1, 1] > s[:, 0, 1] + s[:, 1, 0]
+    expected = dict(zip(RULES, (text & image, text, image, image, match), strict=True))
+    assert result.headline == "group score"
+    assert {name: result.metrics[name].value for name in RULES} == {
+        name: pytest.approx(100 * right.mean()) for name, right in expected.items()
+    }
+    for name in RULES[1:]:
+        assert [item.details[name] for item in result.items] == expected[name].astype(float).tolist()
+    assert [item.outcome for item in result.items] == (text & image).astype(float).tolist()
+    assert result.metrics["category/turned"].breakdown == "category"
+    assert (result.part, result.data.name, result.data.items) == ("plain", "pairs", 6)
+
+
+def test_mmvp_as_a_set_has_the_figures_of_its_own_task(tower_folder: Path, mmvp_folder: Path) -> None:
+    for protocol in ("pooled", "diva-openai"):
+        own = evaluate("mmvp-vlm", str(tower_folder), mmvp_folder, device="cpu", protocol=protocol, seeds=2)
+        as_set = measure(tower_folder, mmvp_folder, set="mmvp", protocol=protocol, seeds=2)
+        assert [item.outcome for item in as_set.items] == [item.outcome for item in own.items]
+        ours, theirs = as_set.metrics["pair rule"], own.metrics["average"]
+        assert ours == theirs
+        assert as_set.data.fingerprint == own.data.fingerprint
+
+
+@pytest.mark.parametrize("name", ["whatsup", "sugarcrepe", "sugarcrepe-pp", "bivlc"])
+def test_sets_of_other_shapes_are_measured_and_read_back(name: str, tower_folder: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    WRITERS[name](data)
+    result = measure(tower_folder, data, set=name)
+    write_result(result, tmp_path / "result.json")
+    assert read_result(tmp_path / "result.json") == result
+    facts = SETS[name]
+    assert result.headline == facts.headline.name
+    shown = {f"statement{text}_image{image}" for text in range(1, facts.texts + 1) for image in range(1, 3)}
+    assert len(shown & result.items[0].details.keys()) == facts.texts * facts.images
+    whole = [name for name, metric in result.metrics.items() if not metric.breakdown]
+    assert whole == list(facts.rules)
+
+
+def test_two_towers_are_compared_by_every_rule(tower_folder: Path, plain: Path, tmp_path: Path) -> None:
+    other = tiny_clip(tmp_path / "other", seed=1)
+    ours, theirs = measure(tower_folder, plain), measure(other, plain)
+    found = {each.metric: each for each in compare(ours, theirs)}
+    assert tuple(found) == RULES
+    for name, comparison in found.items():
+        difference = ours.metrics[name].value - theirs.metrics[name].value
+        assert comparison.difference == pytest.approx(difference)
+        assert (comparison.wins or 0) - (comparison.losses or 0) == round(difference * 6 / 100)
+        assert comparison.test == "exact McNemar"
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"set": "winogrond"}, r"set: 'winogrond' is unknown; did you mean 'winoground'\?"),
+        ({"protocol": "pool"}, "--protocol: 'pool' is unknown"),
+        ({"set": "bivlc"}, r"has no test-\*\.parquet"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_named(
+    settings: dict[str, str], says: str, tower_folder: Path, plain: Path
+) -> None:
+    with pytest.raises(InputError, match=says):
+        measure(tower_folder, plain, **settings)
+
+
+def test_an_unreadable_image_stops_the_measurement_with_its_name(tower_folder: Path, tmp_path: Path) -> None:
+    write_plain(tmp_path)
+    (tmp_path / "images" / "2-1.jpg").write_bytes(b"damaged")
+    with pytest.raises(InputError, match=r"2-1\.jpg: cannot be decoded"):
+        measure(tower_folder, tmp_path)
