@@ -116,7 +116,7 @@ def evaluate(
     ] = None,
     judge_model: Annotated[str | None, typer.Option(help="the judge's name there")] = None,
 ) -> None:
-    """Measure it on MMBench, MMVP, POPE and LLaVA-Bench."""
+    """Measure it on MMBench, MMVP, POPE, LLaVA-Bench, MME and others."""
     from diva_downstream.llava.evaluation.command import run
 
     run(
