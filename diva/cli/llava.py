@@ -125,7 +125,7 @@ def evaluate(
     ] = None,
     judge_model: Annotated[str | None, typer.Option(help="the judge's name there")] = None,
 ) -> None:
-    """Measure it on MMBench, MMVP, POPE and LLaVA-Bench."""
+    """Measure it on MMBench, MMVP, POPE, LLaVA-Bench, MME and others."""
     for place, where in ((model, "MODEL"), (data, "--data"), (against, "--against")):
         check_exists(place, where)
     with libraries():

@@ -60,6 +60,8 @@ def swap(
         _check_fit(llava, new.config)
     if is_siglip(new.config):
         llava.class_token = False
+    if llava.grid:
+        _resize_grid(llava, new.config)
     llava.vision, llava.image = new.config, clip.input
     llava.replace_part(TOWER, new.state_dict())
     if not kept:
@@ -107,6 +109,17 @@ def _check_fit(llava: Llava, new: Any) -> None:
                 f"--tower: differs in {what} from the tower that the projector of {llava.source} was trained"
                 " behind; give --fresh-projector to start one anew, which stage 1 then trains"
             )
+
+
+def _resize_grid(llava: Llava, new: Any) -> None:
+    """Give LLaVA-NeXT's sizes as many pieces of the new tower's size as they had of the old one's."""
+    assert llava.grid is not None, "checked by the caller"
+    if is_siglip(new) != is_siglip(llava.vision):
+        raise InputError(
+            f"--tower: is of another family than that of {llava.source}, a LLaVA-NeXT; swap within one"
+        )
+    old = llava.vision.image_size
+    llava.grid = [[side // old * new.image_size for side in size] for size in llava.grid]
 
 
 def _projector(llava: Llava, seed: int) -> dict[str, torch.Tensor]:

@@ -24,6 +24,7 @@ from transformers import (
 from diva.atomic import new_files
 from diva.compat import keep_whole_what_is_there
 from diva.digest import tensors_sha256
+from diva.documents import read_json
 from diva.errors import InputError, RunError, first_line
 from diva.pretrained import load_pretrained
 from diva.recipes.load import write_recipe
@@ -67,6 +68,9 @@ def _train(recipe: LlavaRecipe, run: RunFolder, *, first: bool, resume: bool) ->
     source = Path(recipe.model)
     if not (source / "processor_config.json").is_file():
         raise InputError(f"model: {source} is not a LLaVA folder of transformers'; make one with 'diva llava swap'")
+    fields = read_json(source / "config.json")
+    if isinstance(fields, dict) and fields.get("model_type") != "llava":
+        raise InputError(f"model: {source} holds a '{fields.get('model_type')}'; LLaVA-1.5's kind alone is trained")
     record = read_record(source)
     if record is not None and record.needs_stage_1 and recipe.train != "projector":
         console.print(

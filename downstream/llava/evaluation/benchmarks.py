@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from PIL import Image
@@ -9,12 +10,16 @@ from PIL import Image
 from diva.errors import InputError, did_you_mean
 from diva.evaluation.comparison import compare
 from diva.results import Comparison, Result
-from diva_downstream.llava.evaluation import llava_bench, mmbench, mmvp, pope
+from diva_downstream.llava.evaluation import llava_bench, mmbench, mme, mmvp, pope
+from diva_downstream.llava.evaluation.graded import score as graded_score
 from diva_downstream.llava.evaluation.scored import Answered, Scored
+from diva_downstream.llava.tasks import graded_tasks
 from diva_downstream.llava.tasks import llava_bench as llava_bench_task
 from diva_downstream.llava.tasks import mmbench as mmbench_task
+from diva_downstream.llava.tasks import mme as mme_task
 from diva_downstream.llava.tasks import mmvp as mmvp_task
 from diva_downstream.llava.tasks import pope as pope_task
+from diva_downstream.llava.tasks.graded import Graded
 from diva_downstream.llava.tasks.source import Document
 
 LLAVA_BENCH = "llava-bench-wild"
@@ -148,6 +153,31 @@ def _llava_bench(data: Path, first: int | None) -> Questions:
     )
 
 
+def _graded(graded: Graded) -> Benchmark:
+    def read(data: Path, first: int | None) -> Questions:
+        files = list(graded.locate(data))
+        found = graded_tasks.documents(data=str(data), first=first, benchmark=graded.name)["test"]
+        return Questions(
+            name=graded.data,
+            path=files[0].parent,
+            files=files,
+            documents=list(found),
+            reading=graded.reading,
+        )
+
+    of_mme = graded is mme_task.BENCHMARK
+    headline = mme.HEADLINE if of_mme else graded.figures[0]
+    return Benchmark(
+        task=graded.name,
+        headline=headline,
+        lm_eval_task=graded.name.replace("-", "_"),
+        read=read,
+        score=mme.score if of_mme else partial(graded_score, graded),
+        compare=mme.comparisons if of_mme else lambda result, baseline: [compare(result, baseline, headline)],
+        pictures=graded_tasks.doc_to_image,
+    )
+
+
 BENCHMARKS = {
     each.name: each
     for each in (
@@ -172,6 +202,7 @@ BENCHMARKS = {
             compare=llava_bench.comparisons,
             pictures=llava_bench_task.doc_to_image,
         ),
+        *(_graded(each) for each in graded_tasks.GRADED.values()),
     )
 }
 DEFAULT = ("mmbench-en-dev", "mmvp-vqa", *(f"pope-{negatives}" for negatives in pope_task.NEGATIVES), LLAVA_BENCH)

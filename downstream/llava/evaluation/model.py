@@ -41,7 +41,7 @@ def read_model(folder: Path) -> Model:
         InputError: it is no LLaVA in transformers' format, or lacks its chat template or its weights.
     """
     config = _config(folder)
-    if config.get("model_type") != "llava":
+    if config.get("model_type") not in ("llava", "llava_next"):
         raise InputError(f"{folder}: is no LLaVA in transformers' format; write one with diva llava swap")
     if not any((folder / name).is_file() for name in ("chat_template.jinja", "chat_template.json")):
         raise InputError(f"{folder}: has no chat template; write the folder again with diva llava swap")

@@ -31,6 +31,7 @@ class Llava:
         class_token: whether the projector also reads the tower's class token.
         pad_to_square: whether images are padded to a square with the mean colour before they are resized.
         chat_template: the language model's own, as `diva_downstream.llava.chat` prepares it; None for vicuna_v1.
+        grid: of LLaVA-NeXT, the sizes [height, width] in pixels that an image is cut into pieces from (AnyRes).
     """
 
     source: Path
@@ -43,6 +44,7 @@ class Llava:
     class_token: bool = False
     pad_to_square: bool = True
     chat_template: str | None = None
+    grid: list[list[int]] | None = None
 
     @property
     def has_projector(self) -> bool:

@@ -116,6 +116,8 @@ def write_original(llava: Llava, folder: Path, final: Path) -> None:
         InputError: its language model is no Llama.
     """
     assert llava.vision is not None, "a LLaVA is written with its tower"
+    if llava.grid:
+        raise InputError(f"{llava.source}: is a LLaVA-NeXT; only LLaVA-1.5 is written for the original code")
     if llava.text.model_type != "llama":
         raise InputError(
             f"{llava.source}: has a '{llava.text.model_type}' language model; the original wants a Llama"

@@ -22,7 +22,7 @@ def read_llava(folder: Path, language_model: Path | None = None) -> Llava:
     """Read a LLaVA, or a language model that is to become one.
 
     Args:
-        folder: of transformers' LLaVA, of the original one, or of a causal language model.
+        folder: of transformers' LLaVA or LLaVA-NeXT, of the original LLaVA, or of a causal language model.
         language_model: the language model's folder, where an original folder has a projector or adapters alone.
 
     Raises:
@@ -34,7 +34,7 @@ def read_llava(folder: Path, language_model: Path | None = None) -> Llava:
         raise InputError(f"--language-model: {folder} has its own; leave the option out")
     if original:
         return read_original(folder, fields, _read_language_model, language_model)
-    if fields.get("model_type") == "llava":
+    if fields.get("model_type") in ("llava", "llava_next"):
         return read_transformers(folder, fields)
     return _read_language_model(folder)
 

@@ -12,16 +12,21 @@ from PIL import Image
 from safetensors import safe_open
 from torch import Tensor
 from transformers import (
+    AutoProcessor,
     GenerationConfig,
     LlavaConfig,
     LlavaForConditionalGeneration,
     LlavaImageProcessor,
     LlavaImageProcessorPil,
+    LlavaNextConfig,
+    LlavaNextForConditionalGeneration,
+    LlavaNextImageProcessor,
+    LlavaNextProcessor,
     LlavaProcessor,
 )
 
-from diva.documents import read_file
 from diva.errors import InputError
+from diva.pretrained import load_pretrained
 from diva.towers import TowerInput
 from diva.towers.formats.image_processor import INTERPOLATIONS
 from diva.towers.quiet import quiet
@@ -54,10 +59,11 @@ def read_transformers(folder: Path, fields: Mapping[str, Any]) -> Llava:
     for part in ("text_config", "vision_config"):  # without one, transformers builds one of billions of weights
         if not isinstance(fields.get(part), dict):
             raise InputError(f"{folder / 'config.json'}: has no {part}; fetch it again")
-    model = load_model(LlavaForConditionalGeneration, folder)
+    next_one = fields.get("model_type") == "llava_next"
+    model = load_model(LlavaNextForConditionalGeneration if next_one else LlavaForConditionalGeneration, folder)
     config: Any = model.config
     if not isinstance(config.vision_feature_layer, int):
-        raise InputError(f"{folder}: vision_feature_layer: several layers; LLaVA-1.5 reads one")
+        raise InputError(f"{folder}: vision_feature_layer: several layers; one is read here")
     if config.vision_config.model_type not in ("clip_vision_model", "siglip_vision_model"):
         raise InputError(
             f"{folder}: has a tower of type '{config.vision_config.model_type}'; CLIP and SigLIP are known"
@@ -76,7 +82,8 @@ def read_transformers(folder: Path, fields: Mapping[str, Any]) -> Llava:
         class_token=config.vision_feature_select_strategy == "full" and not siglip,
         # the published conversions come with CLIP's processor, which crops; LLaVA-1.5 was trained on padded images
         pad_to_square=not isinstance(processor, LlavaImageProcessorPil) or bool(processor.do_pad),
-        chat_template=_own_template(folder) if record and record.template == "chat" else None,
+        chat_template=_own_template(folder) if next_one or (record and record.template == "chat") else None,
+        grid=[list(size) for size in config.image_grid_pinpoints] if next_one else None,
     )
 
 
@@ -98,14 +105,15 @@ def write_transformers(llava: Llava, folder: Path) -> None:
         shutil.copy(llava.source / SENTENCEPIECE, folder)
 
 
-def assembled(llava: Llava) -> LlavaForConditionalGeneration:
+def assembled(llava: Llava) -> Any:
     """Return the model of a complete `llava` that has `<image>`, with its very tensors; it cannot run.
 
     Raises:
         InputError: they are not those of its configuration.
     """
     with torch.device("meta"):
-        model = LlavaForConditionalGeneration(_config(llava))
+        kind: Any = LlavaNextForConditionalGeneration if llava.grid else LlavaForConditionalGeneration
+        model = kind(_config(llava))
     wanted, found = model.state_dict(), llava.state
     misshapen = [key for key in wanted.keys() & found.keys() if wanted[key].shape != found[key].shape]
     problem = state_dict_diff(wanted.keys() - found.keys(), found.keys() - wanted.keys(), misshapen)
@@ -123,7 +131,7 @@ def generation_config(llava: Llava) -> GenerationConfig:
         InputError: the language model's own template has no such end.
     """
     tokenizer, ends = llava.tokenizer, [llava.tokenizer.eos_token_id]
-    if llava.chat_template:
+    if llava.chat_template and not llava.grid:
         ends.append(tokenizer.convert_tokens_to_ids(Chat(tokenizer, llava.chat_template, llava.source).end))
     return GenerationConfig(
         bos_token_id=tokenizer.bos_token_id,
@@ -133,7 +141,10 @@ def generation_config(llava: Llava) -> GenerationConfig:
 
 
 def _own_template(folder: Path) -> str:
-    return read_file(folder / "chat_template.jinja").decode()
+    template = load_pretrained(AutoProcessor, folder, field="the processor in ").chat_template
+    if not template:
+        raise InputError(f"{folder}: has no chat template; fetch it again")
+    return str(template)
 
 
 def _tower_input(processor: Any, side: int, folder: Path) -> TowerInput:
@@ -164,12 +175,14 @@ def _with_stored_tower(state: dict[str, Tensor], folder: Path) -> dict[str, Tens
     return state
 
 
-def _config(llava: Llava) -> LlavaConfig:
+def _config(llava: Llava) -> LlavaConfig | LlavaNextConfig:
     vision, layers = llava.vision, llava.vision.num_hidden_layers
     if not -layers <= llava.feature_layer + 1 <= layers + 1:
         raise InputError(f"--tower: has {layers} layers, and the projector reads layer {llava.feature_layer}")
     text = _own_fields(llava.text) | {"vocab_size": len(llava.state[EMBEDDING])}
-    return LlavaConfig(
+    kind: Any = LlavaNextConfig if llava.grid else LlavaConfig
+    own = {"image_grid_pinpoints": llava.grid} if llava.grid else {}
+    config: LlavaConfig | LlavaNextConfig = kind(
         vision_config=_own_fields(vision),
         text_config=text,
         image_token_index=llava.tokenizer.get_vocab()[IMAGE],
@@ -178,7 +191,9 @@ def _config(llava: Llava) -> LlavaConfig:
         vision_feature_select_strategy="full" if is_siglip(vision) or llava.class_token else "default",
         multimodal_projector_bias=f"{PROJECTOR}linear_1.bias" in llava.state,
         tie_word_embeddings=llava.text.tie_word_embeddings,
+        **own,
     )
+    return config
 
 
 def _own_fields(config: Any) -> dict[str, Any]:
@@ -187,24 +202,28 @@ def _own_fields(config: Any) -> dict[str, Any]:
     return {key: value for key, value in config.to_dict().items() if key in known}
 
 
-def _processor(llava: Llava, config: Any) -> LlavaProcessor:
+def _processor(llava: Llava, config: Any) -> LlavaProcessor | LlavaNextProcessor:
     assert llava.image is not None, "a tower knows what it wants to see"
     mark = image_mark(llava.tokenizer)
-    return LlavaProcessor(
-        image_processor=_llava_image_processor(llava.image, pad_to_square=llava.pad_to_square),
+    kind: Any = LlavaNextProcessor if llava.grid else LlavaProcessor
+    processor: LlavaProcessor | LlavaNextProcessor = kind(
+        image_processor=_llava_image_processor(llava, llava.image),
         tokenizer=llava.tokenizer,
         patch_size=config.vision_config.patch_size,
         vision_feature_select_strategy=config.vision_feature_select_strategy,
         num_additional_image_tokens=0 if is_siglip(config.vision_config) else 1,
         chat_template=(llava.chat_template or VICUNA_V1).replace(f"{IMAGE}\\n", f"{mark}\\n"),
     )
+    return processor
 
 
-def _llava_image_processor(image: TowerInput, *, pad_to_square: bool) -> LlavaImageProcessor:
+def _llava_image_processor(llava: Llava, image: TowerInput) -> LlavaImageProcessor | LlavaNextImageProcessor:
     height, width = image.size
     squash = image.resize_mode == "squash"
-    return LlavaImageProcessor(
-        do_pad=pad_to_square,
+    kind: Any = LlavaNextImageProcessor if llava.grid else LlavaImageProcessor
+    own = {"image_grid_pinpoints": llava.grid} if llava.grid else {"do_pad": llava.pad_to_square}
+    processor: LlavaImageProcessor | LlavaNextImageProcessor = kind(
+        **own,
         size={"height": height, "width": width} if squash else {"shortest_edge": height},
         do_center_crop=not squash,
         crop_size={"height": height, "width": width},
@@ -212,6 +231,7 @@ def _llava_image_processor(image: TowerInput, *, pad_to_square: bool) -> LlavaIm
         image_mean=list(image.mean),
         image_std=list(image.std),
     )
+    return processor
 
 
 def _set_dtype(path: Path, dtype: torch.dtype) -> None:

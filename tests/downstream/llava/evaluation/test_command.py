@@ -213,7 +213,7 @@ def test_when_the_judge_fails_the_finished_results_and_reviews_stay(
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"benchmarks": ("pope",)}, "--benchmarks: 'pope' is unknown; valid: llava-bench-wild"),
+        ({"benchmarks": ("pope",)}, "--benchmarks: 'pope' is unknown; valid: blink, cv-bench"),
         ({"benchmarks": ("mmvp-vq",)}, "did you mean 'mmvp-vqa'"),
         ({"benchmarks": ("mmvp-vqa", "mmvp-vqa")}, "'mmvp-vqa' is named twice"),
         ({"benchmarks": ("mmbench-cn-dev",)}, r"holds none of .*mmbench_dev_cn_20231003\.tsv"),

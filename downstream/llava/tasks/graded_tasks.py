@@ -1,0 +1,57 @@
+"""The graded benchmarks by name, and what lm-eval calls of them."""
+
+from collections.abc import Sequence
+
+from datasets import Dataset
+
+from diva_downstream.llava.tasks import blink, cv_bench, hallusionbench, mme, mmstar, naturalbench, realworldqa
+from diva_downstream.llava.tasks.graded import UNREAD, Grade, doc_to_image, doc_to_text, share
+from diva_downstream.llava.tasks.source import Document, as_test_split, first_groups
+
+GRADED = {
+    each.BENCHMARK.name: each.BENCHMARK
+    for each in (mme, cv_bench, naturalbench, mmstar, realworldqa, blink, hallusionbench)
+}
+__all__ = [
+    "GRADED",
+    "cognition",
+    "doc_to_image",
+    "doc_to_text",
+    "documents",
+    "perception",
+    "process_results",
+    "share",
+]
+
+
+def documents(
+    *, data: str | None = None, first: int | None = None, benchmark: str, **_: object
+) -> dict[str, Dataset]:
+    """Return lm-eval's data set of a benchmark below `data`, or of its `first` units."""
+    graded = GRADED[benchmark]
+    found = [each | {"benchmark": benchmark} for each in graded.documents(graded.locate(data))]
+    return as_test_split(first_groups(found, lambda each: each["units"][graded.figures[0]], first))
+
+
+def process_results(question: Document, answers: Sequence[str]) -> dict[str, object]:
+    """Return what lm-eval aggregates: the grade for each figure, and whether the answer could not be read."""
+    graded = GRADED[question["benchmark"]]
+    said = graded.read(question, answers[0])
+    right, units = said == question["right"], question["units"]
+    found = {name: Grade(question["group"], units[name], right) for name in graded.figures}
+    totals = dict.fromkeys(mme.TASKS, found) if graded is mme.BENCHMARK else {}
+    return {**found, **totals, UNREAD: float(said is None)}
+
+
+def perception(given: Sequence[dict[str, Grade]]) -> float:
+    """Return MME's total of perception."""
+    return _total("perception", given)
+
+
+def cognition(given: Sequence[dict[str, Grade]]) -> float:
+    """Return MME's total of cognition."""
+    return _total("cognition", given)
+
+
+def _total(kind: str, given: Sequence[dict[str, Grade]]) -> float:
+    return mme.total(kind, *([each[name] for each in given] for name in ("question", "picture")))

@@ -1,0 +1,56 @@
+"""HallusionBench: yes-or-no questions about figures, and about the same figures altered.
+
+Its questions without a picture are left out, and answers are read by rule in place of GPT-4, both as in VLMEvalKit.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from diva.documents import read_json
+from diva.errors import InputError
+from diva_downstream.llava.tasks.graded import Graded, document
+from diva_downstream.llava.tasks.source import Document, find
+
+FILE = "HallusionBench.json"
+PICTURES = "hallusion_bench"
+RIGHT = {"0": "no", "1": "yes"}
+
+
+def _documents(paths: Sequence[Path]) -> Iterator[Document]:
+    (path,) = paths
+    rows = read_json(path, limit=None)
+    for number, row in enumerate(rows if isinstance(rows, list) else [None]):
+        try:
+            if str(row["visual_input"]) == "0":
+                continue
+            place = f"{row['category']} {row['subcategory']} {row['set_id']}"
+            yield document(
+                f"{row['question']}\nPlease answer yes or no.",
+                RIGHT[str(row["gt_answer"])],
+                {
+                    "accuracy": f"{place} {row['figure_id']} {row['question_id']}",
+                    "figure": f"{place} figure {row['figure_id']}",
+                    "question": f"{place} question {row['question_id']}",
+                },
+                file=path.parent / PICTURES / row["filename"].removeprefix("./").removeprefix(f"{PICTURES}/"),
+                about=str(row["subcategory"]),
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"{path}: record {number} is none of {FILE}'s; fetch the file again") from error
+
+
+def _read(_: Document, answer: str) -> str | None:
+    words = set(re.findall(r"\w+", answer.casefold())) & {"yes", "no"}
+    return words.pop() if len(words) == 1 else None
+
+
+BENCHMARK = Graded(
+    name="hallusionbench",
+    data="HallusionBench",
+    figures=("accuracy", "figure", "question"),
+    locate=lambda data: [find(data, (f"HallusionBench/{FILE}", f"hallusion_bench/{FILE}", FILE))],
+    documents=_documents,
+    read=_read,
+    reading="yes or no by rule",
+)
