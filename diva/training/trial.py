@@ -50,9 +50,9 @@ def try_out(recipe: Recipe, folder: Path, *, console: Console) -> None:
     """Make a few small updates of every stage of `recipe`, and say on `console` what the run in `folder` will take.
 
     All that a run opens is opened, and all that it writes is written, beside `folder` and under a temporary name
-    that is gone at the end. On a GPU a micro-batch is the recipe's own; on a CPU it has one image, or two
-    that are compared, of 192 pixels where the denoiser can read that, and all is in float32: without instructions
-    for it bfloat16 takes a hundred times as long. Processes and devices are those of `accelerate launch` or `torchrun`.
+    that is gone at the end. On a GPU a micro-batch is the recipe's own. On a CPU it has one image, or two that are
+    compared, of 192 pixels where the denoiser can read that, and all is in float32: without instructions for it
+    bfloat16 takes a hundred times as long. Processes and devices are those of `accelerate launch` or `torchrun`.
 
     Raises:
         InputError: as for `diva.training.train`.

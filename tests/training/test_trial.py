@@ -69,7 +69,7 @@ def test_the_command_prints_it_and_takes_no_resume(tiny: Tiny, tmp_path: Path, d
     tiny()
     words = ("train", tmp_path / "tiny.yaml", "--out", tmp_path / "run", "--trial")
     done = diva(*words)
-    assert (done.status, done.err.splitlines()[0][:12]) == (0, "trial on cpu")
+    assert (done.status, "trial on cpu" in done.err) == (0, True)
     assert not (tmp_path / "run").exists()
     assert diva(*words, "--resume").status == 2
 
