@@ -1,4 +1,3 @@
-import io
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +7,6 @@ import open_clip
 import pytest
 import torch
 from PIL import Image
-from rich.console import Console
 
 from diva.errors import InputError
 from diva.evaluation.comparison import compare
@@ -32,7 +30,6 @@ def measure(
         seeds=seeds,
         batch=batch,
         device=torch.device("cpu"),
-        console=Console(file=io.StringIO()),
     )
 
 
