@@ -66,7 +66,7 @@ class Encoder:
 
         Args:
             fingerprint: of the images; it stands for them in the cache.
-            title: what they are, for the progress bar.
+            title: what they are, for the progress.
 
         Raises:
             InputError: an image cannot be decoded; the sentence names it.

@@ -1,6 +1,8 @@
 """One command at a time in a folder that it fills."""
 
+import errno
 import fcntl
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -12,7 +14,9 @@ import psutil
 from diva.atomic import check_files_in, sweep
 from diva.errors import InputError, RunError
 
+logger = logging.getLogger("diva.lock")
 LOCK = ".lock"
+LOCKLESS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # NFS without a lock daemon, Lustre without flock
 PATIENCE = 7.0  # seconds; workers of a process that was killed take up to 5 to notice, and hold it until then
 
 
@@ -22,6 +26,7 @@ def locked(folder: Path) -> Iterator[int]:
 
     The kernel frees it with the last of them, however they end. What dead processes left under temporary names is
     removed. Nothing is left of the lock once the block has ended, nor of a folder that was made and holds nothing.
+    Where the file system has no locks, a warning says so and nothing is held.
 
     Raises:
         InputError: another process holds it, which the sentence names, or it is a link or no folder.
@@ -54,7 +59,13 @@ def _take(folder: Path) -> int:
             continue
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        except OSError as error:
+            if error.errno in LOCKLESS:
+                logger.warning("%s: this file system has no locks; let one command at a time work there", folder)
+                return file
+            if not isinstance(error, BlockingIOError):
+                os.close(file)
+                raise
             holder = os.pread(file, 32, 0).decode(errors="replace").strip()
             os.close(file)
             gone = holder.isdecimal() and not psutil.pid_exists(int(holder))

@@ -120,8 +120,8 @@ class _Reporter:
                 self._bars.remove_task(current.bar)
             if not self._phases:
                 self._stop_bars()
-                if good and current.title in self._mentioned:
-                    self._print(current.last_line())
+                if current.title in self._mentioned:
+                    self._print(current.last_line() if good else f"{current.line()}, not finished")
                 self._mentioned.clear()
 
     def close(self) -> None:

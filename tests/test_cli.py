@@ -46,6 +46,7 @@ def diva(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> 
     """Run a command line in this process: its exit status and what it prints."""
 
     def run(*words: object) -> Outcome:
+        monkeypatch.setattr("diva.progress.SHORT", 600)  # so that no slow machine has more to say
         monkeypatch.setattr(sys, "argv", ["diva", *map(str, words)])
         monkeypatch.setenv("COLUMNS", "200")
         monkeypatch.setenv("PYTHONSAFEPATH", "1")  # as `main` sets it for good: undone here with the test

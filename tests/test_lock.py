@@ -1,5 +1,6 @@
 """One command at a time in a folder."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -72,3 +73,17 @@ def test_a_link_is_not_filled(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="link: is a symbolic link; name a folder"), locked(tmp_path / "link"):
         pass
     assert list((tmp_path / "there").iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS])
+def test_a_file_system_without_locks_is_worked_on_with_a_warning(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with locked(tmp_path / "run") as file:
+        assert os.fstat(file)
+    assert "has no locks" in caplog.text
+    assert list(tmp_path.iterdir()) == []

@@ -26,6 +26,8 @@ class ZeroShotTask(Task):
     def missing(self, options: Mapping[str, Any]) -> list[str]:
         """Return a sentence on the sets that are not there, and one for each that lacks files."""
         data = Path(str(options.get("data")))
+        if not data.is_dir():
+            return []  # which is told of any data
         try:
             located = locate_sets(data, options.get("sets"))
         except InputError as error:

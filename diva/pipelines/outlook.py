@@ -16,8 +16,7 @@ def obstacles(steps: Sequence[Step], pipeline: Pipeline, recipe: Recipe, folder:
     """Return a line for each: another run in `folder`, no such device, data that are missing or incomplete."""
     lines = [*_another_run(recipe, folder), *_missing_device(pipeline)]
     for step in steps:
-        absent = absent_data(step)
-        lines += absent or incomplete_data(step)
+        lines += [*absent_data(step), *incomplete_data(step)]
     return list(dict.fromkeys(lines))
 
 

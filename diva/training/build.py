@@ -24,7 +24,7 @@ from diva.denoisers.absent import AbsentDenoiser
 from diva.denoisers.base import ReadsImageEmbeddings
 from diva.errors import InputError
 from diva.objectives import Anchored, Objective, build_objective
-from diva.progress import steps
+from diva.progress import phase, steps
 from diva.recipes import Recipe
 from diva.recipes.conditions import Projected
 from diva.run_folder import RunFolder
@@ -41,6 +41,7 @@ from diva.training.student import Student
 from diva.training.trainer import Trainer
 
 
+@phase("preparing the run")
 def build_trainer(recipe: Recipe, accelerator: Accelerator, clip: Clip, folder: Path) -> Trainer:
     """Build every part that `recipe` names around `clip`, on the accelerator's device.
 

@@ -23,7 +23,7 @@ from diva.training.build import join_processes, stage_steps
 from diva.training.run import train
 
 UPDATES = 3  # of a stage: the first warms up, the second is timed, the last is measured and written as well
-CPU_BATCH, CPU_SIDE = 2, 256  # images and pixels at most, where there is no GPU
+CPU_SIDE = 192  # pixels at most, where there is no GPU
 GIB = 2**30
 
 
@@ -50,8 +50,9 @@ def try_out(recipe: Recipe, folder: Path, *, console: Console) -> None:
     """Make a few small updates of every stage of `recipe`, and say on `console` what the run in `folder` will take.
 
     All that a run opens is opened, and all that it writes is written, beside `folder` and under a temporary name
-    that is gone at the end. On a GPU a micro-batch is the recipe's own; on a CPU it has two images, of 256 pixels
-    where the denoiser can read that. Processes and devices are those of `accelerate launch` or `torchrun`.
+    that is gone at the end. On a GPU a micro-batch is the recipe's own. On a CPU it has one image, or two that are
+    compared, of 192 pixels where the denoiser can read that, and all is in float32: without instructions for it
+    bfloat16 takes a hundred times as long. Processes and devices are those of `accelerate launch` or `torchrun`.
 
     Raises:
         InputError: as for `diva.training.train`.
@@ -75,11 +76,13 @@ def try_out(recipe: Recipe, folder: Path, *, console: Console) -> None:
 def reduced(recipe: Recipe, device: torch.device, processes: int) -> Recipe:
     """Return the recipe of the trial: the same parts, few images, no warm-up (its first rate is 0)."""
     data, training = recipe.data, recipe.training
-    micro, side = training.micro_batch, data.image_size
+    micro, side, dtypes = training.micro_batch, data.image_size, {}
     if device.type == "cpu":
-        micro = min(micro, CPU_BATCH)
-        if recipe.denoiser.any_size and data.latents is None and data.verdicts is None:
-            side = min(side, CPU_SIDE)
+        together = recipe.objective.compares_images or recipe.feedback.shuffle_condition
+        micro = min(micro, 2 if together else 1)
+        if data.latents is None and data.verdicts is None:  # a cache is of one size and one precision
+            side = min(side, CPU_SIDE) if recipe.denoiser.any_size else side
+            dtypes = {"precision": "fp32", "frozen_dtype": "float32"}
     accumulation = 1 if training.global_batch <= micro * processes or device.type == "cpu" else 2
     short = {"steps": UPDATES, "epochs": None, "images": None, "warmup": 0.0}
     changes = {"global_batch": micro * processes * accumulation, "micro_batch": micro, "log_every": 1}
@@ -87,7 +90,9 @@ def reduced(recipe: Recipe, device: torch.device, processes: int) -> Recipe:
     return recipe.model_copy(
         update={
             "data": data.model_copy(update={"image_size": side, "shuffle_buffer": data.streams}),
-            "training": training.model_copy(update=changes | {"checkpoint_every": UPDATES, "trackers": ()}),
+            "training": training.model_copy(
+                update=changes | dtypes | {"checkpoint_every": UPDATES, "trackers": ()}
+            ),
             "diagnostics": recipe.diagnostics.model_copy(update=looks),
             "stages": tuple(stage.model_copy(update=short) for stage in recipe.stages),
         }
@@ -107,7 +112,7 @@ def told(recipe: Recipe, found: Trial, free: int) -> list[str]:
     smaller = small.training.micro_batch < recipe.training.micro_batch or larger > 1
     more = f"; micro-batches of {recipe.training.micro_batch} at {recipe.data.image_size} px take more"
     return [
-        f"trial on {found.device}: {UPDATES} updates a stage of {small.training.global_batch} images at"
+        f"trial on {found.device}: {UPDATES} updates a stage of {small.training.global_batch} image(s) at"
         f" {small.data.image_size} px, all parts loaded, all files written",
         f"time: {speed} images/s; the whole run ({sum(updates):,} updates of {batch:,} images) takes {bound},"
         " besides diagnostics and checkpoints",
