@@ -22,7 +22,7 @@ from diva.towers.zoo import ZOO, usual_preprocess
 DIVA_PREFIXES = ("class_model.model.", "class_model.", "model.")
 # constants beside the weights: OpenAI's three numbers, and the mask that a traced model keeps
 CONSTANTS = ("input_resolution", "context_length", "vocab_size", "attn_mask")
-# a key of an image tower that is saved alone, without the prefix that it has in a model: a ViT's, a ResNet's, timm's
+# of an image tower that is saved alone, without the prefix that it has in a model: a ViT, a ResNet, a trunk of timm
 BARE = ("class_embedding", "attnpool.", "trunk.")
 SHOWN = 3
 
