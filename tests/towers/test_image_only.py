@@ -116,3 +116,23 @@ def test_a_dino_with_other_layers_is_refused_by_the_field_s_name(tmp_path: Path)
     (tmp_path / "config.json").write_text(json.dumps(fields | {"use_swiglu_ffn": True}))
     with pytest.raises(InputError, match="use_swiglu_ffn: True makes another model than timm's"):
         load_clip(str(tmp_path))
+
+
+@pytest.mark.usefixtures("tiny_names")
+@torch.no_grad()
+def test_siglip_2_naflex_gives_its_own_tokens_of_a_square(tmp_path: Path) -> None:
+    shape = {"hidden_size": 48, "num_attention_heads": 3, "intermediate_size": 168, "num_hidden_layers": 3}
+    torch.manual_seed(0)
+    config = transformers.Siglip2VisionConfig(**shape, patch_size=8, num_patches=16)
+    model = transformers.Siglip2VisionModel(config).eval()
+    for parameter in model.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    model.save_pretrained(tmp_path)
+    clip, pixels = load_clip(str(tmp_path)), torch.randn(2, 3, 32, 32)
+    patches = pixels.unfold(2, 8, 8).unfold(3, 8, 8).permute(0, 2, 3, 4, 5, 1).reshape(2, 16, -1)
+    output = model(patches, torch.ones(2, 16, dtype=torch.long), torch.full((2, 2), 4))
+    tokens = clip.tower(pixels)
+    torch.testing.assert_close(tokens.pooled, output.pooler_output, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(tokens.patches, output.last_hidden_state, atol=1e-5, rtol=1e-5)
+    assert clip.input.mean == (0.5, 0.5, 0.5)
+    assert clip.input.resize_mode == "squash"

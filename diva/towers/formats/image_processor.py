@@ -21,6 +21,7 @@ CLIP = {
     "image_mean": open_clip.OPENAI_DATASET_MEAN,
     "image_std": open_clip.OPENAI_DATASET_STD,
 }
+IMAGENET = {**CLIP, "image_mean": IMAGENET_DEFAULT_MEAN, "image_std": IMAGENET_DEFAULT_STD}
 SIGLIP = {**USUAL, "do_center_crop": False, "image_mean": (0.5, 0.5, 0.5), "image_std": (0.5, 0.5, 0.5)}
 
 
@@ -46,16 +47,17 @@ def read_image_processor(folder: Path, *, siglip: bool, side: int) -> dict[str, 
     return _open_clip_fields(fields, path, squash=squash)
 
 
-def read_statistics(folder: Path) -> dict[str, Any]:
-    """Return open_clip's fields, but for the size, of the image processor of a tower without a text tower.
+def read_statistics(folder: Path, usual: Mapping[str, Any]) -> dict[str, Any]:
+    """Return open_clip's fields of an image processor whose sizes play no part, as of a tower of one size.
 
-    Pictures always come at the tower's own size, so that its sizes play no part.
+    Args:
+        usual: its fields where the folder says nothing.
 
     Raises:
         InputError: as for `read_image_processor`.
     """
     found, path = _found(folder)
-    fields = {**CLIP, "image_mean": IMAGENET_DEFAULT_MEAN, "image_std": IMAGENET_DEFAULT_STD, **found}
+    fields = {**usual, **found}
     _check_steps(fields, path)
     return _open_clip_fields(fields, path, squash="height" in str(fields.get("size")))
 

@@ -4,6 +4,7 @@ GenHancer and DCR release their towers so. The tensors are read from the files t
 `from_pretrained`, which fills in what is missing.
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from transformers import (
     MetaClip2Config,
     MetaClip2TextConfig,
     MetaClip2VisionConfig,
+    Siglip2Config,
+    Siglip2VisionConfig,
     SiglipConfig,
     SiglipVisionConfig,
 )
@@ -23,11 +26,17 @@ from diva.documents import read_json
 from diva.errors import InputError
 from diva.towers.checkpoint import read_state_dict, shards
 from diva.towers.formats import transformers_trunks
-from diva.towers.formats.image_processor import read_image_processor, read_statistics
+from diva.towers.formats.image_processor import IMAGENET, SIGLIP, read_image_processor, read_statistics
 from diva.towers.formats.settings import check_model
 from diva.towers.formats.source import TowerSource, tokenizer_folder
 from diva.towers.formats.timm_folder import trunk_source
-from diva.towers.formats.transformers_keys import clip_keys, siglip_keys, with_prefix
+from diva.towers.formats.transformers_keys import (
+    PATCHES,
+    clip_keys,
+    patches_as_pixels,
+    siglip_keys,
+    with_prefix,
+)
 from diva.towers.recognise import architecture_name, recognise
 
 CONFIGS: dict[Any, Any] = {
@@ -35,6 +44,8 @@ CONFIGS: dict[Any, Any] = {
     "clip_vision_model": CLIPVisionConfig,
     "siglip": SiglipConfig,
     "siglip_vision_model": SiglipVisionConfig,
+    "siglip2": Siglip2Config,
+    "siglip2_vision_model": Siglip2VisionConfig,
     "metaclip_2": MetaClip2Config,
     "metaclip_2_vision_model": MetaClip2VisionConfig,
     **transformers_trunks.CONFIGS,
@@ -75,7 +86,14 @@ def read_transformers_folder(folder: Path) -> TowerSource:
     if kind in transformers_trunks.CONFIGS:
         return _read_trunk(folder, kind, config, weights)
     theirs = with_prefix(_read_shards(weights))
-    siglip = kind.startswith("siglip")
+    siglip, preprocess = kind.startswith("siglip"), None
+    doubts: tuple[str, ...] = ()
+    if kind.startswith("siglip2"):  # NaFlex, whose patches are cut before it and which may have any number of them
+        side = math.isqrt(vision.num_patches)
+        vision.image_size = side * vision.patch_size
+        theirs[PATCHES] = patches_as_pixels(theirs[PATCHES], vision.patch_size, what=str(weights))
+        preprocess = read_statistics(folder, SIGLIP) | {"resize_mode": "squash"}
+        doubts = (f"every picture becomes {side} × {side} patches, where NaFlex keeps its shape",)
     state = (siglip_keys if siglip else clip_keys)(theirs).to_ours(theirs, str(weights))
     if not any(key.endswith("token_embedding.weight") for key in state):
         text = None
@@ -98,9 +116,10 @@ def read_transformers_folder(folder: Path) -> TowerSource:
         state=state,
         architecture=architecture_name(model, state),
         config=model,
-        preprocess=read_image_processor(folder, siglip=siglip, side=vision.image_size),
+        preprocess=preprocess or read_image_processor(folder, siglip=siglip, side=vision.image_size),
         activation=activation,
         tokenizer=tokenizer_folder(folder),
+        doubts=doubts,
     )
 
 
@@ -111,7 +130,7 @@ def _read_trunk(folder: Path, kind: str, config: Any, weights: Path) -> TowerSou
             " give timm's own files of it"
         )
     state = transformers_trunks.to_timm(_read_shards(weights), config, str(weights))
-    preprocess = read_statistics(folder) | {"size": [config.image_size] * 2}
+    preprocess = read_statistics(folder, IMAGENET) | {"size": [config.image_size] * 2}
     described = f"transformers {kind} folder"
     return trunk_source(described, folder, weights, state, transformers_trunks.trunk_of(config), preprocess)
 
