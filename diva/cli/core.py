@@ -65,7 +65,7 @@ def zoo() -> None:
 def export(
     checkpoint: Annotated[Path, typer.Argument(help="run folder, its tower/, or any tower file or folder")],
     out: Annotated[Path, typer.Option(help="folder to write")],
-    to: Annotated[str, typer.Option(help="open_clip, transformers or llava")],
+    to: Annotated[str, typer.Option(help="open_clip, transformers, llava or timm")],
     average: Annotated[
         str | None, typer.Option(help="share of the trained tower, or a comma list (WiSE-FT)")
     ] = None,

@@ -1,1 +1,1 @@
-"""Handing a tower to the programs that people already use: open_clip, transformers, LLaVA."""
+"""Handing a tower to the programs that people already use: open_clip, transformers, timm, LLaVA."""

@@ -27,7 +27,7 @@ def write_card(
 
     Args:
         clip: the tower; history: what is known of its making.
-        kind: "open_clip", "transformers" or "llava".
+        kind: "open_clip", "transformers", "llava" or "timm".
         alpha: the trained tower's share, if it was averaged with its base; its measurements are then not this
             tower's and are left out.
     """

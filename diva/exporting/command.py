@@ -16,6 +16,7 @@ from diva.exporting.history import History, history_of
 from diva.exporting.hub import push_to_hub as push
 from diva.exporting.note import Note, read_note, write_note
 from diva.exporting.open_clip_format import fill_open_clip
+from diva.exporting.timm_format import fill_timm
 from diva.exporting.transformers_format import fill_llava, fill_transformers
 from diva.progress import phase
 from diva.towers import Clip, load_clip
@@ -26,6 +27,7 @@ FORMATS: dict[str, Callable[[Clip, Path], None]] = {
     "open_clip": fill_open_clip,
     "transformers": fill_transformers,
     "llava": fill_llava,
+    "timm": fill_timm,
 }
 States = dict[str, Tensor]
 
@@ -46,7 +48,7 @@ def export(
     Args:
         checkpoint: a run's folder, its `tower/`, or any tower that `load_clip` reads from a path.
         out: the folder to write; with several averages, one folder for each is written in it.
-        to: "open_clip", "transformers" or "llava".
+        to: "open_clip", "transformers", "llava" or "timm".
         base: the weights that training started from, for averages; the recipe's unless given.
         average: shares of the trained tower, each giving one average with the base (WiSE-FT).
         push_to_hub: repository to upload to.

@@ -37,7 +37,8 @@ def fill_open_clip(clip: Clip, folder: Path) -> None:
     """Write the files of open_clip's format into the existing `folder`."""
     if not clip.has_text:
         raise InputError(
-            f"{clip.source}: open_clip's format needs a text tower, and there is none; give --to llava"
+            f"{clip.source}: open_clip's format needs a text tower, and there is none; give --to"
+            f" {'timm' if clip.trunk else 'llava'}"
         )
     if is_approximated(clip):
         log.warning(

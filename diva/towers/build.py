@@ -13,26 +13,13 @@ from torch import Tensor, nn
 
 from diva.errors import InputError
 from diva.towers.formats.open_clip_folder import CONFIG
+from diva.towers.image_only import ImageOnly
 from diva.towers.quiet import quiet
 from diva.towers.recognise import recognise
 from diva.towers.state_dict_diff import state_dict_diff
 
 # stands for the text tower that an image tower alone was not trained with; never kept
 NO_TEXT = {"context_length": 1, "vocab_size": 1, "width": 64, "heads": 1, "layers": 1}
-
-
-class ImageOnly(nn.Module):
-    """An image tower without the text tower that would give its embeddings a meaning in words."""
-
-    def __init__(self, visual: nn.Module) -> None:
-        """Wrap `visual`, the image side of an open_clip model."""
-        super().__init__()
-        self.visual = visual
-
-    def encode_image(self, image: Tensor, normalize: bool = False) -> Tensor:
-        """Encode `image` [B, 3, H, W] to [B, D], L2-normalised where asked."""
-        features = self.visual(image)
-        return nn.functional.normalize(features, dim=-1) if normalize else features
 
 
 def build_model(config: Mapping[str, Any], preprocess: Mapping[str, Any]) -> CLIP | CustomTextCLIP:

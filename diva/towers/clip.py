@@ -18,13 +18,15 @@ from diva.pretrained import check_files, check_vocabulary
 from diva.progress import phase
 from diva.tower_names import check_tower
 from diva.towers.activation import activation_in, activation_of
-from diva.towers.build import ImageOnly, build_image_only, build_model, fitted, load_strictly
+from diva.towers.build import build_image_only, build_model, fitted, load_strictly
 from diva.towers.checkpoint import weights_sha256
 from diva.towers.formats import TowerSource, read_tower
 from diva.towers.formats.source import UNKNOWN
 from diva.towers.hub import fetch
+from diva.towers.image_only import ImageOnly
 from diva.towers.preprocess import TowerInput
 from diva.towers.tower import Tower
+from diva.towers.trunk import Trunk, build_trunk
 from diva.towers.zoo import ZOO, usual_preprocess
 
 log = logging.getLogger(__name__)
@@ -42,6 +44,7 @@ class Clip:
         input: the preprocessing that belongs to the weights.
         config: open_clip's model configuration.
         tokenizer_folder: where the tokenizer's files lie, if they came with the weights.
+        trunk: the model of timm's that it is, where it is an image tower that had no text tower.
     """
 
     model: CLIP | CustomTextCLIP | ImageOnly
@@ -51,6 +54,7 @@ class Clip:
     input: TowerInput
     config: dict[str, Any]
     tokenizer_folder: Path | None = None
+    trunk: Trunk | None = None
 
     @cached_property
     def tower(self) -> Tower:
@@ -151,7 +155,7 @@ def load_clip(
 
     Args:
         name: a zoo name, an open_clip architecture, a file of weights, a folder of open_clip (with or without
-            `local-dir:`), of transformers or of a training run, or `hf-hub:owner/repository`.
+            `local-dir:`), of transformers, of timm or of a training run, or `hf-hub:owner/repository`.
         checkpoint: the weights, for a zoo name or an architecture; the name then decides the activation and
             the preprocessing.
         text_from: name of the whole model whose image tower alone, trained further, `name` holds.
@@ -236,11 +240,14 @@ def assemble(source: TowerSource, name: str) -> Clip:
         input=TowerInput.of(model),
         config=source.config,
         tokenizer_folder=source.tokenizer,
+        trunk=source.trunk,
     )
 
 
 def _build(source: TowerSource) -> CLIP | CustomTextCLIP | ImageOnly:
     try:
+        if source.trunk:
+            return build_trunk(source.trunk, source.preprocess)
         if source.has_text:
             return build_model(source.config, source.preprocess)
         projected = "visual.proj" in source.state or "timm_model_name" in source.config["vision_cfg"]

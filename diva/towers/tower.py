@@ -116,11 +116,10 @@ def _reader(visual: nn.Module) -> tuple[Reader, Grid]:
 
 def _keeps_patches(visual: TimmModel) -> bool:
     """Tell whether the trunk has a token a patch to its end, and what follows its pooling reads such tokens."""
-    trunk = visual.trunk
-    if hasattr(visual.head, "pool") or not isinstance(trunk.head, nn.Linear | nn.Identity):
+    trunk, parts = visual.trunk, ("num_prefix_tokens", "patch_embed", "fc_norm", "head")
+    if hasattr(visual.head, "pool") or not all(hasattr(trunk, part) for part in parts):
         return False
-    parts = ("num_prefix_tokens", "fc_norm", "patch_embed", "global_pool")
-    return all(hasattr(trunk, part) for part in parts) and hasattr(trunk.patch_embed, "grid_size")
+    return hasattr(trunk.patch_embed, "grid_size") and isinstance(trunk.head, nn.Linear | nn.Identity)
 
 
 def _grid_of(visual: TimmModel) -> Grid:

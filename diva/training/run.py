@@ -13,7 +13,7 @@ from accelerate.utils import gather_object, set_seed
 from rich.console import Console
 
 from diva.errors import InputError, RunError, printable
-from diva.exporting.open_clip_format import write_open_clip
+from diva.exporting.whole_format import write_whole
 from diva.recipes import Recipe, write_recipe
 from diva.recipes.resume import check_resumed, free_on_resume
 from diva.run_folder import MetricsLine, Position, RunFolder, step_of
@@ -32,10 +32,10 @@ def train(
 ) -> None:
     """Train the recipe's tower into `folder`.
 
-    The folder then holds `tower/` (open_clip's format, with the untouched text tower), `projection.safetensors`,
-    `denoiser/` where a stage trains it, `metrics.jsonl`, `recipe.yaml` with every field resolved, and
-    `checkpoints/`. SIGTERM saves a checkpoint and returns normally. Processes and devices are those of
-    `accelerate launch` or `torchrun`.
+    The folder then holds `tower/` (open_clip's format, with the untouched text tower; of an image tower alone
+    timm's or transformers'), `projection.safetensors`, `denoiser/` where a stage trains it, `metrics.jsonl`,
+    `recipe.yaml` with every field resolved, and `checkpoints/`. SIGTERM saves a checkpoint and returns normally.
+    Processes and devices are those of `accelerate launch` or `torchrun`.
 
     Args:
         on_metrics: called with each line of `metrics.jsonl`, on the main process, in place of sentences.
@@ -180,7 +180,7 @@ def _keep_tower(trainer: Trainer, clip: Clip) -> None:
     state = {name: whole(tensor) for name, tensor in plain_state(trainer.student.tower).items()}
     if trainer.accelerator.is_main_process:
         clip.tower.load_state_dict(state)
-        write_open_clip(clip, trainer.run_folder.kept_tower(trainer.step))
+        write_whole(clip, trainer.run_folder.kept_tower(trainer.step))
 
 
 def _write_results(trainer: Trainer, clip: Clip, original: str) -> None:
@@ -196,7 +196,7 @@ def _write_results(trainer: Trainer, clip: Clip, original: str) -> None:
     write_projection(trainer.student.condition, run, trainer.recipe, trained["projection"])
     if any("denoiser" in stage.train for stage in trainer.recipe.stages):
         write_denoiser(trainer.denoiser, run, trainer.recipe, trained["denoiser"])
-    write_open_clip(clip, run.tower)
+    write_whole(clip, run.tower)
     if trainer.ema:
         clip.tower.load_state_dict(plain_state(trainer.ema.module))
-        write_open_clip(clip, run.moving_average)
+        write_whole(clip, run.moving_average)

@@ -26,7 +26,8 @@ from diva.training.adapt import plain_state
 from diva.training.build import build_accelerator, build_trainer
 from diva.training.run import _find_checkpoint
 from tests.fixtures.teachers import tiny_dit
-from tests.fixtures.towers import tiny_clip, write_today
+from tests.fixtures.towers import tiny_clip, transformers_model, write_today
+from tests.towers.test_image_only import write_timm
 
 Load = Callable[..., Recipe]
 STEPS = 3  # updates of a stage
@@ -334,3 +335,18 @@ def test_a_resnet_is_trained_by_methods_that_read_the_pooled_token_alone(load: L
     AcceleratorState._reset_state(reset_partial_state=True)
     with pytest.raises(InputError, match=r"condition\.tokens: needs patch tokens, and this tower has a pooled"):
         train(load("diva/quickstart", *short), tmp_path / "patches")
+
+
+@pytest.mark.parametrize("kind", ["dinov3", "CLIPVisionModel"])
+def test_an_image_tower_without_text_is_trained_in_its_own_space(kind: str, load: Load, tmp_path: Path) -> None:
+    folder = tmp_path / "base"
+    if kind == "dinov3":
+        write_timm(folder, "vit_small_patch16_dinov3")
+    else:
+        transformers_model(kind).save_pretrained(folder)
+    train(load("diva/quickstart", f"tower.name={folder}", *ONE_UPDATE), tmp_path / "run")
+    base, trained = (load_clip(str(path)).tower for path in (folder, tmp_path / "run"))
+    state = base.state_dict()
+    assert trained.state_dict().keys() == state.keys()
+    assert sum(not torch.equal(value, state[key]) for key, value in trained.state_dict().items()) > 20
+    assert load_file(tmp_path / "run" / "projection.safetensors")["projection.weight"].shape[1] == base.width

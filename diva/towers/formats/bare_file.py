@@ -15,14 +15,14 @@ from diva.errors import InputError
 from diva.towers.activation import activation_in
 from diva.towers.checkpoint import Container, container_of, read_content, state_dict_of
 from diva.towers.formats.source import UNKNOWN, TowerSource, tokenizer_folder
-from diva.towers.formats.transformers_keys import VISION, clip_keys, siglip_keys, with_prefix
+from diva.towers.formats.transformers_keys import PATCHES, VISION, clip_keys, siglip_keys, with_prefix
 from diva.towers.recognise import recognise
 from diva.towers.zoo import ZOO, usual_preprocess
 
 DIVA_PREFIXES = ("class_model.model.", "class_model.", "model.")
 # constants beside the weights: OpenAI's three numbers, and the mask that a traced model keeps
 CONSTANTS = ("input_resolution", "context_length", "vocab_size", "attn_mask")
-# keys of an image tower saved alone, without the prefix that they have in a model: a ViT's, a ResNet's, timm's
+# of an image tower that is saved alone, without the prefix that it has in a model: a ViT, a ResNet, a trunk of timm
 BARE = ("class_embedding", "attnpool.", "trunk.")
 SHOWN = 3
 
@@ -92,7 +92,7 @@ def _tower_entries(state: Mapping[str, Tensor], prefix: str, path: Path) -> dict
         return {f"visual.{key}": value for key, value in tower.items()}
     theirs = with_prefix(tower)
     text = any(key.startswith("text_model.") for key in theirs)
-    if f"{VISION}.embeddings.patch_embedding.weight" in theirs and not text:
+    if PATCHES in theirs and not text:
         siglip = any(key.startswith(f"{VISION}.head.") for key in theirs)
         return (siglip_keys if siglip else clip_keys)(theirs).to_ours(theirs, str(path))
     if text or any(key.startswith(f"{VISION}.") for key in theirs):

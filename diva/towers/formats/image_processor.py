@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import open_clip
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from diva.documents import read_json
 from diva.errors import InputError
@@ -20,6 +21,7 @@ CLIP = {
     "image_mean": open_clip.OPENAI_DATASET_MEAN,
     "image_std": open_clip.OPENAI_DATASET_STD,
 }
+IMAGENET = {**CLIP, "image_mean": IMAGENET_DEFAULT_MEAN, "image_std": IMAGENET_DEFAULT_STD}
 SIGLIP = {**USUAL, "do_center_crop": False, "image_mean": (0.5, 0.5, 0.5), "image_std": (0.5, 0.5, 0.5)}
 
 
@@ -34,19 +36,44 @@ def read_image_processor(folder: Path, *, siglip: bool, side: int) -> dict[str, 
     Raises:
         InputError: it does something that open_clip's preprocessing cannot; the sentence names the field.
     """
+    found, path = _found(folder)
+    kind = str(found.get("image_processor_type", found.get("feature_extractor_type", "")))
+    named = re.fullmatch("(CLIP|Siglip)(ImageProcessor|FeatureExtractor)(Fast|Pil)?", kind)
+    if kind and not named:
+        raise InputError(f"{path}: image_processor_type: {kind} is not known; give CLIP's or SigLIP's")
+    siglip = named[1] == "Siglip" if named else siglip
+    fields = {**(SIGLIP if siglip else CLIP), **found}
+    squash = _resizes(fields, side, path, siglip=siglip)
+    return _open_clip_fields(fields, path, squash=squash)
+
+
+def read_statistics(folder: Path, usual: Mapping[str, Any]) -> dict[str, Any]:
+    """Return open_clip's fields of an image processor whose sizes play no part, as of a tower of one size.
+
+    Args:
+        usual: its fields where the folder says nothing.
+
+    Raises:
+        InputError: as for `read_image_processor`.
+    """
+    found, path = _found(folder)
+    fields = {**usual, **found}
+    _check_steps(fields, path)
+    return _open_clip_fields(fields, path, squash="height" in str(fields.get("size")))
+
+
+def _found(folder: Path) -> tuple[dict[str, Any], Path | None]:
+    """Return what the folder's image processor says, and its file; nothing and None where there is none."""
     path = next((folder / name for name in FILES if os.path.lexists(folder / name)), None)
     found = read_json(path) if path else {}
     if isinstance(found, dict):
         found = found.get("image_processor", found)
     if not isinstance(found, dict):
         raise InputError(f"{path}: is not an image processor; fetch it again")
-    kind = str(found.get("image_processor_type", found.get("feature_extractor_type", "")))
-    named = re.fullmatch("(CLIP|Siglip)(ImageProcessor|FeatureExtractor)(Fast|Pil)?", kind)
-    if kind and not named:
-        raise InputError(f"{path}: image_processor_type: {kind} is not known; give CLIP's or SigLIP's")
-    siglip = named[1] == "Siglip" if named else siglip
-    fields = {**(SIGLIP if siglip else CLIP), **{name: value for name, value in found.items() if value is not None}}
-    squash = _resizes(fields, side, path, siglip=siglip)
+    return {name: value for name, value in found.items() if value is not None}, path
+
+
+def _open_clip_fields(fields: Mapping[str, Any], path: Path | None, *, squash: bool) -> dict[str, Any]:
     factor = _number(fields, "rescale_factor", path) * 255 if fields["do_rescale"] else 255
     if abs(factor - 1) < 1e-6:  # of 1 / 255 as somebody rounded it
         factor = 1
@@ -66,16 +93,7 @@ def read_image_processor(folder: Path, *, siglip: bool, side: int) -> dict[str, 
 
 def _resizes(fields: Mapping[str, Any], side: int, path: Path | None, *, siglip: bool) -> bool:
     """Return whether both sides are resized, to `side`; otherwise the shorter one is, and the centre is cropped."""
-    for name, value in fields.items():
-        if name.startswith("do_") and not isinstance(value, bool):
-            raise InputError(f"{path}: {name}: {value!r:.50} is neither true nor false; correct it")
-        if name.startswith("do_") and value and name not in (*CLIP, "do_convert_rgb"):
-            raise InputError(f"{path}: {name}: is not supported; set it to false if the tower was trained without")
-    if not fields["do_resize"]:
-        raise InputError(f"{path}: do_resize: a tower's images are always resized; set it to true")
-    resample = fields["resample"]
-    if not isinstance(resample, int) or resample not in INTERPOLATIONS:
-        raise InputError(f"{path}: resample: {resample!r:.50}; only 2 (bilinear) and 3 (bicubic) are known")
+    _check_steps(fields, path)
     size = fields.get("size", side)
     if isinstance(size, int):
         size = {"height": size, "width": size} if siglip else {"shortest_edge": size}
@@ -93,6 +111,19 @@ def _resizes(fields: Mapping[str, Any], side: int, path: Path | None, *, siglip:
             f"{path}: do_center_crop: false leaves images of any shape; give size a height and a width"
         )
     return squash
+
+
+def _check_steps(fields: Mapping[str, Any], path: Path | None) -> None:
+    for name, value in fields.items():
+        if name.startswith("do_") and not isinstance(value, bool):
+            raise InputError(f"{path}: {name}: {value!r:.50} is neither true nor false; correct it")
+        if name.startswith("do_") and value and name not in (*CLIP, "do_convert_rgb"):
+            raise InputError(f"{path}: {name}: is not supported; set it to false if the tower was trained without")
+    if not fields["do_resize"]:
+        raise InputError(f"{path}: do_resize: a tower's images are always resized; set it to true")
+    resample = fields["resample"]
+    if not isinstance(resample, int) or resample not in INTERPOLATIONS:
+        raise InputError(f"{path}: resample: {resample!r:.50}; only 2 (bilinear) and 3 (bicubic) are known")
 
 
 def _number(fields: Mapping[str, Any], name: str, path: Path | None) -> float:

@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_type_hints
 
 import timm
 from open_clip.model import CLIPTextCfg, CLIPVisionCfg
@@ -39,6 +39,17 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {  # of the constructors that a setti
     "act_kwargs": {"approximate": str},
     "tokenizer_kwargs": {"clean": str, "strip_sep_token": bool},
 }
+TRUNK: Mapping[str, Any] = {  # what timm's ViTs take that a file may say
+    "img_size": int | tuple[int, int],
+    "patch_size": int | tuple[int, int],
+    **dict.fromkeys(("embed_dim", "depth", "num_heads", "reg_tokens", "num_reg_tokens", "num_classes"), int),
+    **dict.fromkeys(("mlp_ratio", "init_values"), float),
+    **dict.fromkeys(("class_token", "no_embed_class", "dynamic_img_size", "qkv_bias", "qkv_fused"), bool),
+    **dict.fromkeys(("fc_norm", "use_fc_norm", "pre_norm", "qk_norm", "swiglu_mlp"), bool),
+    "ref_feat_shape": tuple[int, int],
+    "global_pool": str,
+    "in_chans": Literal[3],
+}
 LARGEST = 2**14  # of any number
 LIMITS = {"layers": 512, "vocab_size": 2**21, "pad_id": 2**21, "eos_id": 2**21}
 
@@ -57,6 +68,22 @@ def check_model(config: Mapping[str, Any], path: Path) -> None:
         raise InputError(
             f"{path}: model_cfg.vision_cfg.timm_model_name: timm has no '{trunk}'; name one of its models"
         )
+
+
+def check_trunk(fields: Mapping[str, Any], path: Path) -> None:
+    """Check timm's description of a model, read from `path`, before anything is built.
+
+    Raises:
+        InputError: timm has no such model, or a setting is unknown, of another type or out of bounds.
+    """
+    name = fields["architecture"]
+    if not isinstance(name, str) or ":" in name or not timm.is_model(name):  # `hf-hub:` leads elsewhere
+        raise InputError(f"{path}: architecture: timm has no '{name}'; name one of its models")
+    _check(fields.get("model_args") or {}, TRUNK, f"{path}: model_args")
+    _check({"global_pool": fields.get("global_pool")}, TRUNK, str(path))
+    known = fields.get("pretrained_cfg") or {}
+    if not isinstance(known, dict) or len(known.get("input_size", "rgb")) != len("rgb"):
+        raise InputError(f"{path}: pretrained_cfg: input_size has to be channels, height and width; correct it")
 
 
 def check_preprocess(fields: Any, path: Path) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
+from diva.towers.trunk import Trunk
+
 UNKNOWN = "unknown"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 
@@ -24,6 +26,7 @@ class TowerSource:
         preprocess: open_clip's preprocessing fields, as far as they are known.
         activation: "quickgelu", "gelu", "gelu_tanh", or "unknown".
         tokenizer: the folder of the tokenizer's files, where there are any.
+        trunk: the model of timm's, where it is an image tower that had no text tower.
         doubts: a sentence for each thing that was assumed; without a configuration, what is missing.
     """
 
@@ -37,6 +40,7 @@ class TowerSource:
     activation: str
     tokenizer: Path | None = None
     doubts: tuple[str, ...] = ()
+    trunk: Trunk | None = None
 
     @property
     def has_text(self) -> bool:

@@ -1,9 +1,10 @@
-"""A folder of transformers': CLIPModel, CLIPVisionModel, SiglipModel or SiglipVisionModel.
+"""A folder of transformers': a CLIP, a SigLIP or a MetaCLIP 2, its vision model alone, a DINOv2 or a DINOv3.
 
 GenHancer and DCR release their towers so. The tensors are read from the files themselves, not through
 `from_pretrained`, which fills in what is missing.
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from transformers import (
     MetaClip2Config,
     MetaClip2TextConfig,
     MetaClip2VisionConfig,
+    Siglip2Config,
+    Siglip2VisionConfig,
     SiglipConfig,
     SiglipVisionConfig,
 )
@@ -22,10 +25,18 @@ from transformers import (
 from diva.documents import read_json
 from diva.errors import InputError
 from diva.towers.checkpoint import read_state_dict, shards
-from diva.towers.formats.image_processor import read_image_processor
+from diva.towers.formats import transformers_trunks
+from diva.towers.formats.image_processor import IMAGENET, SIGLIP, read_image_processor, read_statistics
 from diva.towers.formats.settings import check_model
 from diva.towers.formats.source import TowerSource, tokenizer_folder
-from diva.towers.formats.transformers_keys import clip_keys, siglip_keys, with_prefix
+from diva.towers.formats.timm_folder import trunk_source
+from diva.towers.formats.transformers_keys import (
+    PATCHES,
+    clip_keys,
+    patches_as_pixels,
+    siglip_keys,
+    with_prefix,
+)
 from diva.towers.recognise import architecture_name, recognise
 
 CONFIGS: dict[Any, Any] = {
@@ -33,8 +44,11 @@ CONFIGS: dict[Any, Any] = {
     "clip_vision_model": CLIPVisionConfig,
     "siglip": SiglipConfig,
     "siglip_vision_model": SiglipVisionConfig,
+    "siglip2": Siglip2Config,
+    "siglip2_vision_model": Siglip2VisionConfig,
     "metaclip_2": MetaClip2Config,
     "metaclip_2_vision_model": MetaClip2VisionConfig,
+    **transformers_trunks.CONFIGS,
 }
 WEIGHT_FILES = (
     "model.safetensors",
@@ -50,7 +64,7 @@ TORCH_EPS = 1e-5  # of layer norms, and what open_clip builds where nothing is s
 
 
 def read_transformers_folder(folder: Path) -> TowerSource:
-    """Read a CLIP or SigLIP folder of transformers'.
+    """Read a folder of transformers'.
 
     Raises:
         InputError: it holds another kind of model, or its files are missing or damaged.
@@ -59,7 +73,7 @@ def read_transformers_folder(folder: Path) -> TowerSource:
     fields = read_json(path)
     kind = str(fields.get("model_type")) if isinstance(fields, dict) else "nothing"
     if kind not in CONFIGS:
-        raise InputError(f"{folder}: holds a transformers model of type '{kind}'; give a CLIP or SigLIP folder")
+        raise InputError(f"{folder}: holds a transformers model of type '{kind}'; give one of {', '.join(CONFIGS)}")
     try:
         config = CONFIGS[kind].from_dict(fields)
     except Exception as error:  # transformers checks each field in a way of its own
@@ -69,8 +83,17 @@ def read_transformers_folder(folder: Path) -> TowerSource:
     weights = next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)
     if weights is None:
         raise InputError(f"{folder}: has no weights ({WEIGHT_FILES[0]}); fetch them into the folder")
+    if kind in transformers_trunks.CONFIGS:
+        return _read_trunk(folder, kind, config, weights)
     theirs = with_prefix(_read_shards(weights))
-    siglip = kind.startswith("siglip")
+    siglip, preprocess = kind.startswith("siglip"), None
+    doubts: tuple[str, ...] = ()
+    if kind.startswith("siglip2"):  # NaFlex, whose patches are cut before it and which may have any number of them
+        side = math.isqrt(vision.num_patches)
+        vision.image_size = side * vision.patch_size
+        theirs[PATCHES] = patches_as_pixels(theirs[PATCHES], vision.patch_size, what=str(weights))
+        preprocess = read_statistics(folder, SIGLIP) | {"resize_mode": "squash"}
+        doubts = (f"every picture becomes {side} × {side} patches, where NaFlex keeps its shape",)
     state = (siglip_keys if siglip else clip_keys)(theirs).to_ours(theirs, str(weights))
     if not any(key.endswith("token_embedding.weight") for key in state):
         text = None
@@ -93,10 +116,23 @@ def read_transformers_folder(folder: Path) -> TowerSource:
         state=state,
         architecture=architecture_name(model, state),
         config=model,
-        preprocess=read_image_processor(folder, siglip=siglip, side=vision.image_size),
+        preprocess=preprocess or read_image_processor(folder, siglip=siglip, side=vision.image_size),
         activation=activation,
         tokenizer=tokenizer_folder(folder),
+        doubts=doubts,
     )
+
+
+def _read_trunk(folder: Path, kind: str, config: Any, weights: Path) -> TowerSource:
+    if field := transformers_trunks.unlike(config):
+        raise InputError(
+            f"{folder / 'config.json'}: {field}: {getattr(config, field)!r:.50} makes another model than timm's;"
+            " give timm's own files of it"
+        )
+    state = transformers_trunks.to_timm(_read_shards(weights), config, str(weights))
+    preprocess = read_statistics(folder, IMAGENET) | {"size": [config.image_size] * 2}
+    described = f"transformers {kind} folder"
+    return trunk_source(described, folder, weights, state, transformers_trunks.trunk_of(config), preprocess)
 
 
 def _read_shards(weights: Path) -> dict[str, Tensor]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from diva.errors import InputError
 from diva.towers.formats.bijection import (
     Bijection,
     Rule,
@@ -20,6 +21,7 @@ from diva.towers.recognise import count_blocks
 QKV = ("q_proj", "k_proj", "v_proj")
 VISION, TEXT = "vision_model", "text_model"
 LAYERS = "encoder.layers."
+PATCHES = f"{VISION}.embeddings.patch_embedding.weight"
 
 
 def with_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -31,6 +33,17 @@ def with_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     if "embeddings.patch_embedding.weight" in weights:
         return {f"{VISION}.{key}": value for key, value in weights.items()}
     return weights
+
+
+def patches_as_pixels(weight: Tensor, patch: int, *, what: str) -> Tensor:
+    """Return the linear layer [C, patch · patch · 3] over cut patches as the convolution [C, 3, patch, patch].
+
+    Raises:
+        InputError: it has another shape; the sentence starts with `what`.
+    """
+    if weight.ndim != 2 or weight.shape[1] != 3 * patch**2:
+        raise InputError(f"{what}: {PATCHES} has the shape of another tensor; fetch it again")
+    return weight.unflatten(1, (patch, patch, 3)).permute(0, 3, 1, 2)
 
 
 def clip_keys(state: Mapping[str, Tensor]) -> Bijection:

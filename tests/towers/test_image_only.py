@@ -1,0 +1,138 @@
+"""Image towers that no text tower was trained with: timm's files, and transformers' DINOv2 and DINOv3."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+import transformers
+from timm.models import save_for_hf
+from torch import nn
+
+from diva.errors import InputError
+from diva.exporting.command import export
+from diva.towers import load_clip
+
+TINY = {"embed_dim": 48, "depth": 2, "num_heads": 3}
+MODELS: dict[str, dict[str, Any]] = {
+    "vit_small_patch14_dinov2": {"img_size": 56, **TINY},
+    "vit_base_patch14_reg4_dinov2": {"img_size": 56, **TINY},
+    "vit_small_patch16_dinov3": {"img_size": 64, **TINY},
+    "vit_tiny_patch16_224": {"img_size": 64, **TINY},
+    "convnext_atto": {},
+}
+
+
+def write_timm(folder: Path, name: str) -> nn.Module:
+    """Write a model as timm pushes it to the hub, and return it without its classifier."""
+    torch.manual_seed(0)
+    model = timm.create_model(name, **MODELS[name]).eval()
+    for parameter in model.parameters():
+        parameter.data += 0.02 * torch.randn_like(parameter)
+    save_for_hf(model, folder, model_args=MODELS[name], safe_serialization=True)
+    model.reset_classifier(0)
+    return model
+
+
+@pytest.mark.parametrize("name", MODELS)
+@torch.no_grad()
+def test_a_model_of_timm_s_gives_its_own_tokens(tmp_path: Path, name: str) -> None:
+    model = write_timm(tmp_path / "model", name)
+    clip = load_clip(str(tmp_path / "model"))
+    pixels = torch.randn(2, 3, *clip.input.size)
+    tokens, features = clip.tower(pixels), model.forward_features(pixels)
+    torch.testing.assert_close(tokens.pooled, model(pixels))
+    if name == "convnext_atto":
+        assert (clip.tower.patches, clip.tower.width) == (0, 320)
+    else:
+        assert clip.tower.grid == (4, 4)
+        torch.testing.assert_close(tokens.patches, features[:, model.num_prefix_tokens :])
+    known = timm.data.resolve_data_config(model=model)
+    assert (clip.input.mean, clip.input.std) == (tuple(known["mean"]), tuple(known["std"]))
+    assert torch.equal(load_clip(str(tmp_path / "model" / "model.safetensors")).tower(pixels).pooled, tokens.pooled)
+    with pytest.raises(InputError, match="has an image tower alone, and a text tower is needed here"):
+        clip.encode_text(["a photo"])
+
+
+def hub_model(kind: str) -> transformers.PreTrainedModel:
+    shape = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 3}
+    shape |= {"image_size": 64, "patch_size": 16}
+    torch.manual_seed(0)
+    model: transformers.PreTrainedModel
+    if kind == "dinov2":
+        model = transformers.Dinov2Model(transformers.Dinov2Config(**shape, mlp_ratio=3))
+    else:
+        config = transformers.DINOv3ViTConfig(**shape, intermediate_size=96, num_register_tokens=4)
+        model = transformers.DINOv3ViTModel(config)
+    for parameter in model.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    return model.eval()
+
+
+@pytest.mark.parametrize(("kind", "prefix"), [("dinov2", 1), ("dinov3_vit", 5)])
+@torch.no_grad()
+def test_transformers_dino_gives_its_own_tokens_here_and_as_a_file_of_timm_s(
+    tmp_path: Path, kind: str, prefix: int
+) -> None:
+    model, pixels = hub_model(kind), torch.randn(2, 3, 64, 64)
+    model.save_pretrained(tmp_path / "theirs")
+    output, clip = model(pixels), load_clip(str(tmp_path / "theirs"))
+    tokens = clip.tower(pixels)
+    torch.testing.assert_close(tokens.pooled, output.pooler_output, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(tokens.patches, output.last_hidden_state[:, prefix:], atol=1e-5, rtol=1e-5)
+    export(tmp_path / "theirs", tmp_path / "out", to="timm")
+    timms = timm.create_model(f"local-dir:{tmp_path / 'out'}", pretrained=True).eval()
+    assert torch.equal(timms(pixels), tokens.pooled)
+    assert torch.equal(load_clip(str(tmp_path / "out")).tower(pixels).patches, tokens.patches)
+    with pytest.raises(InputError, match="needs a text tower, and there is none; give --to timm"):
+        export(tmp_path / "theirs", tmp_path / "no", to="open_clip")
+    with pytest.raises(InputError, match="transformers has no CLIP or SigLIP of this kind of image tower"):
+        export(tmp_path / "theirs", tmp_path / "no", to="llava")
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"architecture": "vit_of_nobody"}, r"config.json: architecture: timm has no 'vit_of_nobody'"),
+        ({"architecture": "hf-hub:someone/vit"}, "architecture: timm has no 'hf-hub:someone/vit'"),
+        ({"model_args": {"pretrained_cfg_overlay": {}}}, "model_args.pretrained_cfg_overlay: is not a setting"),
+        ({"model_args": {"depth": 10**6}}, "model_args.depth: 1000000 is out of bounds"),
+        ({"model_args": {**MODELS["vit_tiny_patch16_224"], "depth": 3}}, "does not fit the model: keys 12 missing"),
+    ],
+)
+def test_what_timm_s_file_may_not_say_is_refused(tmp_path: Path, change: dict[str, Any], sentence: str) -> None:
+    write_timm(tmp_path, "vit_tiny_patch16_224")
+    fields = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(fields | change))
+    with pytest.raises(InputError, match=sentence):
+        load_clip(str(tmp_path))
+
+
+def test_a_dino_with_other_layers_is_refused_by_the_field_s_name(tmp_path: Path) -> None:
+    hub_model("dinov2").save_pretrained(tmp_path)
+    fields = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(fields | {"use_swiglu_ffn": True}))
+    with pytest.raises(InputError, match="use_swiglu_ffn: True makes another model than timm's"):
+        load_clip(str(tmp_path))
+
+
+@pytest.mark.usefixtures("tiny_names")
+@torch.no_grad()
+def test_siglip_2_naflex_gives_its_own_tokens_of_a_square(tmp_path: Path) -> None:
+    shape = {"hidden_size": 48, "num_attention_heads": 3, "intermediate_size": 168, "num_hidden_layers": 3}
+    torch.manual_seed(0)
+    config = transformers.Siglip2VisionConfig(**shape, patch_size=8, num_patches=16)
+    model = transformers.Siglip2VisionModel(config).eval()
+    for parameter in model.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    model.save_pretrained(tmp_path)
+    clip, pixels = load_clip(str(tmp_path)), torch.randn(2, 3, 32, 32)
+    patches = pixels.unfold(2, 8, 8).unfold(3, 8, 8).permute(0, 2, 3, 4, 5, 1).reshape(2, 16, -1)
+    output = model(patches, torch.ones(2, 16, dtype=torch.long), torch.full((2, 2), 4))
+    tokens = clip.tower(pixels)
+    torch.testing.assert_close(tokens.pooled, output.pooler_output, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(tokens.patches, output.last_hidden_state, atol=1e-5, rtol=1e-5)
+    assert clip.input.mean == (0.5, 0.5, 0.5)
+    assert clip.input.resize_mode == "squash"
