@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV ?= .venv
 READY := $(VENV)/.ready
 
-.PHONY: quickstart test test-slow chromium check
+.PHONY: quickstart test test-slow chromium check docs
 
 quickstart: $(READY)
 	$(VENV)/bin/diva quickstart
@@ -28,6 +28,10 @@ check: $(READY)
 	ln -sfn ../../benchmarks build/packages/diva_benchmarks
 	ln -sfn ../../downstream build/packages/diva_downstream
 	$(VENV)/bin/mypy
+
+# the pages of docs/ as a site, in build/site; a link that leads nowhere fails
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
 
 $(READY): pyproject.toml setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -2,25 +2,23 @@
 
 import json
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
-from rich.progress import track
 from torch import Tensor
 
 from diva.digest import tensors_sha256
 from diva.errors import RunError
+from diva.progress import steps
 from diva.towers import Clip
 from diva.towers.activation import activation_of
 from diva_benchmarks.fingerprint import hash_lines
 from diva_benchmarks.stored_image import StoredImage
 from diva_benchmarks.tensor_cache import TensorCache
-
-Step = TypeVar("Step")
 
 TEMPERATURE = ("logit_scale", "logit_bias")  # they scale similarities and are part of neither tower
 TOKENISED = 100  # texts whose tokens tell tokenizers apart; the tokens of 25,000 captions take ten seconds
@@ -84,7 +82,7 @@ class Encoder:
         """Return the embeddings of `texts` [N, D], float32 on the CPU, before L2 normalisation."""
 
         def compute() -> Tensor:
-            starts = self.track(range(0, len(texts), self.batch), f"{title}, texts")
+            starts = steps(range(0, len(texts), self.batch), f"{title}, texts")
             return torch.cat([self.clip.encode_text(texts[at : at + self.batch]).float().cpu() for at in starts])
 
         what = f"{title}: text embeddings of {self.clip.source}"
@@ -95,11 +93,6 @@ class Encoder:
         tokens = self.clip.tokenizer(list(texts[:TOKENISED]))
         return hash_lines([tensors_sha256({"": tokens}), *texts])
 
-    def track(self, steps: Iterable[Step], title: str, total: int | None = None) -> Iterable[Step]:
-        """Draw a progress bar under `title` while `steps` are gone through; none where nobody looks."""
-        console = self.cache.console
-        return track(steps, title, total, console=console, transient=True, disable=not console.is_terminal)
-
     @property
     def device(self) -> torch.device:
         """Where the model lies."""
@@ -108,9 +101,9 @@ class Encoder:
     @torch.inference_mode()
     def _encode(self, images: list[StoredImage], title: str) -> Tensor:
         found = []
-        steps = -(-len(images) // self.batch)
+        batches = -(-len(images) // self.batch)
         try:
-            for pixels in self.track(self._pixels(images), f"{title}, images", steps):
+            for pixels in steps(self._pixels(images), f"{title}, images", batches):
                 found.append(self.clip.model.encode_image(pixels.to(self.device)).float().cpu())
         except torch.OutOfMemoryError as error:
             raise RunError(f"--batch: {self.batch} images do not fit into {self.device}; lower it") from error

@@ -71,5 +71,5 @@ def _read(path: Path, origin: dict[str, str]) -> Tensor:
     with safe_open(path, framework="pt") as file:
         tensor: Tensor = file.get_tensor(NAME)
         if file.metadata() != origin | {"sha256": tensors_sha256({NAME: tensor})}:
-            raise _DamagedError("its content is not what was written")
+            raise _DamagedError("its content has changed since it was written")
     return tensor

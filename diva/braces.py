@@ -1,6 +1,8 @@
 """Patterns such as `cc3m/{00000..00331}.tar`, each of which stands for many names."""
 
+import glob
 import math
+import os
 import re
 from typing import Final
 
@@ -26,6 +28,19 @@ def expand_braces(pattern: str) -> list[str]:
         return list(braceexpand(pattern))
     except ValueError as error:
         raise InputError(f"{pattern}: is not a pattern ({error}); close its braces") from error
+
+
+def missing_files(pattern: str) -> list[str]:
+    """Return the names that nothing matches, of a file, a folder or a pattern such as `cc3m/{00000..00331}.tar`.
+
+    Raises:
+        InputError: as `expand_braces` does.
+    """
+    return [each for each in expand_braces(pattern) if not _is_there(each)]
+
+
+def _is_there(name: str) -> bool:
+    return bool(glob.glob(name, recursive=True)) if glob.has_magic(name) else os.path.lexists(name)
 
 
 def _count(pattern: str) -> float:

@@ -6,7 +6,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from diva.progress import phase
 
+
+@phase("hashing tensors")
 def tensors_sha256(tensors: Mapping[str, Tensor], facts: str = "") -> str:
     """Return the SHA-256 over `facts`, and over the names and bytes of `tensors` in the names' order."""
     digest = hashlib.sha256(facts.encode())

@@ -1,5 +1,6 @@
 """Measuring a tower by a task, and comparing what came out."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ from rich.console import Console
 
 from diva.device import usable_device
 from diva.errors import InputError
+from diva.progress import reporting
 from diva.results import Comparison, Result
 from diva.tasks import Task, TowerTask, find_task
 from diva.towers import load_clip
@@ -30,11 +32,16 @@ def evaluate(
 
     Args:
         task: a task, or the name of an installed one.
-        tower, against: names that `diva.load_clip` takes; checkpoint, against_checkpoint: their weights files.
-        text_from: the whole model that `tower`, an image tower alone, was trained from.
-        batch: images that are encoded at once.
-        console: where progress is drawn; nowhere unless given.
-        settings: what else the task can be told.
+        tower: a name that `diva.load_clip` takes.
+        data: the task's folder or file.
+        against: the baseline, named likewise.
+        checkpoint: the weights file of `tower`.
+        against_checkpoint: the weights file of `against`.
+        text_from: the whole model that `tower` was trained from, if it is an image tower alone.
+        batch: images encoded at once.
+        device: "auto" is a GPU if there is one.
+        console: where to draw progress; nowhere unless given.
+        settings: the task's own settings.
 
     Raises:
         InputError: a name, a file or a setting cannot be used, or the task is not one of towers.
@@ -49,11 +56,14 @@ def evaluate(
     told, where, shown = chosen.read_settings(settings), usable_device(device), console or Console(quiet=True)
     chosen.check(Path(data), told)
     named = [(tower, checkpoint, text_from)] + ([(against, against_checkpoint, None)] if against else [])
-    clips = [load_clip(name, weights, text_from=text) for name, weights, text in named]
-    if chosen.needs_text:
-        for clip in clips:  # before the first of two is measured
-            clip.require_text()
-    results = [chosen.measure(clip, Path(data), told, device=where, batch=batch, console=shown) for clip in clips]
+    with reporting(console.file) if console else nullcontext():
+        clips = [load_clip(name, weights, text_from=text) for name, weights, text in named]
+        if chosen.needs_text:
+            for clip in clips:  # before the first of two is measured
+                clip.require_text()
+        results = [
+            chosen.measure(clip, Path(data), told, device=where, batch=batch, console=shown) for clip in clips
+        ]
     result = results[0]
     for baseline in results[1:]:
         result.baseline, result.comparisons = baseline, chosen.compare(result, baseline)

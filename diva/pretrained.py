@@ -1,5 +1,7 @@
 """`from_pretrained` of transformers, diffusers and peft, for local folders: the one place that calls it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +42,8 @@ def load_pretrained(
             found = reader.from_pretrained(folder, **options)  # a tokenizer, a processor, a scheduler
             check_vocabulary(found, place, field)
             return found
-        model, info = reader.from_pretrained(folder, output_loading_info=True, **_variant(place), **options)
+        with _silent(reader):
+            model, info = reader.from_pretrained(folder, output_loading_info=True, **_variant(place), **options)
     except InputError:
         raise
     except Exception as error:  # a damaged folder makes these libraries raise anything
@@ -52,6 +55,26 @@ def load_pretrained(
         extra = _counted(sorted(info["unexpected_keys"]))
         raise InputError(f"{field}{place}: has weights for {extra} that its config.json lacks; fetch it again")
     return model
+
+
+@contextmanager
+def _silent(reader: Any) -> Iterator[None]:
+    """Keep the bars and remarks of transformers, whose models are loaded, out of ours."""
+    if not reader.__module__.startswith("transformers."):
+        yield
+        return
+    from transformers.utils import logging
+
+    from diva.towers.quiet import quiet  # whose package imports this module
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        with quiet("transformers"):
+            yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def check_files(folder: Path, field: str = "") -> None:

@@ -129,6 +129,11 @@ class RunFolder:
         found = (cls(path) for path in (folder, *list(folder.parents)[:2]))
         return next((run for run in found if run.recipe.is_file()), None)
 
+    @property
+    def is_language_model(self) -> bool:
+        """Whether it is a stage of LLaVA's, whose recipe has other fields than a `Recipe`."""
+        return (self.path / "config.json").is_file()
+
     def kept_tower(self, step: int) -> Path:
         """Return the folder of the tower that is kept beside the checkpoint of `step`."""
         return self.path / "towers" / _name(step)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from diva.documents import read_file
 from diva.errors import InputError
+from diva.progress import phase
 
 SEAL = "diva.sha256"
 _ESCAPES = {"\\": r"\\", "\n": r"\n", "\r": r"\r"}  # as sha256sum has them, in a line that starts with a backslash
@@ -26,6 +27,7 @@ class DamagedError(Exception):
     """A sealed folder that no longer holds what was written; the message names the first file that differs."""
 
 
+@phase("hashing what was written")
 def seal(folder: Path) -> None:
     """List every file below `folder` with its SHA-256, give each the user's usual mode, and sync all to disk.
 
@@ -47,6 +49,7 @@ def is_sealed(folder: Path) -> bool:
     return (folder / SEAL).is_file()
 
 
+@phase("checking hashes")
 def verify(folder: Path, *, complete: bool = False) -> None:
     """Check every listed file's content.
 
@@ -67,7 +70,7 @@ def verify(folder: Path, *, complete: bool = False) -> None:
             if (folder / name).is_symlink() or not (folder / name).is_file():
                 raise DamagedError(f"{name} is missing")
             if _sha256(folder / name) != expected:
-                raise DamagedError(f"{name} is not what was written")
+                raise DamagedError(f"{name} has changed since it was written")
     except OSError as error:
         raise DamagedError(f"{name} cannot be read ({error.strerror})") from error
 

@@ -62,6 +62,14 @@ class Task:
 
         return paired_difference(result, baseline, result.headline)
 
+    def missing(self, options: Mapping[str, Any]) -> list[str]:  # noqa: ARG002
+        """Return a sentence for each part of its data that is not there, where measuring could begin without it.
+
+        Args:
+            options: of the command, by their names, such as `data`.
+        """
+        return []
+
     def sections(self, measured: "Measured") -> "list[Section]":
         """Return what the report says of this task's results: here a table of the metrics of each measure."""
         from diva.evaluation.tables import tables

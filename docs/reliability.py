@@ -1,4 +1,4 @@
-"""Write docs/reliability.md: the attacks and crashes that the tests go through, counted from their tables."""
+"""Write docs/reliability.md: the attacks and crashes that the tests try, counted from their tables."""
 
 from pathlib import Path
 
@@ -8,19 +8,20 @@ from tests.faults.crashes.counts import KINDS, read_counts
 PAGE = Path(__file__).with_suffix(".md")
 STOPPED = """## Stopped commands
 
-`make test-slow` stops each command, on miniature models and in a real process: by SIGKILL at a random moment, every
-other time just as it makes a file or a folder, alone or with all that it has started; by SIGTERM; by a full disk.
-Then it starts the command again, with `--resume` where it has that. Every result must equal that of a run which was
-left alone, byte by byte (checkpoints of segmentation, which note the hour, tensor by tensor), and no other file may
-lie in or beside the folder. SIGTERM and a full disk must end the command in one sentence, with status 143 and 1,
-and leave nothing half written; on SIGTERM `diva train` may save a checkpoint and end with 0 instead. Of two
-commands at once in one folder the second is refused, `diva export` apart, which replaces the other's whole folder.
+`make test-slow` runs each command in a real process on miniature models and stops it in three ways. SIGKILL comes
+at a random moment, every other time just as the command creates a file or a folder, and kills the command alone
+or with all its child processes. The other two are SIGTERM and a full disk. The test then starts the command
+again, with `--resume` if it has that option. Every result must equal that of an uninterrupted run, byte by byte;
+segmentation checkpoints, which record the time, are compared tensor by tensor. No other file may lie in or beside
+the folder. SIGTERM and a full disk must end the command with one sentence (status 143 and 1), and leave nothing
+half written. On SIGTERM, `diva train` may save a checkpoint and exit with 0 instead. If two commands run in one
+folder at once, the second must be refused. Only `diva export` instead replaces the other's whole folder.
 """
 ELSEWHERE = """
-The last whole run counted these. Stops in CI: `tests/test_cli.py`, `tests/test_atomic.py`, `tests/test_lock.py`,
-`tests/training/test_run.py`, `tests/pipelines/test_killed.py`. Whatever file of the newest checkpoint is damaged,
-the older one is used: `tests/training/test_checkpoints.py`, `tests/downstream/llava/test_train.py`,
-`tests/downstream/segmentation/test_command.py`.
+These counts are from the last complete run. CI also stops commands, in `tests/test_cli.py`,
+`tests/test_atomic.py`, `tests/test_lock.py`, `tests/training/test_run.py` and `tests/pipelines/test_killed.py`.
+Whichever file of the newest checkpoint is damaged, the older one is used: `tests/training/test_checkpoints.py`,
+`tests/downstream/llava/test_train.py` and `tests/downstream/segmentation/test_command.py` check this.
 """
 
 
@@ -31,15 +32,15 @@ def page() -> str:
         [
             "# Reliability",
             "",
-            "Written by `python -m docs.reliability`; a test compares it with the tables that it counts.",
+            "`python -m docs.reliability` writes this page; a test compares it with the tables that it counts.",
             "",
             "## Damaged files",
             "",
-            f"{len(FORMATS)} kinds of files × {len(ATTACKS)} attacks: {cells} cells that make sense.",
-            "The reader is to return an equal value or to say in one sentence, with the file's name, why not.",
-            "Nothing else may happen: another exception, no answer within 20 s, a program that runs, or, where",
-            "there is a hash or nothing of the file is left, other data in silence.",
-            "A sample of the table runs in CI, all of it with `make test-slow`.",
+            f"The tests damage {len(FORMATS)} kinds of files with {len(ATTACKS)} attacks: {cells} useful pairs.",
+            "The reader must return an equal value, or raise an error whose sentence names the file and the",
+            "reason. It must not raise another exception, take longer than 20 s or run a program. If the file has",
+            "a hash, or if nothing of it is left, the reader must not silently return other data.",
+            "CI runs a sample of the table, `make test-slow` all of it.",
             "",
             "| attack | on |",
             "|---|---|",

@@ -191,8 +191,9 @@ def test_every_figure_of_the_diagnostics_is_explained() -> None:
     }
 
 
-def test_the_figure_is_what_its_script_draws() -> None:
-    spec = importlib.util.spec_from_file_location("draw_flow", ROOT / "docs" / "draw_flow.py")
+@pytest.mark.parametrize("name", ["draw_flow", "draw_quickstart"])
+def test_each_figure_is_what_its_script_draws(name: str) -> None:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     script = importlib.util.module_from_spec(spec)

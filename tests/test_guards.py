@@ -43,9 +43,26 @@ GUARDS = (
         {"diva/atomic.py": "the guard itself"},
     ),
     Guard(
-        ("shutil.rmtree", "os.removedirs"),
-        "diva.atomic.discard or tempfile.TemporaryDirectory",
+        ("shutil.rmtree", "shutil.copytree", "os.removedirs"),
+        "diva.atomic.discard, complete_folder or tempfile.TemporaryDirectory",
         {"diva/atomic.py": "the guard itself"},
+    ),
+    Guard(
+        (".unlink", "os.remove", "os.unlink"),
+        "diva.atomic.discard",
+        {
+            "diva/atomic.py": "the guard itself",
+            "diva/lock.py": "the lock's own file",
+            "diva/training/run.py": "metrics of a run that never reached a checkpoint",
+        },
+    ),
+    Guard(
+        ("subprocess.*",),
+        "a step of a pipeline, which diva.pipelines.process starts",
+        {
+            "diva/pipelines/process.py": "the guard itself",
+            "diva/pipelines/work.py": "waits for what the guard started",
+        },
     ),
     Guard(
         ("torch.load", "torch.jit.load"),
@@ -98,24 +115,30 @@ def violations(files: Mapping[str, str]) -> list[str]:
 
 
 def _calls(tree: ast.AST) -> Iterator[tuple[int, set[str]]]:
-    """Yield the line of each call, with all the names of `GUARDS` that it could go by."""
+    """Yield the line of each call, and of each function handed on, with all its possible names in `GUARDS`."""
     imported = dict(_imported(tree))
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
+            if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Load):
+                yield node.lineno, set(_names(node, imported))
             continue
-        first, *rest = _dotted(node.func)
-        full = ".".join([imported.get(first, first), *rest])
-        method = f".{rest[-1]}" if rest else ""
+        full, method, package = _names(node.func, imported)
         options = {
             f"({each.arg}={each.value.value})" for each in node.keywords if isinstance(each.value, ast.Constant)
         }
-        package = f"{full.partition('.')[0]}.*"
         names = {full, method, package} | options | {f"{full}{option}" for option in options}
         if method == ".print" and node.args and isinstance(node.args[0], ast.JoinedStr):
             names |= {".print(markup)"} - {".print(markup)" for each in options if each == "(markup=False)"}
         if method == ".replace" and len(node.args) == 1 and not node.keywords:  # a text's has two
             names.add(".replace(path)")
         yield node.lineno, names
+
+
+def _names(node: ast.expr, imported: Mapping[str, str]) -> tuple[str, str, str]:
+    """Return the full name of a function, its name as a method, and that of its package."""
+    first, *rest = _dotted(node)
+    full = ".".join([imported.get(first, first), *rest])
+    return full, f".{rest[-1]}" if rest else "", f"{full.partition('.')[0]}.*"
 
 
 def _imported(tree: ast.AST) -> Iterator[tuple[str, str]]:
@@ -167,6 +190,10 @@ FOUND = {
     "f(weights_only=False)": "(weights_only=False)",
     "f(trust_remote_code=True)": "(trust_remote_code=True)",
     "eval(text)": "eval",
+    "from PIL import Image\nread = Image.open": "PIL.Image.open",
+    "import shutil\nremove = {'folder': shutil.rmtree}": "shutil.rmtree",
+    "path.unlink()": ".unlink",
+    "from subprocess import Popen\nPopen(words)": "subprocess.*",
 }
 
 

@@ -187,10 +187,10 @@ def test_a_tower_that_has_a_file_is_composed_as_by_its_full_name(name: str) -> N
 @pytest.mark.parametrize(
     ("name", "tower", "says"),
     [
-        ("diva", None, "diva: is a method; name its tower as well: diva/dfn-vit-h14-224, or --tower"),
-        ("divo", "mine", "divo: is not a method or a variant of one, .*; did you mean 'diva'"),
+        ("diva", None, "diva: is a method; add its tower: diva/dfn-vit-h14-224, or --tower"),
+        ("divo", "mine", "divo: is not a method or a method's variant, .*; did you mean 'diva'"),
         ("diva/as-relased", "mine", "did you mean 'diva/as-released'"),
-        ("diva/openai-vit-l14-224", "mine", "is not a method or a variant of one"),
+        ("diva/openai-vit-l14-224", "mine", "is not a method or a method's variant"),
     ],
 )
 def test_a_composition_that_there_is_not_is_refused(name: str, tower: str | None, says: str) -> None:
@@ -245,12 +245,12 @@ def test_a_resolved_recipe_reads_back_as_itself(tmp_path: Path) -> None:
         ("stages.0.epochs=1", "stages.0: give exactly one of 'steps', 'epochs' and 'images'"),
         ("feedback.sample_weights=[1.0]", "feedback: 'sample_weights' needs one number for each"),
         ("stages=[]", "stages: tuple should have at least 1 item"),
-        ("stages.1={steps: 3}", "the list has no such item; the first is 0, and to add one give the whole list"),
+        ("stages.1={steps: 3}", "the list has no such item (the first is 0); to add one, give the whole list"),
         (
             "stages=[{train: [tower]",
-            "stages: is not YAML (line 1: expected ',' or '}', but got '<stream end>'); is the override",
+            "stages: is not YAML (line 1: expected ',' or '}', but got '<stream end>'); did you quote",
         ),
-        ("data.crop_scale=[1, 0.9]", "data.crop_scale: give the least share first"),
+        ("data.crop_scale=[1, 0.9]", "data.crop_scale: give the minimum first"),
         ("seed=-1", "seed: input should be greater than or equal to 0"),
         ("denoiser={type: sdxl}", "denoiser: unknown type 'sdxl'; valid: dit, rectified_flow"),
         ("micro_batch", "an override is written key=value"),
@@ -304,7 +304,7 @@ def test_no_resolver_reaches_the_environment(tmp_path: Path, text: str, way: str
     )
     overrides = [f'description="{text}"'] if way == "override" else []
     with pytest.raises(
-        InputError, match=r"mine\.yaml: description: only the name of another field may stand in \$\{…\}"
+        InputError, match=r"mine\.yaml: description: \$\{…\} can hold only the name of another field"
     ):
         load_recipe(str(path), overrides)
 
@@ -374,7 +374,7 @@ def test_a_recipe_that_leads_back_to_itself_is_refused(tmp_path: Path) -> None:
     second.write_text(f"extends: {first}\n")
     with pytest.raises(InputError) as caught:
         load_recipe(str(first))
-    assert str(caught.value).startswith(f"{second}: extends: {first} leads back to this recipe")
+    assert str(caught.value).startswith(f"{second}: extends: {first} extends this recipe in turn")
 
 
 def test_two_recipes_may_both_extend_a_third(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_a_flipped_bit_is_noticed(whole: Path, place: str, bit: int) -> None:
     content[bit // 8] ^= 1 << bit % 8
     (whole / place).write_bytes(content)
     try:
-        with pytest.raises(DamagedError, match=f"{place} is not what was written"):
+        with pytest.raises(DamagedError, match=f"{place} has changed since it was written"):
             verify(whole)
     finally:
         (whole / place).write_bytes(FILES[place])

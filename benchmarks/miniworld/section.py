@@ -5,8 +5,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from shlex import quote
 
-from matplotlib.figure import Figure as Plot
-
 from diva.documents import read_model
 from diva.errors import InputError
 from diva.evaluation.drawing import INK, drawn, finish_whiskers, house_style, whisker
@@ -182,6 +180,8 @@ def _join(numbers: Sequence[int]) -> str:
 
 def _forest(groups: Sequence[Group], measure: str, title: str) -> Figure:
     """Draw one measure of every line with its interval, under the name of its method or group."""
+    from matplotlib.figure import Figure as Plot
+
     labels = [
         (textwrap.fill(name, 22, break_long_words=False), change)
         for group, lines in groups

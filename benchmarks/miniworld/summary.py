@@ -1,7 +1,6 @@
 """What a study of settings found, as `study.json` keeps it and the report shows it."""
 
 from pydantic import BaseModel, ConfigDict
-from scipy.stats import t
 
 from diva.evaluation.judgement import judge
 from diva.evaluation.section import Change
@@ -27,6 +26,8 @@ class Figure(_Strict):
         """Of the two-sided t-test that the mean is 0, by the interval; null without one."""
         if self.interval is None:
             return None
+        from scipy.stats import t
+
         half, freedom = (self.interval[1] - self.interval[0]) / 2, self.bases - 1
         if half == 0:
             return float(self.mean == 0)

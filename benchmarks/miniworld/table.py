@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 
 import numpy as np
-from scipy.stats import t as student_t
 
 from diva.evaluation.statistics import CONFIDENCE
 from diva.evaluation.wording import signed_number
@@ -47,6 +46,8 @@ def over_bases(values: Sequence[tuple[int, float]]) -> Figure:
     mean = float(means.mean())
     if len(means) < 2:
         return Figure(mean=mean, interval=None, bases=len(means))
+    from scipy.stats import t as student_t
+
     half = student_t.ppf((1 + CONFIDENCE) / 2, len(means) - 1) * means.std(ddof=1) / math.sqrt(len(means))
     return Figure(mean=mean, interval=(mean - float(half), mean + float(half)), bases=len(means))
 

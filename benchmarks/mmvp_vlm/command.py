@@ -48,7 +48,6 @@ def run(
         against_checkpoint=against_checkpoint,
         batch=batch,
         device=device,
-        console=Console(stderr=True),
         protocol=protocol,
         seeds=seeds,
     )

@@ -6,16 +6,15 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import ArrayLike, NDArray
-from rich.console import Console
-from rich.progress import track
 from torch import Generator, Tensor
 
 from diva.evaluation.statistics import macro_mean, mean_interval, wilson_interval
+from diva.progress import steps
 from diva.results import Clock, DataSource, Item, Metric, Result
 from diva.towers import Clip, TowerTokens
 from diva_benchmarks.encoder import finite
 from diva_benchmarks.mmvp_vlm.dataset import NAME, MmvpVlm, Pair
-from diva_benchmarks.mmvp_vlm.protocols import Protocol
+from diva_benchmarks.mmvp_vlm.protocols import Protocol, pooled
 from diva_benchmarks.pair_rule import pairs_right
 from diva_benchmarks.stored_image import StoredImage
 from diva_benchmarks.subject import subject_of
@@ -35,7 +34,6 @@ def evaluate(
     seeds: Sequence[int],
     batch: int,
     device: torch.device,
-    console: Console,
 ) -> Result:
     """Measure `clip` in float32 on `device`.
 
@@ -43,18 +41,19 @@ def evaluate(
         clip: a model in `eval()`; it is moved to `device`.
         seeds: one run of a random protocol each; a deterministic protocol runs once and records none.
         batch: images, and statements, that are encoded at once (2 at least); no draw depends on it.
-        console: where the progress is drawn.
 
     Returns:
         Items are pairs (outcome: the share of seeds that get it right; details: statements, images and the
         mean similarities). Metrics are `average`, with the stratified bootstrap interval, and one
         `category/<title>` each, with Wilson's interval.
     """
+    if protocol.features is not pooled:
+        clip.tower.require_patches(f"--protocol: {protocol.name}")
     seeds = list(seeds) if protocol.random else []
     clock = Clock(seeds, str(device))
     clip.model.to(device)
     generators = [Generator().manual_seed(seed) for seed in seeds] or [Generator()]
-    similarities = _similarities(clip, data.pairs, protocol, generators=generators, batch=batch, console=console)
+    similarities = _similarities(clip, data.pairs, protocol, generators=generators, batch=batch)
     right = pairs_right(similarities, clip.model.get_parameter("logit_scale").exp().item())
     return Result(
         task=TASK,
@@ -94,13 +93,12 @@ def _similarities(
     *,
     generators: Sequence[Generator],
     batch: int,
-    console: Console,
 ) -> NDArray[np.float64]:
     """Return [runs, pairs, 2 statements, 2 images]."""
     transform, device = clip.input.image_transform(), next(clip.model.parameters()).device
     found = np.empty((len(generators), len(pairs), 2, 2))
     step = max(1, batch // 2)
-    for start in track(range(0, len(pairs), step), NAME, console=console, transient=True):
+    for start in steps(range(0, len(pairs), step), NAME):
         chunk = pairs[start : start + step]
         images = [transform(StoredImage(path).decode()) for pair in chunk for path in pair.images]
         tokens = clip.tower(torch.stack(images).to(device))

@@ -53,7 +53,7 @@ class MmvpVlmTask(TowerTask):
         *,
         device: "torch.device",
         batch: int,
-        console: "Console",
+        console: "Console",  # noqa: ARG002 - progress goes to `diva.progress`
     ) -> Result:
         """Measure `clip` on the MMVP-VLM folder `data`."""
         from diva_benchmarks.mmvp_vlm.dataset import read_mmvp
@@ -61,7 +61,7 @@ class MmvpVlmTask(TowerTask):
         from diva_benchmarks.mmvp_vlm.protocols import find_protocol
 
         protocol, seeds = find_protocol(settings.protocol), range(settings.seeds)
-        return evaluate(clip, read_mmvp(data), protocol, seeds=seeds, batch=batch, device=device, console=console)
+        return evaluate(clip, read_mmvp(data), protocol, seeds=seeds, batch=batch, device=device)
 
     def sections(self, measured: Measured) -> list[Section]:
         """Return the figures by pattern, the tower's and the feature's share of a gain, and what papers report."""

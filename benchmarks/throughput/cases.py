@@ -68,9 +68,11 @@ def read_options(text: str) -> list[tuple[str, ...]]:
     for options in sets:
         for option in options:
             if option not in OPTIONS:
-                raise InputError(f"--options: '{option}' is none; {did_you_mean(option, OPTIONS)}")
+                raise InputError(f"--options: '{option}' is not an option; {did_you_mean(option, OPTIONS)}")
         if PLAIN in options and len(options) > 1:
-            raise InputError(f"--options: '{'+'.join(options)}' joins plain, which is none, to others; drop it")
+            raise InputError(
+                f"--options: '{'+'.join(options)}' combines plain, which means no option, with others; drop it"
+            )
     return sets
 
 
@@ -83,9 +85,11 @@ def read_counts(option: str, text: str) -> list[int]:
     try:
         counts = [int(part) for part in text.split(",")]
     except ValueError as error:
-        raise InputError(f"{option}: '{text}' is no comma list of numbers; give one such as 1,2") from error
+        raise InputError(
+            f"{option}: '{text}' is not a comma-separated list of numbers; give one such as 1,2"
+        ) from error
     if min(counts) < 1:
-        raise InputError(f"{option}: {min(counts)} is too few; give numbers from 1 on")
+        raise InputError(f"{option}: {min(counts)} is too few; give 1 or more")
     return counts
 
 

@@ -42,10 +42,10 @@ def run(
         InputError: an option or a recipe cannot be used, or a result file cannot be written.
     """
     if stage not in STAGES:
-        raise InputError(f"--stage: '{stage}' is none; give {' or '.join(STAGES)}")
+        raise InputError(f"--stage: '{stage}' is not a stage; give {' or '.join(STAGES)}")
     require_positive({"--updates": setting.updates, "--warmup": setting.warmup})
     if not recipes:
-        raise InputError("RECIPE: there is none; name one or more, such as diva/openai-vit-l14-224")
+        raise InputError("RECIPE: missing; name one or more, such as diva/openai-vit-l14-224")
     batches, chosen = read_counts("--batch", batch), read_options(options)
     if baseline:
         chosen = [(BASELINE,), *chosen]

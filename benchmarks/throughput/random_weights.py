@@ -154,7 +154,7 @@ def write_teacher(recipe: Recipe, folder: Path) -> None:
     name = Path(recipe.denoiser.path).name
     if name not in SHAPES:
         raise InputError(
-            f"--random-weights: denoiser.path '{name}' is no known shape; {did_you_mean(name, SHAPES)}"
+            f"--random-weights: denoiser.path '{name}' is not a known shape; {did_you_mean(name, SHAPES)}"
         )
     write_random_stable_diffusion(folder, SHAPES[name])
 

@@ -8,7 +8,7 @@ from diva.results import Result
 
 HEAD = ["Case", "images/s", "× published schedule", "TFLOP/s", "share of peak", "memory"]
 INTRODUCTION = (
-    "Images a second in training; the share is that of a large matrix product's speed in the same process."
+    "Images per second in training. The share of peak is relative to a large matrix product in the same process."
 )
 
 

@@ -20,7 +20,7 @@ def show_outcomes(outcomes: Sequence[Outcome], console: Console) -> None:
     table = _table(title, "recipe", "batch", "options")
     for header in ("images/s", "× baseline", "× by FLOPs", "TFLOP/image", "TFLOP/s", "of peak", "GiB"):
         table.add_column(header, justify="right")
-    split = _table("milliseconds of an update", "recipe", "batch", "options")
+    split = _table("milliseconds per update", "recipe", "batch", "options")
     names = [name for name in PARTS if any(name in outcome.measurement.split for outcome in outcomes)]
     for name in names:
         split.add_column(name, justify="right")
@@ -43,7 +43,7 @@ def show_outcomes(outcomes: Sequence[Outcome], console: Console) -> None:
 
 def show_data(rows: Sequence[tuple[str, int, float, int]], console: Console) -> None:
     """Print what the data alone gave: recipe, files, images/s and bytes."""
-    table = _table("the data alone", "recipe")
+    table = _table("data only", "recipe")
     for header in ("files", "images/s", "MiB"):
         table.add_column(header, justify="right")
     for recipe, files, rate, memory in rows:

@@ -7,7 +7,7 @@ from diva_benchmarks.throughput.section import throughput
 
 
 class ThroughputTask(Task):
-    """Images a second in training."""
+    """Images per second in training."""
 
     of_towers = False
 

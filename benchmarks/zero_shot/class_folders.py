@@ -40,7 +40,7 @@ def read_class_folders(split: Path) -> ClassFolders:
     """
     classes = _class_folders(split)
     if not classes:
-        raise InputError(f"{split}: holds neither shards (test/nshards.txt) nor a folder of images for each class")
+        raise InputError(f"{split}: has neither shards (test/nshards.txt) nor a folder of images for each class")
     if all(path.name.isdecimal() for path in classes):
         classes.sort(key=lambda path: int(path.name))  # ImageNet-V2's folders are 0 to 999
     images, labels = [], []
@@ -61,8 +61,7 @@ def _images_in(folder: Path) -> list[Path]:
     inner = next((path for path in entries if path.is_dir()), None)
     if inner is not None:
         raise InputError(
-            f"{inner}: is a folder within what should be a class; lay the images that are measured out as"
-            " <set>/test/<class>/<image>"
+            f"{inner}: is a folder inside a class folder; arrange the images as <set>/test/<class>/<image>"
         )
     images = [path for path in entries if suffix_of(path.name) in SUFFIXES]
     left_out = next((path for path in entries if suffix_of(path.name) in OTHER_SUFFIXES), None)
@@ -70,7 +69,7 @@ def _images_in(folder: Path) -> list[Path]:
         raise InputError(f"{left_out}: is not measured; convert it to one of {', '.join(SUFFIXES)}, or remove it")
     odd = next((path for path in images if not path.is_file()), None)
     if odd is not None:
-        raise InputError(f"{odd}: is not a regular file that is there; fetch the data set again")
+        raise InputError(f"{odd}: does not exist or is not a regular file; fetch the data set again")
     if not images:
-        raise InputError(f"{folder}: holds no image ({', '.join(SUFFIXES)}); every class needs one at least")
+        raise InputError(f"{folder}: contains no image ({', '.join(SUFFIXES)}); every class needs at least one")
     return images

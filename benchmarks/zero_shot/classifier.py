@@ -4,6 +4,7 @@ import torch
 from open_clip import build_zero_shot_classifier
 from torch import Tensor
 
+from diva.progress import steps
 from diva_benchmarks.encoder import Encoder
 from diva_benchmarks.fingerprint import hash_lines
 from diva_benchmarks.zero_shot.prompts import Prompts
@@ -28,7 +29,7 @@ def zero_shot_classifier(encoder: Encoder, prompts: Prompts, title: str) -> Tens
                 prompts.functions,
                 device=encoder.device,
             )
-            for start in encoder.track(starts, f"{title}, classes")
+            for start in steps(starts, f"{title}, classes")
         ]
         return torch.cat(columns, dim=1).cpu()
 

@@ -11,6 +11,7 @@ from diva.atomic import check_file, check_files_in
 from diva.device import usable_device
 from diva.errors import InputError, RunError, printable
 from diva.evaluation.judgement import check_margin
+from diva.progress import steps
 from diva.results import Clock, Result, read_result, write_result
 from diva.towers import Clip, load_clip
 from diva_benchmarks.encoder import Encoder
@@ -93,13 +94,12 @@ def run(
     clock = Clock([], str(where))
     results: dict[str, Result] = {}
     failed: list[str] = []
-    for each in located:
-        if each.folders:
-            try:
-                results[each.spec.name] = _measure(each, encoders, files, store)
-            except InputError as error:
-                failed.append(each.spec.name)
-                progress.print(Text(printable(f"{each.spec.name}: not measured: {error}")))
+    for each in steps([each for each in located if each.folders], "zero-shot sets"):
+        try:
+            results[each.spec.name] = _measure(each, encoders, files, store)
+        except InputError as error:
+            failed.append(each.spec.name)
+            progress.print(Text(printable(f"{each.spec.name}: not measured: {error}")))
     if results:
         absent = [each.spec.name for each in located if not each.folders]
         summary = summarise(results, absent, failed, margin=margin, data=data, run=clock.stop())
@@ -107,7 +107,9 @@ def run(
         if files is not None:
             _write_summary(summary, files.summary, progress)
     if failed:
-        raise RunError(f"zero-shot: {len(failed)} sets could not be measured ({', '.join(failed)}); see above why")
+        raise RunError(
+            f"zero-shot: {len(failed)} sets could not be measured ({', '.join(failed)}); see the reasons above"
+        )
 
 
 def _encoder(clip: Clip, name: str, device: torch.device, cache: TensorCache, batch: int) -> Encoder:

@@ -111,7 +111,7 @@ def _from_shards(spec: ZeroShotSet, folder: Path, cache: Path | None) -> SetData
     if twice is not None:
         raise InputError(f"{folder}: has two samples called {twice} in one tar; write the shards again")
     if not samples:
-        raise InputError(f"{folder}: its shards hold no image; fetch the data set again")
+        raise InputError(f"{folder}: its shards contain no image; fetch the data set again")
     return SetData(
         spec=spec,
         folder=folder,
@@ -171,8 +171,8 @@ def _label(sample: Sample, classes: int) -> int:
     text = sample.label.decode(errors="replace").strip()
     if not text.isdecimal() or len(text) > DIGITS or int(text) >= classes:
         raise InputError(
-            f"{sample.place}: '{text[:80]}' is no label of {classes} classes (0 to {classes - 1}); the class names"
-            " and the shards must belong together"
+            f"{sample.place}: '{text[:80]}' is not a label of {classes} classes (0 to {classes - 1});"
+            " check that the class names belong to these shards"
         )
     return int(text)
 
@@ -181,10 +181,10 @@ def _flags(sample: Sample, classes: int) -> NDArray[np.bool_]:
     try:
         flags = np.load(io.BytesIO(sample.label), allow_pickle=False)
     except Exception as error:  # damaged arrays make numpy raise anything
-        raise InputError(f"{sample.place}: is no array ({error}); fetch the data set again") from error
+        raise InputError(f"{sample.place}: is not an array ({error}); fetch the data set again") from error
     if not isinstance(flags, np.ndarray) or flags.shape != (classes,) or not np.isin(flags, (0, 1)).all():
         raise InputError(
-            f"{sample.place}: is not one 0 or 1 for each of {classes} classes; the class names and the shards must"
-            " belong together"
+            f"{sample.place}: must hold one 0 or 1 for each of {classes} classes; check that the class names belong"
+            " to these shards"
         )
     return np.asarray(flags, dtype=bool)

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from diva.errors import InputError, did_you_mean
+from diva.documents import read_file
+from diva.errors import InputError, did_you_mean, printable
 from diva_benchmarks.zero_shot.sets import SETS, ZeroShotSet
 
 # other names of the sets' folders, without capitals and signs
@@ -61,8 +62,19 @@ def locate_sets(root: Path, names: str | None) -> list[Located]:
     located = [Located(specs[key], tuple(found.get(key, ()))) for key in asked]
     if not any(each.folders for each in located):
         wanted = ", ".join(each.spec.name for each in located) if names else "any of the 29 sets"
-        raise InputError(f"--data: {root} holds no folder for {wanted}; docs/data.md says how to lay sets out")
+        raise InputError(f"--data: {root} has no folder for {wanted}; see docs/data.md for the layout")
     return located
+
+
+def missing_parts(folder: Path) -> list[str]:
+    """Return a sentence where a set's folder has neither as many tars as `test/nshards.txt` says nor classes."""
+    split, tars = folder / "test", len(list((folder / "test").glob("*.tar")))
+    if (split / "nshards.txt").is_file():
+        said = read_file(split / "nshards.txt", 64).decode(errors="replace").strip()
+        return [] if said == str(tars) else [f"{split}: has {tars} tars, and nshards.txt says {printable(said)}"]
+    if tars:
+        return [f"{split}/nshards.txt: is missing, which says how many tars there are"]
+    return [] if any(folder.glob("*/*")) else [f"{folder}: holds neither test/*.tar nor folders of classes"]
 
 
 def unlisted_sets(root: Path) -> list[str]:
@@ -77,7 +89,7 @@ def unlisted_sets(root: Path) -> list[str]:
 
 def _found(root: Path) -> dict[str, list[Path]]:
     if not root.is_dir():
-        raise InputError(f"--data: {root} is no folder; give the one that holds a folder for each set")
+        raise InputError(f"--data: {root} is not a folder; give the one with a folder for each set")
     found: dict[str, list[Path]] = {}
     for folder in _folders(root):
         found.setdefault(_plain(re.sub(PREFIXES, "", folder.name)), []).append(folder)

@@ -64,13 +64,13 @@ def _read_classes(spec: ZeroShotSet, folder: Path, subfolders: Sequence[str] | N
         if spec.has_all_of_imagenet and len(subfolders) != len(IMAGENET_CLASSNAMES):
             raise InputError(
                 f"{folder}: {len(subfolders)} folders of classes, and {spec.title} has {len(IMAGENET_CLASSNAMES)}:"
-                f" extract them all, or give a part of it a name of its own and a {CLASSES}"
+                f" extract them all, or give the subset its own name and a {CLASSES}"
             )
         known = _imagenet_names(spec)
         return tuple(known.get(name.lstrip("0") or "0", name.replace("_", " ")) for name in subfolders)
     if spec.has_all_of_imagenet:
         return tuple(IMAGENET_CLASSNAMES)
-    raise InputError(f"{path}: is not there; write one class name a line, in the order of the labels")
+    raise InputError(f"{path}: not found; write one class name per line, in the order of the labels")
 
 
 def _imagenet_names(spec: ZeroShotSet) -> dict[str, str]:
@@ -93,7 +93,7 @@ def _read_templates(spec: ZeroShotSet, folder: Path) -> tuple[str, ...]:
         return templates
     if spec.is_imagenet:
         return tuple(template(SLOT) for template in OPENAI_IMAGENET_TEMPLATES)
-    raise InputError(f"{path}: is not there; write one sentence a line, such as 'a photo of a {SLOT}.'")
+    raise InputError(f"{path}: not found; write one sentence per line, such as 'a photo of a {SLOT}.'")
 
 
 def _lines(path: Path) -> tuple[str, ...]:
@@ -102,5 +102,5 @@ def _lines(path: Path) -> tuple[str, ...]:
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: cannot be read ({error}); fetch the data set again") from error
     if not lines or not all(lines):
-        raise InputError(f"{path}: is empty or has an empty line; give one entry a line")
+        raise InputError(f"{path}: is empty or has an empty line; give one entry per line")
     return tuple(lines)

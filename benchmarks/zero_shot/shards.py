@@ -47,7 +47,9 @@ def shard_paths(split: Path) -> list[Path]:
     try:
         count = int(read_file(path))
     except ValueError as error:
-        raise InputError(f"{path}: holds no number of shards ({error}); fetch the data set again") from error
+        raise InputError(
+            f"{path}: does not contain a number of shards ({error}); fetch the data set again"
+        ) from error
     there = {shard for shard in split.iterdir() if is_tar(shard.name)}
     expected = [split / f"{number}.tar" for number in range(min(count, len(there) + 1))]
     strange = there.symmetric_difference(expected)
@@ -79,7 +81,7 @@ def _read_shard(path: Path, label: str) -> list[Sample]:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error}); fetch the data set again") from error
     if holes:
-        raise InputError(f"{path}: is damaged or cut short ({holes[0].reason}); fetch the data set again")
+        raise InputError(f"{path}: is damaged or truncated ({holes[0].reason}); fetch the data set again")
     groups = groupby(found, lambda member: base_plus_ext(member.name)[0])
     return [sample for _, group in groups for sample in _samples(path, group, label)]
 
@@ -96,7 +98,7 @@ def _samples(path: Path, group: Iterable[TarInfo], label: str) -> Iterator[Sampl
         if suffix not in parts.setdefault(stem_of(member.name), {}):
             parts[stem_of(member.name)][suffix] = member
         elif suffix == label or suffix in SUFFIXES:
-            raise InputError(f"{path}: {member.name}: is there twice; write the shards again")
+            raise InputError(f"{path}: {member.name}: appears twice; write the shards again")
     images = {key: next((of[suffix] for suffix in SUFFIXES if suffix in of), None) for key, of in parts.items()}
     complete = {key for key, of in parts.items() if images[key] and label in of}
     for key, of in parts.items():
@@ -108,7 +110,9 @@ def _samples(path: Path, group: Iterable[TarInfo], label: str) -> Iterator[Sampl
             raise InputError(f"{path}: {key}: has {missing}; {_remedy(label)}")
         for member in (image, of[label]):
             if not member.isreg() or member.issparse():
-                raise InputError(f"{path}: {member.name}: is a link or the like; write the shards with files alone")
+                raise InputError(
+                    f"{path}: {member.name}: is a link or special file; write the shards with regular files only"
+                )
         yield Sample(
             id=f"{path.stem}/{key}",
             image=StoredImage(path, image.name, image.offset_data, image.size),
@@ -126,6 +130,8 @@ def _content(path: Path, member: TarInfo) -> bytes:
 
 def _remedy(label: str) -> str:
     kind = (
-        "" if label == "txt" else "; dataset_type.txt says 'retrieval' or 'multilabel' where the labels are others"
+        ""
+        if label == "txt"
+        else "; if the labels are of another kind, put 'retrieval' or 'multilabel' into dataset_type.txt"
     )
     return f"fetch the data set again{kind}"

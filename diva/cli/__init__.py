@@ -5,6 +5,8 @@ import io
 import os
 import signal
 import sys
+import warnings
+from contextlib import nullcontext
 from types import FrameType
 from typing import Annotated, NoReturn
 
@@ -13,6 +15,7 @@ import typer
 from diva import __version__
 from diva.cli import bench, core, llava, miniworld, quickstart, recipes, report, run, schema, segmentation
 from diva.errors import InputError, RunError, is_full, printable
+from diva.progress import reporting
 
 UNREADABLE = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG)  # which looking for a file raises, wherever it is done
 
@@ -43,8 +46,12 @@ def main() -> None:
         raise SystemExit  # so that what is half written goes
 
     signal.signal(signal.SIGTERM, end)
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")  # of other libraries, for who writes code with them; ours are logged
+    first = os.environ.get("RANK", "0") == "0"  # of the launcher's processes
     try:
-        app()
+        with reporting(sys.stderr) if first else nullcontext():
+            app()
     except BaseException as error:  # a library may have made anything of SystemExit
         if asked:
             _fail("ended by SIGTERM; start it again, with --resume where the command has it", 128 + signal.SIGTERM)

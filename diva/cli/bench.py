@@ -5,7 +5,17 @@ from typing import Annotated
 
 import typer
 
-from diva.cli.options import Against, AgainstCheckpoint, Batch, Checkpoint, Device, TextFrom, Tower, check_towers
+from diva.cli.options import (
+    Against,
+    AgainstCheckpoint,
+    Batch,
+    Checkpoint,
+    Device,
+    TextFrom,
+    Tower,
+    check_towers,
+    libraries,
+)
 from diva.cli.tasks import TaskGroup
 
 app = typer.Typer(cls=TaskGroup, no_args_is_help=True, help="Measure a tower, alone or against a baseline.")
@@ -28,8 +38,9 @@ def mmvp(
     device: Device = "auto",
 ) -> None:
     """MMVP-VLM: nine visual patterns, scored by pairs."""
-    check_towers(tower, against, text_from)
-    from diva_benchmarks.mmvp_vlm.command import run
+    check_towers(tower, against, text_from, checkpoint=checkpoint, against_checkpoint=against_checkpoint, data=data)
+    with libraries():
+        from diva_benchmarks.mmvp_vlm.command import run
 
     run(
         tower,
@@ -67,8 +78,9 @@ def throughput(
     out: Annotated[Path | None, typer.Option(help="folder for the result files")] = None,
 ) -> None:
     """Speed of a training step: images/s, share of the device's peak, memory, and where the time goes."""
-    from diva_benchmarks.throughput.bench import Setting
-    from diva_benchmarks.throughput.command import run
+    with libraries():
+        from diva_benchmarks.throughput.bench import Setting
+        from diva_benchmarks.throughput.command import run
 
     overrides = [word for word in recipes if "=" in word]
     setting = Setting(
@@ -101,8 +113,9 @@ def zero_shot(
     margin: Annotated[float, typer.Option(help="loss in points that still counts as preserved")] = 1.0,
 ) -> None:
     """Zero-shot classification and retrieval: is the tower's ability preserved?"""
-    check_towers(tower, against, text_from)
-    from diva_benchmarks.zero_shot.command import run
+    check_towers(tower, against, text_from, checkpoint=checkpoint, against_checkpoint=against_checkpoint, data=data)
+    with libraries():
+        from diva_benchmarks.zero_shot.command import run
 
     run(
         tower,

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from diva.cli.options import ForTower, Overrides, Torchscript, check_exists
+from diva.cli.options import ForTower, Overrides, Torchscript, check_exists, libraries
+from diva.errors import InputError
 from diva.tower_names import check_tower
 
 app = typer.Typer()
@@ -22,21 +23,40 @@ def train(
     tower: ForTower = None,
     out: Annotated[Path | None, typer.Option(help="folder of the run; runs/NAME unless given")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="go on from the newest complete checkpoint")] = False,
+    trial: Annotated[
+        bool, typer.Option("--trial", help="make a few small updates, keep nothing, and say what the run will take")
+    ] = False,
 ) -> None:
     """Train a tower with diffusion feedback."""
     from diva.recipes import load_recipe
+    from diva.recipes.places import check_places
+    from diva.run_folder import RunFolder
 
     resolved = load_recipe(recipe, overrides or (), tower)
-    check_tower(resolved.tower.name, "tower.name")
-    from diva.training import train as run
+    folder = out or Path("runs") / resolved.name
+    if trial or not RunFolder(folder).tower.exists():  # a run that has ended may have lost its data
+        check_tower(resolved.tower.name, "tower.name")
+        check_places(resolved)
+    if trial and resume:
+        raise InputError("--trial: starts anew and keeps nothing; leave out --resume")
+    with libraries():
+        from diva.training import train as run
 
-    run(resolved, out or Path("runs") / resolved.name, resume=resume)
+    if trial:
+        from rich.console import Console
+
+        from diva.training.trial import try_out
+
+        try_out(resolved, folder, console=Console(stderr=True))
+    else:
+        run(resolved, folder, resume=resume)
 
 
 @app.command()
 def zoo() -> None:
     """List the published towers with their checkpoints and published scores."""
-    from diva.towers.show import print_zoo
+    with libraries():
+        from diva.towers.show import print_zoo
 
     print_zoo()
 
@@ -58,8 +78,9 @@ def export(
     check_exists(base, "--base")
     from rich.console import Console
 
-    from diva.exporting.average import read_shares
-    from diva.exporting.command import export as run
+    with libraries():
+        from diva.exporting.average import read_shares
+        from diva.exporting.command import export as run
 
     run(
         checkpoint,
@@ -79,7 +100,8 @@ def towers_inspect(
 ) -> None:
     """Say what a tower file is: format, architecture, activation, hash."""
     check_exists(file, "FILE")
-    from diva.towers.inspect import inspect_tower, print_inspection
+    with libraries():
+        from diva.towers.inspect import inspect_tower, print_inspection
 
     print_inspection(inspect_tower(file, allow_torchscript=allow_torchscript))
 
@@ -102,10 +124,13 @@ def data_cache_latents(
     from rich.console import Console
 
     from diva.recipes import load_recipe
+    from diva.recipes.places import check_places
 
     resolved = load_recipe(recipe, overrides or (), tower)
     check_tower(resolved.tower.name, "tower.name")
-    from diva.training.caching import cache_latents
+    check_places(resolved, teacher=True, cached=False)
+    with libraries():
+        from diva.training.caching import cache_latents
 
     cache_latents(resolved, out, crops=crops, pixels=pixels, batch=batch, console=Console(stderr=True))
 
@@ -130,9 +155,14 @@ def data_judge(
     from rich.console import Console
 
     from diva.recipes import load_recipe
+    from diva.recipes.places import check_places
 
+    check_exists(benchmark, "--benchmark")
     resolved = load_recipe(recipe, overrides or (), tower)
-    from diva.training.judging import judge
+    check_tower(resolved.tower.name, "tower.name")
+    check_places(resolved, teacher=True, cached=False)
+    with libraries():
+        from diva.training.judging import judge
 
     judge(resolved, out, pixels=pixels, batch=batch, benchmark=benchmark, console=Console(stderr=True))
 
@@ -140,6 +170,10 @@ def data_judge(
 @data.command("inspect")
 def data_inspect(source: Annotated[str, typer.Argument(help="folder, shard pattern or datasets folder")]) -> None:
     """Say what a training source holds and whether its images can be read."""
-    from diva.data.show import print_inspection
+    from diva.recipes.places import check_images
+
+    check_images(source)
+    with libraries():
+        from diva.data.show import print_inspection
 
     print_inspection(source)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from diva.cli.options import Checkpoint, Device, Overrides, check_exists, check_towers
+from diva.cli.options import Checkpoint, Device, Overrides, check_exists, check_towers, libraries
 
 LanguageModel = Annotated[
     Path | None, typer.Option(help="language model of an original folder that holds a projector or adapters alone")
@@ -26,12 +26,18 @@ def swap(
     fresh_projector: Annotated[
         bool, typer.Option("--fresh-projector", help="start the projector anew: a tower of another shape needs it")
     ] = False,
+    template: Annotated[
+        str | None,
+        typer.Option(help="vicuna_v1, LLaVA-1.5's, or chat, the language model's own; vicuna_v1 unless given"),
+    ] = None,
     seed: Annotated[int, typer.Option(help="of a fresh projector")] = 0,
 ) -> None:
     """Put another tower into a LLaVA."""
     check_exists(model, "MODEL")
-    check_towers(tower)
-    from diva_downstream.llava.swap import swap as run
+    check_towers(tower, checkpoint=checkpoint)
+    check_exists(language_model, "--language-model")
+    with libraries():
+        from diva_downstream.llava.swap import swap as run
 
     run(
         model,
@@ -40,6 +46,7 @@ def swap(
         checkpoint=checkpoint,
         language_model=language_model,
         fresh_projector=fresh_projector,
+        template=template,
         seed=seed,
     )
 
@@ -55,7 +62,8 @@ def train(
     from diva_downstream.llava.recipe import load_llava_recipe
 
     resolved = load_llava_recipe(recipe, overrides or ())
-    from diva_downstream.llava.train import train as run
+    with libraries():
+        from diva_downstream.llava.train import train as run
 
     run(resolved, out or Path("runs") / resolved.name, resume=resume)
 
@@ -68,7 +76,10 @@ def convert(
     language_model: LanguageModel = None,
 ) -> None:
     """Write a LLaVA in the other format, with the same tower and weights."""
-    from diva_downstream.llava.convert import convert as run
+    check_exists(model, "MODEL")
+    check_exists(language_model, "--language-model")
+    with libraries():
+        from diva_downstream.llava.convert import convert as run
 
     run(model, out, to=to, language_model=language_model)
 
@@ -80,7 +91,10 @@ def miniature(
     seed: Annotated[int, typer.Option(help="of its random weights")] = 0,
 ) -> None:
     """Make a tiny language model on a CPU, in place of Vicuna, to try the pipeline with."""
-    from diva_downstream.llava.miniature import write_miniature
+    for place in conversations:
+        check_exists(place, "CONVERSATIONS")
+    with libraries():
+        from diva_downstream.llava.miniature import write_miniature
 
     write_miniature(conversations, out, seed=seed)
 
@@ -112,7 +126,10 @@ def evaluate(
     judge_model: Annotated[str | None, typer.Option(help="the judge's name there")] = None,
 ) -> None:
     """Measure it on MMBench, MMVP, POPE and LLaVA-Bench."""
-    from diva_downstream.llava.evaluation.command import run
+    for place, where in ((model, "MODEL"), (data, "--data"), (against, "--against")):
+        check_exists(place, where)
+    with libraries():
+        from diva_downstream.llava.evaluation.command import run
 
     run(
         model,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from diva.cli.options import Device
+from diva.cli.options import Device, libraries
 
 app = typer.Typer(no_args_is_help=True, help="The procedural world and its miniature models.")
 
@@ -39,8 +39,9 @@ def pretrain(
     """Train a miniature CLIP and a miniature teacher from nothing, and measure their gates."""
     from rich.console import Console
 
-    from diva.device import usable_device
-    from diva_benchmarks.miniworld.command import run_pretrain
+    with libraries():
+        from diva.device import usable_device
+        from diva_benchmarks.miniworld.command import run_pretrain
 
     run_pretrain(out, seed=seed, device=usable_device(device), console=Console())
 
@@ -50,8 +51,9 @@ def gates(base: Annotated[Path, typer.Argument(help="folder of a base")], device
     """Measure whether a base may ship."""
     from rich.console import Console
 
-    from diva.device import usable_device
-    from diva_benchmarks.miniworld.command import run_gates
+    with libraries():
+        from diva.device import usable_device
+        from diva_benchmarks.miniworld.command import run_gates
 
     run_gates(base, device=usable_device(device), console=Console())
 
@@ -64,6 +66,7 @@ def study(
     processes: Annotated[int, typer.Option(help="runs at once, one core each")] = 1,
 ) -> None:
     """Run the study of the miniature world; a killed one goes on where it was."""
-    from diva_benchmarks.miniworld.command import study as run
+    with libraries():
+        from diva_benchmarks.miniworld.command import study as run
 
     run(bases, work, out, processes=processes)

@@ -1,12 +1,14 @@
 """Options that several verbs share."""
 
 import os
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from diva.errors import InputError
+from diva.progress import Phase, phase
 from diva.tower_names import check_tower
 
 Tower = Annotated[
@@ -31,15 +33,31 @@ Overrides = Annotated[
 ]
 
 
-def check_towers(tower: str, against: str | None = None, text_from: str | None = None) -> None:
-    """Check the names of `--tower`, `--against` and `--text-from` before anything heavy is imported.
+def libraries() -> AbstractContextManager[Phase]:
+    """Return the phase in which a verb imports what it needs: torch and what builds on it take seconds."""
+    return phase("loading libraries")
+
+
+def check_towers(
+    tower: str,
+    against: str | None = None,
+    text_from: str | None = None,
+    *,
+    checkpoint: Path | None = None,
+    against_checkpoint: Path | None = None,
+    data: Path | None = None,
+) -> None:
+    """Check what `--tower`, `--against` and the like name before anything heavy is imported.
 
     Raises:
-        InputError: one is not a tower's, and nothing lies there.
+        InputError: a name is not a tower's and nothing lies there, or a file or a folder is missing.
     """
     for name, option in ((tower, "--tower"), (against, "--against"), (text_from, "--text-from")):
         if name is not None:
             check_tower(name, option)
+    check_exists(checkpoint, "--checkpoint")
+    check_exists(against_checkpoint, "--against-checkpoint")
+    check_exists(data, "--data")
 
 
 def check_exists(path: Path | None, where: str) -> None:

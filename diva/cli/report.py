@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from diva.cli.options import Device
+from diva.cli.options import Device, check_exists, libraries
 
 app = typer.Typer()
 
@@ -17,7 +17,10 @@ def report(
     published: Annotated[bool, typer.Option("--published", help="show the papers' figures beside these")] = False,
 ) -> None:
     """Set everything that was measured side by side."""
-    from diva_benchmarks.report.command import run
+    for place in results:
+        check_exists(place, "RESULTS")
+    with libraries():
+        from diva_benchmarks.report.command import run
 
     run(results, out, published)
 
@@ -35,8 +38,11 @@ def visualize(
     device: Device = "auto",
 ) -> None:
     """Show what training changed: pairs, patch tokens, and what the tower tells the teacher."""
-    from diva.device import usable_device
-    from diva.visualize.command import visualize as show
+    for path, option in ((result, "RESULT"), (data, "--data"), (run, "--run")):
+        check_exists(path, option)
+    with libraries():
+        from diva.device import usable_device
+        from diva.visualize.command import visualize as show
 
     place = usable_device(device)
     show(result, out, data=data, run=run, pairs=pairs, steps=steps, guidance=guidance, seed=seed, device=place)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from diva.cli.options import Against, AgainstCheckpoint, Checkpoint, Tower, check_towers
+from diva.cli.options import Against, AgainstCheckpoint, Checkpoint, Tower, check_towers, libraries
 
 app = typer.Typer(no_args_is_help=True, help="Segment with a tower: train heads, measure them, compare.")
 
@@ -40,9 +40,10 @@ def train(
     overrides: Fields = None,
 ) -> None:
     """Train a segmentation head on a tower."""
-    check_towers(tower)
-    from diva_downstream.segmentation.command import Sizes
-    from diva_downstream.segmentation.command import train as run
+    check_towers(tower, checkpoint=checkpoint, data=data)
+    with libraries():
+        from diva_downstream.segmentation.command import Sizes
+        from diva_downstream.segmentation.command import train as run
 
     run(
         tower,
@@ -76,8 +77,9 @@ def evaluate(
     overrides: Fields = None,
 ) -> None:
     """Measure the segmentation of one tower, or of two side by side."""
-    check_towers(tower, against)
-    from diva_downstream.segmentation.command import Sizes, measure
+    check_towers(tower, against, checkpoint=checkpoint, against_checkpoint=against_checkpoint, data=data)
+    with libraries():
+        from diva_downstream.segmentation.command import Sizes, measure
 
     sizes = Sizes(crop=crop, workers=workers)
     measure(

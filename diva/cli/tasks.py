@@ -6,7 +6,17 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from diva.cli.options import Against, AgainstCheckpoint, Batch, Checkpoint, Device, TextFrom, Tower, check_towers
+from diva.cli.options import (
+    Against,
+    AgainstCheckpoint,
+    Batch,
+    Checkpoint,
+    Device,
+    TextFrom,
+    Tower,
+    check_towers,
+    libraries,
+)
 
 Told = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="what else the task can be told")]
 
@@ -49,13 +59,17 @@ def _of_task(name: str) -> Any:
         device: Device = "auto",
         told: Told = None,
     ) -> None:
-        check_towers(tower, against, text_from)
+        check_towers(
+            tower, against, text_from, checkpoint=checkpoint, against_checkpoint=against_checkpoint, data=data
+        )
         from rich.console import Console
 
         from diva.atomic import check_file
-        from diva.evaluation.show import show
-        from diva.measure import evaluate
-        from diva.results import write_result
+
+        with libraries():
+            from diva.evaluation.show import show
+            from diva.measure import evaluate
+            from diva.results import write_result
 
         settings = _settings(told or ())
         if out is not None:

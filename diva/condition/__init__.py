@@ -10,8 +10,10 @@ from diva.recipes.conditions import (
     ClassVector,
     DenseRecap,
     ImageEmbedding,
+    NoTokens,
     PooledBroadcast,
     PooledPair,
+    PooledToken,
 )
 from diva.towers import Tower
 
@@ -28,6 +30,8 @@ def build_condition(section: AnyCondition | None, tower: Tower, denoiser: Denois
         case None:
             return NoCondition()
         case DenseRecap():
+            if not isinstance(section.tokens, NoTokens | PooledToken):
+                tower.require_patches("condition.tokens")
             return DenseRecapCondition(section, tower_width=tower.width, patches=tower.patches, denoiser=denoiser)
         case PooledBroadcast():
             return PooledBroadcastCondition(section, tower_width=tower.width, denoiser=denoiser)

@@ -67,5 +67,5 @@ def require_width(width: int | None, part: str) -> int:
         InputError: the denoiser reads no such part.
     """
     if width is None:
-        raise InputError(f"condition.type: gives the denoiser {part}, but its type reads none; choose another")
+        raise InputError(f"condition.type: gives the denoiser {part}, which its type does not read; choose another")
     return width

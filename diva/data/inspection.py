@@ -10,6 +10,7 @@ from diva.data.decode import decode, to_rgb
 from diva.data.raw import Loss
 from diva.data.source import Source, fingerprint, listed, size_in_bytes
 from diva.images import TooSmallError, UnusableError
+from diva.progress import steps
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def inspect(source: Source, sample: int = 256, min_side: int = 32) -> Inspection
     undecodable: list[str] = []
     damaged: list[str] = []
     left_out = [listed(source.left_out)] if source.left_out else []
-    for raw in source.images():
+    for raw in steps(source.images(), "reading images"):
         if isinstance(raw, Loss):
             lost += raw.images
             (damaged if raw.images else left_out).append(f"{raw.key}: {raw.reason}")

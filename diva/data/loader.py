@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 from diva.data.source import Source, count_images, listed
 from diva.data.streams import BadImage, Cursor, EmptyStream, ImageStreams, Sample
 from diva.errors import InputError, RunError, printable
+from diva.progress import phase
 
 logger = logging.getLogger("diva.data")
 
@@ -130,7 +131,8 @@ class Loader:
         Raises:
             RunError: too many images are unusable, a stream has no usable image, or a worker died.
         """
-        samples = [self._take() for _ in range(self._batch_size)]
+        with phase("reading images"):
+            samples = [self._take() for _ in range(self._batch_size)]
         for sample in samples:
             stream = sample.cursor.stream
             before = self._progress.get(stream, Progress(sample.cursor))
@@ -177,12 +179,12 @@ class Loader:
         if state.get("files", self._files) != self._files:  # a checkpoint of an earlier version does not have them
             raise InputError(
                 f"data.source: the files of {self.source.spec} have changed since the checkpoint (names or sizes),"
-                " and with them the order; put them back, or start a new run"
+                " and with them the order; restore them, or start a new run"
             )
         world_size = self._dataset.world_size
         if state["items"] % world_size:
             raise InputError(
-                f"the checkpoint's {state['items']} images cannot be shared by {world_size} processes;"
+                f"the checkpoint's {state['items']} images cannot be divided among {world_size} processes;"
                 " resume with the number of processes that wrote it"
             )
         self.close()
@@ -249,11 +251,11 @@ class Loader:
                 raise RunError(lines[-1].removeprefix(f"{RunError.__module__}.{RunError.__name__}: ")) from error
             if lines[0].startswith(DEATH):
                 raise RunError(
-                    f"data.workers: one of {self._workers} died ({lines[0]}); use fewer or give them more memory,"
-                    " shared memory included"
+                    f"data.workers: one of {self._workers} died ({lines[0]}); use fewer, or give them more"
+                    " memory (including shared memory)"
                 ) from error
             raise RunError(
-                f"data.source: {self.source.spec} cannot be read on ({lines[-1]}); repair or replace it"
+                f"data.source: {self.source.spec} cannot be read further ({lines[-1]}); repair or replace it"
             ) from error
         for bad in sample.bad:
             if bad not in self._told:
@@ -263,7 +265,7 @@ class Loader:
         self._bad = [*self._bad, *(bad for bad in sample.bad if bad.images)][:SHOWN]
         if isinstance(sample, EmptyStream):
             raise RunError(
-                f"data.source: stream {sample.stream} of {self._dataset.streams} met no usable image in a whole"
+                f"data.source: stream {sample.stream} of {self._dataset.streams} found no usable image in a whole"
                 f" pass{_named(sample.bad[:SHOWN])}; repair {self._dataset.source.spec} or lower data.streams"
             )
         return sample

@@ -49,14 +49,14 @@ class FileSlice:
             if self.size < 0:
                 return read_file(Path(self.path), MAX_BYTES)
             if self.size > MAX_BYTES:
-                raise UnusableError(f"has {self.size:,} bytes, which are too many")
+                raise UnusableError(f"has {self.size:,} bytes, which is too large")
             with open_file(Path(self.path)) as file:
                 file.seek(self.offset)
                 content = file.read(self.size)
         except (InputError, OSError) as error:
             raise UnusableError(str(error).removeprefix(f"{self.path}: ").partition(";")[0]) from error
         if len(content) < self.size:
-            raise UnusableError("its tar is cut short")
+            raise UnusableError("its tar is truncated")
         return content
 
 

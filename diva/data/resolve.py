@@ -42,7 +42,7 @@ def open_source(spec: str) -> Source:
     left_out += Counter(_kind(name) for name in set(files).difference(chosen) if not name.endswith("_stats.json"))
     if not chosen:
         raise InputError(
-            f"data.source: {spec} holds no .tar and no image ({', '.join(SUFFIXES)})"
+            f"data.source: {spec} contains no .tar and no image ({', '.join(SUFFIXES)})"
             f"{f', but {listed(left_out)}' if left_out else ''}; give a folder or a pattern that does"
         )
     if chosen is images:
@@ -69,7 +69,7 @@ def _shards(spec: str, paths: Iterable[Path]) -> ShardSource:
     for path in paths:
         if not os.path.isfile(path):
             raise InputError(
-                f"data.source: {path} is not there, or is not a regular file; give an existing folder or tars"
+                f"data.source: {path} does not exist or is not a regular file; give an existing folder or tars"
             )
         if not is_tar(path.name):
             raise InputError(f"data.source: {path} is not a .tar; give uncompressed tars or a folder of images")
@@ -87,7 +87,7 @@ def _files_below(folder: Path, left_out: Counter[str]) -> Iterable[str]:
         ):
             status = os.stat(place)
             if (status.st_dev, status.st_ino) in met:
-                left_out["links to folders that are read already"] += 1
+                left_out["links to folders that were already read"] += 1
                 folders.clear()
                 continue
             met.add((status.st_dev, status.st_ino))

@@ -42,7 +42,7 @@ class Row:
             raise UnusableError(f"the row cannot be read ({error})") from error
         content, path = (cell.get("bytes"), cell.get("path")) if isinstance(cell, dict) else (None, None)
         if not content and not path:
-            raise UnusableError("the row holds no image")
+            raise UnusableError("the row has no image")
         return content or FileSlice(self.key, str(path)).load()
 
 
@@ -76,7 +76,7 @@ class SavedDatasetSource(Source):
             ) from error
         if not isinstance(dataset, Dataset):
             raise InputError(
-                f"data.source: {spec} holds several splits; give one of the folders"
+                f"data.source: {spec} has several splits; give one of the folders"
                 f" {', '.join(f'{spec}/{split}' for split in dataset)}"
             )
         columns = [name for name, feature in dataset.features.items() if isinstance(feature, Image)]

@@ -72,16 +72,16 @@ class ShardPart:
         if holes:
             told.append(f"the tar is damaged: {holes[0].reason}")
             if holes[1:]:
-                told.append(f"{len(holes) - 1} further places are damaged")
+                told.append(f"{len(holes) - 1} more places are damaged")
         lost, promised = 0, self._successes()
         if promised is not None and found < promised:
             lost = promised - found
-            told.append(f"{found:,} of the {promised:,} images of its statistics are there")
+            told.append(f"{found:,} of the {promised:,} images in its statistics were found")
         elif promised is None and holes:
             lost = self._estimate(holes)
             told.append(f"lost images: about {lost:,}")
         if not found and not told:
-            told.append("holds no image")
+            told.append("contains no image")
         if left_out:
             told.append(f"left out: {listed(left_out)}")
         if told:
@@ -142,11 +142,11 @@ def pictures(group: Iterable[TarInfo], left_out: Counter[str]) -> Iterator[TarIn
         if member.name.rpartition("/")[2].startswith("."):
             left_out["hidden"] += 1
         elif not member.isreg() or member.issparse():
-            left_out[f"links or the like (.{suffix})"] += 1
+            left_out[f"links or other special files (.{suffix})"] += 1
         elif suffix in OTHER_SUFFIXES:
             left_out[f".{suffix}"] += 1
         elif extends(stem_of(member.name), stems):
-            left_out[f".{suffix} beside the picture that they belong to"] += 1
+            left_out[f".{suffix} beside the picture that they annotate"] += 1
         else:
             yield member
 

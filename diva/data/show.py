@@ -32,11 +32,11 @@ def print_inspection(spec: str) -> None:
     for name, value in (
         ("files", f"{found.files:,}"),
         ("images", f"{found.images:,}"),
-        *([("lost", f"{found.lost:,}, by their statistics or by size")] if found.lost else []),
+        *([("lost", f"{found.lost:,}, estimated from statistics or size")] if found.lost else []),
         *(("damaged", each) for each in found.damaged),
         *(("left out", each) for each in _few(found.left_out)),
         ("size", decimal(found.size)),
-        ("looked at", f"the first {found.sampled:,} images: {formats}"),
+        ("decoded", f"the first {found.sampled:,} images: {formats}"),
         ("too small", f"{found.too_small:,} of these"),
         ("undecodable", f"{len(found.undecodable):,} of these"),
         *(("", each) for each in _few(found.undecodable)),

@@ -12,6 +12,7 @@ from typing import ClassVar, Protocol
 
 from diva.data.raw import Loss, RawImage
 from diva.errors import InputError
+from diva.progress import phase
 
 
 class Unit(Iterable[RawImage], Sized, Protocol):
@@ -49,6 +50,7 @@ class Source(ABC):
         return fingerprint(self)
 
 
+@phase("counting images")
 def count_images(source: Source) -> int:
     """Return the number of images of `source`, without decoding any.
 
@@ -61,6 +63,7 @@ def count_images(source: Source) -> int:
     return sum(map(len, source.units(0, 1)))
 
 
+@phase("looking for images")
 def require_images(source: Source, streams: int) -> None:
     """Check that each of `streams` streams can have an image of its own.
 
@@ -76,12 +79,12 @@ def require_images(source: Source, streams: int) -> None:
         if images == streams:
             return
     if source.left_out:
-        reasons.append(f"beside them: {listed(source.left_out)}")
+        reasons.append(f"left out: {listed(source.left_out)}")
     why = f" ({'; '.join(reasons)})" if reasons else ""
     if not images:
-        raise InputError(f"data.source: {source.spec} holds no readable image{why}; fetch or write it again")
+        raise InputError(f"data.source: {source.spec} contains no readable image{why}; fetch or write it again")
     raise InputError(
-        f"data.streams: {source.spec} holds only {images} readable images{why} for {streams} streams;"
+        f"data.streams: {source.spec} has only {images} readable images{why} for {streams} streams;"
         f" lower data.streams to at most {images} or give more images"
     )
 

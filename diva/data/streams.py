@@ -116,7 +116,7 @@ class ImageStreams(IterableDataset[Sample | EmptyStream]):
         if self.streams % self.world_size:
             nearest = math.ceil(self.streams / self.world_size) * self.world_size
             raise InputError(
-                f"data.streams: {self.streams} streams cannot be shared by {self.world_size} processes;"
+                f"data.streams: {self.streams} streams cannot be divided among {self.world_size} processes;"
                 f" set it to a multiple, such as {nearest}"
             )
         if len(self.source.names) < self.streams:
@@ -128,7 +128,7 @@ class ImageStreams(IterableDataset[Sample | EmptyStream]):
         if workers and own % workers:
             valid = [str(number) for number in range(own + 1) if number == 0 or own % number == 0]
             raise InputError(
-                f"data.workers: {workers} workers cannot share the {own} streams of a process evenly;"
+                f"data.workers: {workers} workers cannot divide the {own} streams of a process evenly;"
                 f" use {', '.join(valid[:-1])} or {valid[-1]}, or change data.streams"
             )
 

@@ -43,7 +43,7 @@ def members(path: Path, holes: list[Hole]) -> Iterator[TarInfo]:
             reason, behind = yield from _run(file, start, size)
             following, empty = _next_header(file, behind + BLOCKSIZE)
             if reason is None and not (empty and (following is None or _is_end(start, behind, following))):
-                reason = f"zeros at byte {behind}, which are not its end"
+                reason = f"zeros at byte {behind}, before its end"
             if reason is not None:
                 holes.append(Hole(reason, behind, following))
             start = following
@@ -64,7 +64,7 @@ def _run(file: BinaryIO, start: int, size: int) -> Generator[TarInfo, None, tupl
                 # tarfile keeps every member that it met; shards have tens of thousands
                 tar.members = []  # type: ignore[attr-defined]
                 if member.size < 0 or member.offset_data + member.size > size:
-                    return f"it ends within {member.name}", behind
+                    return f"it ends inside {member.name}", behind
                 behind = tar.offset
                 if not member.isdir():
                     yield member

@@ -5,11 +5,13 @@ from importlib import import_module
 import torch
 
 from diva.denoisers.base import Context, Denoiser
+from diva.progress import phase
 from diva.recipes.denoisers import AnyDenoiser
 
 __all__ = ["Context", "Denoiser", "load_denoiser"]
 
 
+@phase("loading the teacher")
 def load_denoiser(
     section: AnyDenoiser, *, dtype: torch.dtype, device: torch.device, trained: bool = False
 ) -> Denoiser:

@@ -113,7 +113,7 @@ class LatentDenoiser(nn.Module):
             latents = encoded.mean
         elif posterior is None:
             raise InputError(
-                "denoiser.latents: 'sample' differs at every look, so nothing can hold it; set it to mean"
+                "denoiser.latents: 'sample' draws new latents every time, so they cannot be cached; set it to mean"
             )
         else:
             latents = encoded.mean + encoded.std * posterior
@@ -178,7 +178,7 @@ class DdpmDenoiser(LatentDenoiser):
         last = self.scheduler.config.num_train_timesteps
         if not 0 <= self.timesteps[0] < self.timesteps[1] <= last:
             raise InputError(
-                f"denoiser.timesteps: {list(self.timesteps)} is no range within 0..{last},"
+                f"denoiser.timesteps: {list(self.timesteps)} is not a range within 0..{last},"
                 f" the schedule of {self.path}"
             )
         if self.scheduler.config.prediction_type not in ("epsilon", "v_prediction"):

@@ -51,7 +51,7 @@ class RectifiedFlowDenoiser(LatentDenoiser):
         if config.in_channels != packed:
             raise InputError(
                 f"denoiser.path: {self.path} has a transformer for {config.in_channels} packed channels but a VAE"
-                f" that gives {packed}; they are from two models"
+                f" that gives {packed}; they come from different models"
             )
         self._guided = config.guidance_embeds
         self.token_width, self.vector_width = config.joint_attention_dim, config.pooled_projection_dim

@@ -16,7 +16,7 @@ def require_sampling(denoiser: Denoiser) -> DdpmDenoiser:
         InputError: it has no schedule of timesteps.
     """
     if not isinstance(denoiser, DdpmDenoiser):
-        raise InputError("denoiser.type: images are drawn by DDIM, which needs a schedule of timesteps (DDPM)")
+        raise InputError("denoiser.type: images are sampled with DDIM, which needs a timestep schedule (DDPM)")
     return denoiser
 
 

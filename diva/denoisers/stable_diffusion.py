@@ -87,7 +87,7 @@ class StableDiffusionDenoiser(DdpmDenoiser):
         if tokens.shape[-1] != self.token_width:
             raise InputError(
                 f"denoiser.path: {self.path} has a text encoder of width {tokens.shape[-1]} but a UNet that reads"
-                f" width {self.token_width}; they are from two models"
+                f" width {self.token_width}; they come from different models"
             )
         return Context(tokens, vector)
 

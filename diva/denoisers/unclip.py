@@ -71,7 +71,7 @@ class UnclipDenoiser(StableDiffusionDenoiser):
         std, mean = torch.std_mean(embeddings.double(), dim=0, correction=0, keepdim=True)
         if not (std > 0).all():
             raise InputError(
-                f"denoiser.fit_images: the embeddings of {len(embeddings)} images do not differ in every dimension;"
+                f"denoiser.fit_images: the embeddings of {len(embeddings)} images are constant in some dimension;"
                 " take more"
             )
         normalizer = StableUnCLIPImageNormalizer(embeddings.shape[1])
@@ -128,12 +128,14 @@ class UnclipDenoiser(StableDiffusionDenoiser):
         config: Any = self.network.config
         if config.class_embed_type != "projection":
             raise InputError(
-                f"denoiser.path: {self.path} has a UNet that reads no image embedding; give a Stable unCLIP folder"
+                f"denoiser.path: {self.path} has a UNet without an image embedding input;"
+                " give a Stable unCLIP folder"
             )
         if config.projection_class_embeddings_input_dim != self.vector_width:
             raise InputError(
                 f"denoiser.path: {self.path} has a normaliser of width {self.embedding_width} but a UNet that reads"
-                f" width {config.projection_class_embeddings_input_dim}, not its double; they are from two decoders"
+                f" width {config.projection_class_embeddings_input_dim}, not its double;"
+                " they come from different decoders"
             )
 
     def _index_changes(self) -> dict[str, object]:

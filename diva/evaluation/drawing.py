@@ -10,15 +10,14 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
-
-import matplotlib
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Plot
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from typing import TYPE_CHECKING, Any
 
 from diva.evaluation.judgement import Judgement
 from diva.evaluation.section import Change, Figure, Key
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Plot
 
 INK, FAINT = "#1a1f24", "#c4cbd3"
 # The baseline's, then those of towers. Chosen by search for the largest least distance (in Oklab) between any two
@@ -79,8 +78,10 @@ def tower_key(number: int, text: str) -> Key:
     return Key(text=text, colour=colour(number), dashes=number, mark=MARKERS[marker(number)])
 
 
-def logarithmic(axes: Axes) -> None:
+def logarithmic(axes: "Axes") -> None:
     """Give `axes` a logarithmic y axis whose powers of ten are written in plain characters."""
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: power_of_ten(value)))
     axes.yaxis.set_minor_formatter(NullFormatter())
@@ -95,11 +96,13 @@ def power_of_ten(value: float) -> str:
 @contextmanager
 def house_style() -> Iterator[None]:
     """Draw in the page's colours and sizes within this context."""
+    import matplotlib  # takes half a second, and most commands draw nothing
+
     with matplotlib.rc_context(_STYLE):
         yield
 
 
-def drawn(plot: Plot, description: str, *, caption: str = "", keys: Sequence[Key] = ()) -> Figure:
+def drawn(plot: "Plot", description: str, *, caption: str = "", keys: Sequence[Key] = ()) -> Figure:
     """Return `plot`, drawn in `house_style`, as a figure of a section; `description` is read out for it."""
     buffer = io.StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
@@ -111,7 +114,7 @@ def drawn(plot: Plot, description: str, *, caption: str = "", keys: Sequence[Key
     return Figure(description=description, caption=caption, keys=list(keys), uri=uri)
 
 
-def whisker(axes: Axes, change: Change, height: float, number: int) -> None:
+def whisker(axes: "Axes", change: Change, height: float, number: int) -> None:
     """Draw a difference with its interval at `height`; a filled mark is better or worse."""
     if change.interval:
         axes.plot(change.interval, [height] * 2, color=colour(number), linewidth=1.6, solid_capstyle="butt")
@@ -119,14 +122,14 @@ def whisker(axes: Axes, change: Change, height: float, number: int) -> None:
     axes.plot([change.value], [height], marker(number), markersize=4.5, color=colour(number), markerfacecolor=face)
 
 
-def finish_whiskers(axes: Axes, height: float, label: str) -> None:
+def finish_whiskers(axes: "Axes", height: float, label: str) -> None:
     """Leave a plot of whiskers, drawn from 0 down to -height, with a scale of points alone."""
     axes.set_ylim(-height, 0)
     axes.set_yticks([])
     finish_rows(axes, label)
 
 
-def finish_rows(axes: Axes, label: str) -> None:
+def finish_rows(axes: "Axes", label: str) -> None:
     """Leave a plot of rows with the scale of its values alone."""
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)

@@ -3,18 +3,19 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from textwrap import fill
-
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Plot
+from typing import TYPE_CHECKING
 
 from diva.evaluation.drawing import INK, colour, drawn, finish_rows, house_style, marker, tower_key, whisker
 from diva.evaluation.measures import Measured
 from diva.evaluation.section import Block, Change, Figure, Panels, Paragraph, Row, words
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 DIFFERENCE = "points below the baseline ← 0 → above"
 FILLED = "Bars are 95 % intervals. A filled mark is better or worse; an open one shows no clear change."
 
-Draw = Callable[[Axes, Row, float, int], None]
+Draw = Callable[["Axes", Row, float, int], None]
 
 
 def differences(rows: Sequence[Row], measured: Measured) -> list[Block]:
@@ -25,7 +26,7 @@ def differences(rows: Sequence[Row], measured: Measured) -> list[Block]:
 def difference_panels(rows: Sequence[Row], measured: Measured) -> list[Figure]:
     """Return the panels of `differences`."""
 
-    def draw(axes: Axes, row: Row, height: float, column: int) -> None:
+    def draw(axes: "Axes", row: Row, height: float, column: int) -> None:
         if change := points(row, column):
             whisker(axes, change, height, column)
 
@@ -38,7 +39,7 @@ def levels(rows: Sequence[Row], measured: Measured, *, guessing: float) -> list[
     """Draw each tower's percentages beside the baseline's, joined by a line, and a dotted line at `guessing`."""
     based = measured.towers[0].role == "baseline"
 
-    def draw(axes: Axes, row: Row, height: float, column: int) -> None:
+    def draw(axes: "Axes", row: Row, height: float, column: int) -> None:
         found = [(each, number.value) for each in (0, column) if (number := row.number(each))]
         axes.plot([value for _, value in found], [height] * len(found), color=colour(column), linewidth=1.2)
         for each, value in found:
@@ -78,6 +79,8 @@ def _panels(
     *,
     reference: float,
 ) -> Iterator[Figure]:
+    from matplotlib.figure import Figure as Plot
+
     names = [fill(name, 34, break_long_words=False) for name in row_names(rows)]
     heights = [0.06 + 0.13 * (1 + name.count("\n")) for name in names]
     places = [-sum(heights[:number]) - height / 2 for number, height in enumerate(heights)]

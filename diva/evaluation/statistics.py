@@ -7,12 +7,11 @@ mean is the mean of the groups' means, and a bootstrap resample keeps every grou
 
 import math
 from collections.abc import Callable, Sequence
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri
-from scipy.stats import binomtest
 
 CONFIDENCE = 0.95
 RESAMPLES = 10_000
@@ -120,6 +119,8 @@ def sign_flip(differences: Values) -> float:
     differing = differing[differing != 0]
     sizes, counts = np.unique(np.abs(differing), return_counts=True)
     if len(sizes) == 1:
+        from scipy.stats import binomtest  # takes a second to import
+
         return float(binomtest(int(np.sum(differing > 0)), len(differing)).pvalue)
     least = abs(differing.sum()) * (1 - 1e-9)  # sums in another order differ by a rounding
     if 2 ** len(differing) <= RESAMPLES:
@@ -167,7 +168,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def _z() -> float:
-    return float(ndtri((1 + CONFIDENCE) / 2))
+    return NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
 
 
 def _values(values: ArrayLike) -> Values:

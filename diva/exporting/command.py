@@ -8,7 +8,7 @@ from rich.text import Text
 from torch import Tensor
 
 from diva.atomic import check_files_in
-from diva.errors import InputError, did_you_mean
+from diva.errors import InputError, did_you_mean, printable
 from diva.exporting.average import average as average_states
 from diva.exporting.card import write_card
 from diva.exporting.folder import check_replaceable, complete_folder
@@ -17,6 +17,7 @@ from diva.exporting.hub import push_to_hub as push
 from diva.exporting.note import Note, read_note, write_note
 from diva.exporting.open_clip_format import fill_open_clip
 from diva.exporting.transformers_format import fill_llava, fill_transformers
+from diva.progress import phase
 from diva.towers import Clip, load_clip
 from diva.towers.build import fitted
 from diva.towers.formats import read_tower
@@ -74,7 +75,7 @@ def export(
     for folder, alpha in targets.items():
         state = trained if alpha is None else average_states(start, trained, alpha)
         clip.model.load_state_dict(state)
-        with complete_folder(folder, *sources) as content:
+        with phase(f"writing {printable(str(folder))}"), complete_folder(folder, *sources) as content:
             write_note(_averaged(note, alpha), content)
             FORMATS[to](clip, content)
             write_card(content, clip, history, kind=to, alpha=alpha)

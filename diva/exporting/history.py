@@ -19,7 +19,7 @@ class History:
 
     Attributes:
         run: the folder of the training run.
-        recipe: with every field resolved.
+        recipe: with every field resolved; of a stage of LLaVA's there is none of this kind.
         base: the weights that training started from, if they are on this machine.
         base_sha256: of those weights' file.
         data_fingerprint: of the training images' files, if they are on this machine.
@@ -49,7 +49,7 @@ def history_of(
         InputError: the run's recipe cannot be read, or `base` cannot.
     """
     run = RunFolder.around(checkpoint)
-    recipe = run.read_recipe() if run else None
+    recipe = run.read_recipe() if run and not run.is_language_model else None
     if base is None and recipe:
         named = Path(recipe.tower.checkpoint or recipe.tower.name)
         base = named if named.exists() else None

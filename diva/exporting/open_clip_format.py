@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from diva.atomic import new_folder
 from diva.errors import InputError
 from diva.exporting.processors import tokenizer_on_this_machine
+from diva.progress import phase
 from diva.towers import Clip
 from diva.towers.activation import activation_of
 from diva.towers.build import build_model
@@ -19,6 +20,7 @@ from diva.towers.formats.open_clip_folder import CONFIG, WEIGHTS
 log = logging.getLogger(__name__)
 
 
+@phase("writing the tower")
 def write_open_clip(clip: Clip, folder: Path) -> None:
     """Write `clip` to `folder` in open_clip's format: weights, configuration, preprocessing and tokenizer.
 

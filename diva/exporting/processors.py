@@ -1,6 +1,7 @@
 """The image processor and the tokenizer that belong to a tower, as transformers saves them."""
 
 import copy
+import json
 import logging
 import re
 import string
@@ -67,6 +68,17 @@ def write_transformers_tokenizer(clip: Clip, folder: Path) -> None:
         theirs = copy.deepcopy(tokenizer.tokenizer)
     theirs.model_max_length = tokenizer.context_length
     theirs.save_pretrained(folder)
+    if isinstance(tokenizer, open_clip.SimpleTokenizer):
+        _write_for_transformers_4(theirs, folder)
+
+
+def _write_for_transformers_4(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Write vocab.json and merges.txt, and tokenizer.json's merges as the strings that they were before."""
+    tokenizer.backend_tokenizer.model.save(str(folder))
+    path = folder / "tokenizer.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["model"]["merges"] = [" ".join(pair) for pair in content["model"]["merges"]]
+    path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
 
 
 def _clip_tokenizer(tokenizer: open_clip.SimpleTokenizer) -> CLIPTokenizer:

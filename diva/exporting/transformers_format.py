@@ -7,7 +7,7 @@ from transformers import PreTrainedModel
 from diva.exporting.processors import write_image_processor, write_transformers_tokenizer
 from diva.exporting.transformers_model import is_siglip, vision_model, whole_model
 from diva.towers import Clip
-from diva.towers.formats.transformers_folder import with_prefix
+from diva.towers.formats.transformers_keys import with_prefix
 from diva.towers.quiet import quiet
 
 

@@ -4,6 +4,8 @@ from typing import Any
 
 import torch
 from open_clip.timm_model import TimmModel
+from open_clip.transformer import VisionTransformer as OpenClipTransformer
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from transformers import (
     CLIPConfig,
@@ -26,8 +28,12 @@ from diva.towers.formats.transformers_keys import VISION, clip_keys, siglip_keys
 
 
 def is_siglip(clip: Clip) -> bool:
-    """Tell whether the tower is a timm trunk with attention pooling."""
-    return isinstance(clip.model.visual, TimmModel)
+    """Tell whether the tower is a timm ViT that only an attention pool follows."""
+    visual = clip.model.visual
+    if not isinstance(visual, TimmModel) or not isinstance(visual.trunk, VisionTransformer):
+        return False
+    trunk = visual.trunk
+    return trunk.attn_pool is not None and isinstance(trunk.head, nn.Identity) and not trunk.num_prefix_tokens
 
 
 def whole_model(clip: Clip) -> PreTrainedModel:
@@ -36,6 +42,7 @@ def whole_model(clip: Clip) -> PreTrainedModel:
     Raises:
         InputError: transformers has no model that computes what the towers compute.
     """
+    _require_counterpart(clip)
     if not clip.has_text:
         if is_siglip(clip) or not isinstance(clip.model.visual.proj, nn.Parameter):
             return vision_model(clip)
@@ -54,6 +61,7 @@ def vision_model(clip: Clip) -> PreTrainedModel:
     Raises:
         InputError: transformers has no model that computes what the tower computes.
     """
+    _require_counterpart(clip)
     state = {key: value for key, value in _their_state(clip).items() if key.startswith(f"{VISION}.")}
     return _filled(SiglipVisionModel if is_siglip(clip) else CLIPVisionModel, _vision_config(clip), state)
 
@@ -132,6 +140,17 @@ def _hidden_act(clip: Clip, part: nn.Module) -> str:
             f"{clip.source}: transformers has no model with {activation} in one tower; use open_clip's"
         )
     return names[activation]
+
+
+def _require_counterpart(clip: Clip) -> None:
+    """Check that the image tower is a SigLIP, or a ViT with a class token as OpenAI's."""
+    visual: Any = clip.model.visual
+    plain = isinstance(visual, OpenClipTransformer) and visual.attn_pool is None and visual.pool_type == "tok"
+    same = is_siglip(clip) or (plain and isinstance(visual.transformer.resblocks[0].ls_1, nn.Identity))
+    if not same or len({*clip.input.size}) > 1:
+        raise InputError(
+            f"{clip.source}: transformers has no CLIP or SigLIP of this kind of image tower; use --to open_clip"
+        )
 
 
 def _require_text(clip: Clip) -> None:

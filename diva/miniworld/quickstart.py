@@ -18,8 +18,8 @@ from diva.pipelines.run import run as run_pipeline
 RECIPE = "diva/quickstart"
 JOBS = 2  # each on one core
 NEXT = """
-The same with real weights (README.md says where they come from):
-  diva run diva/openai-vit-l14-224 --dry-run   # says what it would do, and which files are missing
+To do the same with real weights (README.md says where to get them):
+  diva run diva/openai-vit-l14-224 --dry-run   # shows what it would do, and which files are missing
   diva run diva/openai-vit-l14-224
 """
 
@@ -41,7 +41,7 @@ def run(out: Path, *, seed: int, check: Callable[[Sequence[str]], None]) -> None
     if (out / MANIFEST).is_file():
         before = read_manifest(out / MANIFEST)
         if (before.recipe, before.overrides) != (RECIPE, overrides):
-            raise InputError(f"{out}: is that of another run; name another folder with --out, or remove it")
+            raise InputError(f"{out}: belongs to another run; name another folder with --out, or remove it")
     elif out.exists() and any(out.iterdir()):
         raise InputError(f"{out}: is not empty; name another folder with --out, or remove it")
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the steps: two at once, each on its own core

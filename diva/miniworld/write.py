@@ -36,7 +36,7 @@ class Counts(Section):
     pairs: int = Field(default=100, ge=1, description="MMVP-VLM pairs of each pattern")
     zero_shot: int = Field(default=1000, ge=1, description="images to classify")
     retrieval: int = Field(default=200, ge=1, description="images with captions to retrieve")
-    segmentation: int = Field(default=400, ge=1, description="training masks; a quarter as many to validate")
+    segmentation: int = Field(default=400, ge=1, description="training masks; a quarter as many for validation")
     conversations: int = Field(default=400, ge=1, description="LLaVA conversations of each stage")
     questions: int = Field(default=200, ge=1, description="MMBench questions")
     vqa_pairs: int = Field(default=10, ge=1, description="MMVP pairs of each pattern")

@@ -6,13 +6,11 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from diva.braces import expand_braces
+from diva.braces import expand_braces, missing_files
 from diva.pipelines.plan import Step
-
-
-def missing_files(place: str) -> list[str]:
-    """Return the files that are not there of a file, a folder or a pattern such as `cc3m/{00000..00331}.tar`."""
-    return [each for each in expand_braces(place) if not glob.glob(each, recursive=True)]
+from diva.pipelines.schema import DataPlace
+from diva.progress import phase
+from diva.tasks import find_tasks
 
 
 def absent_data(step: Step) -> list[str]:
@@ -20,13 +18,31 @@ def absent_data(step: Step) -> list[str]:
     lines = []
     for place in step.data.values():
         missing = missing_files(str(place.path))
+        parts = [] if missing else _missing_parts(place)
         if missing:
             several = f"{place.path} ({len(missing)} files, the first {missing[0]})"
             what = missing[0] if len(missing) == 1 else several
             lines.append(f"{what} is missing; where to get it: {place.source}")
+        elif parts:
+            lines.append(f"{place.path} lacks {', '.join(parts)}; where to get it: {place.source}")
     return lines
 
 
+def incomplete_data(step: Step) -> list[str]:
+    """Return a line for each part of the step's data that its task could open and that is not there."""
+    task = find_tasks().get(step.uses)
+    return task.missing(step.options) if task else []
+
+
+def _missing_parts(place: DataPlace) -> list[str]:
+    return [
+        part
+        for part in place.holds
+        if len(missing_files(f"{place.path}/{part}")) == len(expand_braces(f"{place.path}/{part}"))
+    ]
+
+
+@phase("hashing data")
 def fingerprint(place: str) -> str:
     """Return a SHA-256 that changes with the data at `place`, which must be there.
 

@@ -13,16 +13,14 @@ from diva.pipelines.plan import Step
 from diva.pipelines.uptodate import Origins
 
 
-def print_plan(steps: Sequence[Step], manifest: Manifest, console: Console) -> None:
-    """Print every step with its outlook and command, and each piece of missing data with where to get it."""
-    origins, absent, cached = Origins(manifest), dict[str, None](), set[str]()
+def print_plan(steps: Sequence[Step], manifest: Manifest, lines: Sequence[str], console: Console) -> None:
+    """Print every step with its outlook and command, and then `lines`: what would keep the run from its end."""
+    origins, cached = Origins(manifest), set[str]()
     chosen = {step.name for step in steps}
     for step in steps:
-        lines = absent_data(step)
-        absent |= dict.fromkeys(lines)
         waits = [name for name in step.after if name in chosen - cached]
         lacking = [str(path) for path in step.needs if not path.exists()]
-        if lines:
+        if absent_data(step):
             outlook = "data missing"
         elif waits:
             outlook = f"to run after {', '.join(waits)}"
@@ -39,5 +37,5 @@ def print_plan(steps: Sequence[Step], manifest: Manifest, console: Console) -> N
         launched = f"{shlex.join(step.launcher)}: " if step.launcher else ""
         console.print(Text(printable(f"  {launched}diva {shlex.join(step.words)}"), "dim"), soft_wrap=True)
     console.print(Text("report: always the last"))
-    for line in absent:
+    for line in lines:
         console.print(Text(printable(line), "red"), soft_wrap=True)

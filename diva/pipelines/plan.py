@@ -4,10 +4,11 @@ import hashlib
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from diva.errors import InputError, did_you_mean
 from diva.pipelines.manifest import REPORT
@@ -35,6 +36,7 @@ class Step:
         data: what it reads and no step makes, by name.
         facts: whatever else its outcome depends on.
         control: whether the tower that it makes is a control.
+        uses, options: what `words` are made of.
     """
 
     name: str
@@ -48,6 +50,8 @@ class Step:
     data: Mapping[str, DataPlace]
     facts: Mapping[str, str]
     control: bool = False
+    uses: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def log(self) -> Path:
@@ -147,6 +151,8 @@ class _Plan:
             data={need: place for need, place in data.items() if place.path is not None},
             facts=facts,
             control=step.control,
+            uses=step.uses,
+            options=options,
         )
 
     def _needed(self, step: PipelineStep, each: str, where: str) -> tuple[dict[str, str], dict[str, DataPlace]]:

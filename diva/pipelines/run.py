@@ -8,10 +8,10 @@ from rich.text import Text
 
 from diva.errors import InputError, RunError, install, printable
 from diva.lock import locked
-from diva.pipelines.data import absent_data
 from diva.pipelines.dry_run import print_plan
 from diva.pipelines.load import PREFIX, load_pipeline
 from diva.pipelines.manifest import MANIFEST, REPORT, Manifest, StageRecord, read_manifest
+from diva.pipelines.outlook import obstacles
 from diva.pipelines.plan import TRAINING, Step, missing_extras, plan, report_step
 from diva.pipelines.schema import Pipeline
 from diva.pipelines.select import select
@@ -93,8 +93,10 @@ def run(
         )
 
     if dry_run:
-        print_plan(wanted, manifest(), console)
+        print_plan(wanted, manifest(), obstacles(wanted, chosen, recipe, folder), console)
         return
+    for line in obstacles(wanted, chosen, recipe, folder):
+        console.print(Text(printable(line), "red"), soft_wrap=True)
     with locked(folder) as lock:
         write_recipe(recipe, folder / TRAINING)
         work = Work(manifest(), folder / MANIFEST, lock, console)  # which nobody else writes now
@@ -110,8 +112,6 @@ def _do(
     work: Work, steps: Sequence[Step], pipeline: Pipeline, *, folder: Path, jobs: int, console: Console
 ) -> None:
     """Do the steps and the report."""
-    for line in dict.fromkeys(line for step in steps for line in absent_data(step)):
-        console.print(Text(printable(line), "red"), soft_wrap=True)
     work.do(steps, jobs)
     facts = {
         name: f"{record.state} {record.reason} {record.started}"

@@ -22,6 +22,9 @@ class DataPlace(Section):
     source: str = Field(
         default="docs/data.md", description="where to get it: a command or a page; ${path} is the path"
     )
+    holds: tuple[str, ...] = Field(
+        default=(), description="what must lie in it; of a pattern such as {vae,VAE}/*.json, one of its names"
+    )
 
 
 class PipelineStep(Section):

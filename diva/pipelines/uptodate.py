@@ -4,7 +4,8 @@ import hashlib
 import json
 from pathlib import Path
 
-from diva.pipelines.data import fingerprint, missing_files
+from diva.braces import missing_files
+from diva.pipelines.data import fingerprint
 from diva.pipelines.manifest import FileDigest, Manifest
 from diva.pipelines.plan import Step
 

@@ -18,6 +18,7 @@ from diva.pipelines.manifest import Manifest, State, write_manifest
 from diva.pipelines.plan import Step
 from diva.pipelines.process import command_line, end, last_words, start_logged
 from diva.pipelines.uptodate import Origins
+from diva.progress import phase
 from diva.results import installed_versions
 
 
@@ -50,7 +51,7 @@ class Work:
             RunError: the manifest cannot be written.
         """
         origins, waiting, running = Origins(self.manifest), list(steps), dict[Future[int], _Running]()
-        with ThreadPoolExecutor(jobs) as waiters:
+        with ThreadPoolExecutor(jobs) as waiters, phase("steps") as progress:
             try:
                 while waiting or running:
                     open_ = {step.name for step in (*waiting, *(each.step for each in running.values()))}
@@ -62,6 +63,8 @@ class Work:
                         if started is not None:
                             running[waiters.submit(started.process.wait)] = started
                     else:
+                        names = ", ".join(each.step.name for each in running.values())
+                        progress.note = f"{len(steps) - len(waiting)} of {len(steps)}, {names}"
                         for ended in wait(running, return_when=FIRST_COMPLETED).done:
                             self._end(running.pop(ended), ended.result())
             except BaseException:

@@ -55,7 +55,7 @@ class PackagedRecipes(Mapping[str, dict[str, Any]]):
         if (method, variant) not in self._kinds:
             known = [f"{each}/{one}".rstrip("/") for each, one in self._kinds]
             raise InputError(
-                f"{name}: is not a method or a variant of one, which --tower needs; {did_you_mean(name, known)}"
+                f"{name}: is not a method or a method's variant, and --tower needs one; {did_you_mean(name, known)}"
             )
         if tower in self.towers:
             return self[_name(method, tower, variant)]

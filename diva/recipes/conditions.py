@@ -18,12 +18,14 @@ class AllTokens(Section):
 
 
 class RandomTokens(Section):
-    """The pooled token and some patch tokens, drawn anew for every noise sample."""
+    """The pooled token and some patch tokens, drawn again for every noise sample."""
 
     kind: Literal["random"] = "random"
-    count: int | None = Field(default=None, gt=0, description="patches drawn; give this or share")
+    count: int | None = Field(default=None, gt=0, description="number of patches to draw; give this or 'share'")
     share: Share | None = Field(default=None, description="share of the patches, rounded down")
-    replacement: bool = Field(default=False, description="a patch may be drawn more than once")
+    replacement: bool = Field(
+        default=False, description="draw with replacement, so that a patch can appear more than once"
+    )
 
     @model_validator(mode="after")
     def _one_size(self) -> Self:
@@ -33,20 +35,20 @@ class RandomTokens(Section):
 
 
 class WindowTokens(Section):
-    """The pooled token and the means of consecutive runs of patch tokens; an incomplete last run is dropped."""
+    """The pooled token and the means of consecutive patch tokens; an incomplete last group is dropped."""
 
     kind: Literal["windows"] = "windows"
-    window: int = Field(gt=0, description="patch tokens a window, in raster order")
+    window: int = Field(gt=0, description="patch tokens per window, in raster order")
 
 
 class PooledToken(Section):
-    """The pooled token alone."""
+    """Only the pooled token."""
 
     kind: Literal["pooled"] = "pooled"
 
 
 class NoTokens(Section):
-    """No visual token: the text alone (the paper's ablation; nothing reaches the tower)."""
+    """No visual tokens, only the text (the paper's ablation; no gradient reaches the tower)."""
 
     kind: Literal["none"] = "none"
 
@@ -55,16 +57,16 @@ Tokens = Annotated[AllTokens | RandomTokens | WindowTokens | PooledToken | NoTok
 
 
 class ConditionSection(Section):
-    """What every condition has."""
+    """Fields of every condition."""
 
     prompt: str = Field(
         default="",
-        description="text that the denoiser reads; DIVA's paper says empty, its code has 'a photo of a .'",
+        description="text that the denoiser reads; empty in DIVA's paper, 'a photo of a .' in its code",
     )
 
 
 class Projected(ConditionSection):
-    """What every condition with a trained projection has."""
+    """Fields of every condition with a trained projection."""
 
     weights: str | None = Field(
         default=None,
@@ -89,13 +91,13 @@ class PooledBroadcast(Projected):
 
 
 class PooledPair(Projected):
-    """GenHancer's condition: the pooled token through two MLPs, to a vector and to one token in place of text."""
+    """GenHancer's condition: the pooled token through two MLPs, to a vector and to one token instead of text."""
 
     type: Literal["pooled_pair"] = "pooled_pair"
 
 
 class ImageEmbedding(ConditionSection):
-    """un²CLIP's condition: the pooled token itself is an unCLIP decoder's image embedding; nothing to train."""
+    """un²CLIP's condition: the pooled token itself is the decoder's image embedding; nothing to train."""
 
     type: Literal["image_embedding"] = "image_embedding"
 

@@ -45,13 +45,13 @@ def _read(
     if path in known:
         return known[path]
     if path in extending:
-        raise InputError(f"{where} leads back to this {kind}, which cannot start from itself; name another")
+        raise InputError(f"{where} extends this {kind} in turn, which cannot start from itself; name another")
     if len(extending) > DEEPEST:
-        raise InputError(f"{where}: more than {DEEPEST} {kind}s extend each other; put some of them together")
+        raise InputError(f"{where}: more than {DEEPEST} {kind}s extend each other; merge some of them")
     if not os.path.isfile(path):  # Path's own raises where the name is too long
         if name.endswith((".yaml", ".yml")):
             raise InputError(
-                f"{where}: no such {kind} file; give its path from here, or a packaged {kind}'s name without .yaml"
+                f"{where}: no such {kind} file; give its path, or a packaged {kind}'s name without .yaml"
             )
         raise InputError(f"{where}: no such {kind} file or packaged {kind}; {did_you_mean(name, named)}")
     document = read_yaml(path)

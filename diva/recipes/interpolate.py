@@ -48,14 +48,14 @@ class _Fields:
         field = ".".join(place)
         found = list(_FIELD.finditer(text))
         if place in behind[:-1] or max(len(behind), len(found)) > MOST:
-            raise InputError(f"{field}: its ${{…}} lead back to it or are too many; give the value itself")
+            raise InputError(f"{field}: its ${{…}} references are circular or too many; give the value itself")
         values = {each[0]: self._value(each, place, behind) for each in found}
         if text in values:
             return values[text]
         whole = _FIELD.sub(lambda each: str(values[each[0]]), text)
         if "${" in whole or len(whole) > LONGEST:
             raise InputError(
-                f"{field}: only the name of another field may stand in ${{…}}, and the text must not grow too long;"
+                f"{field}: ${{…}} can hold only the name of another field, and the text must not grow too long;"
                 " give the value itself"
             )
         return whole
@@ -72,5 +72,5 @@ class _Fields:
             else:
                 raise InputError(f"{'.'.join(place)}: {found[0]}: there is no field '{'.'.join(wanted)}'")
         if isinstance(value, dict | list):
-            raise InputError(f"{'.'.join(place)}: {found[0]}: is a whole part; name a field with a single value")
+            raise InputError(f"{'.'.join(place)}: {found[0]}: is a section; name a field with a single value")
         return self.within(value, wanted, behind)

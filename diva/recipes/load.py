@@ -38,7 +38,7 @@ def load_recipe(name: str, overrides: Sequence[str] = (), tower: str | None = No
     if tower is not None:
         return _resolved(packaged.of(name, tower), name, overrides, Recipe)
     if name in packaged.methods:
-        raise InputError(f"{name}: is a method; name its tower as well: {name}/{packaged.towers[0]}, or --tower")
+        raise InputError(f"{name}: is a method; add its tower: {name}/{packaged.towers[0]}, or --tower")
     return load_section(name, overrides, Recipe, packaged)
 
 
@@ -106,7 +106,7 @@ def _changed(fields: Any, override: str) -> Any:
     try:
         value = parse_yaml(text, key)
     except InputError as error:
-        raise InputError(f"{error}; is the override quoted as a whole?") from error
+        raise InputError(f"{error}; did you quote the whole override?") from error
     return _with(fields, key.split("."), value, key)
 
 
@@ -117,9 +117,7 @@ def _with(part: Any, names: Sequence[str], value: Any, key: str) -> Any:
     name, *rest = names
     if isinstance(part, list):
         if not name.isdecimal() or int(name) >= len(part):
-            raise InputError(
-                f"{key}: the list has no such item; the first is 0, and to add one give the whole list"
-            )
+            raise InputError(f"{key}: the list has no such item (the first is 0); to add one, give the whole list")
         index = int(name)
         return [*part[:index], _with(part[index], rest, value, key), *part[index + 1 :]]
     mapping = part if isinstance(part, dict) else {}

@@ -8,7 +8,7 @@ from diva.recipes.section import Section
 
 
 class ObjectiveSection(Section):
-    """What every objective has."""
+    """Fields of every objective."""
 
     asks_denoiser: ClassVar[bool] = True  # in every update; otherwise none is loaded, nor a condition
 
@@ -19,7 +19,7 @@ class ObjectiveSection(Section):
 
 
 class MeanSquaredError(ObjectiveSection):
-    """The plain denoising loss, averaged over channels and positions; of a flow, the flow matching loss."""
+    """The denoising loss, averaged over channels and positions; for a flow, the flow matching loss."""
 
     type: Literal["mse"] = "mse"
 
@@ -34,11 +34,11 @@ class Contrastive(ObjectiveSection):
     """DCR's loss: predictions under the image's own condition against those under the other images'."""
 
     type: Literal["contrastive"] = "contrastive"
-    temperature: float = Field(default=0.1, gt=0, description="that the cosines are divided by")
+    temperature: float = Field(default=0.1, gt=0, description="divides the cosines")
     chunk: int = Field(
         default=64,
         gt=0,
-        description="predictions held for the backward pass; of more, each chunk is computed twice",
+        description="predictions that keep their activations for the backward pass; more are recomputed",
     )
     ground_truth: Literal["target", "velocity"] = Field(
         default="target",
@@ -56,24 +56,24 @@ class Verdicts(ObjectiveSection):
 
     asks_denoiser: ClassVar[bool] = False
     type: Literal["statements"] = "statements"
-    statements: str = Field(description="general, miniature, or a YAML file of statements")
-    samples: int = Field(default=1, gt=0, description="pairs of timestep and noise of a verdict")
+    statements: str = Field(description="'general', 'miniature', or a YAML file of statements")
+    samples: int = Field(default=1, gt=0, description="pairs of timestep and noise per verdict")
     checked: float = Field(
-        default=0.1, ge=0, le=1, description="share of images that are judged twice, to see whether verdicts agree"
+        default=0.1, ge=0, le=1, description="share of images to judge twice, to see whether verdicts agree"
     )
-    temperature: float = Field(default=0.05, gt=0, description="that the teacher's relative losses are divided by")
+    temperature: float = Field(default=0.05, gt=0, description="divides the teacher's relative losses")
     margin: float = Field(
         default=0.0,
         ge=0,
-        description="a verdict whose best two losses differ by a smaller share of the best abstains",
+        description="the verdict abstains if the best two losses differ by less than this share of the best",
     )
     own_weight: float = Field(
-        default=0.5, ge=0, description="of the groups whose verdicts are the tower's own at the start"
+        default=0.5, ge=0, description="weight of the groups whose verdicts are the tower's own at the start"
     )
     labels: Literal["teacher", "another_image", "tower"] = Field(
         default="teacher",
-        description="whose verdicts: the teacher's; as controls, the teacher's on another image of the micro-batch,"
-        " or the tower's own at the start",
+        description="whose verdicts to learn: the teacher's or, as controls, the teacher's on another image of the"
+        " micro-batch, or the tower's own at the start",
     )
 
     @property

@@ -49,12 +49,12 @@ def check_resumed(
     if before is None:
         return
     if not resume:
-        raise InputError(f"{folder}: already holds a run; go on with --resume or choose another --out")
+        raise InputError(f"{folder}: already holds a run; continue it with --resume or choose another --out")
     old, new = lasting(before(), free), lasting(now, free)
     for field in sorted(old.keys() | new.keys()):
         if old.get(field) != new.get(field):
             raise InputError(
-                f"{field}: differs from what {folder} began with; a resumed run keeps its recipe, so set it back or"
+                f"{field}: differs from the value in {folder}; a resumed run keeps its recipe, so set it back or"
                 " choose another --out"
             )
 

@@ -21,14 +21,14 @@ class Lora(Section):
     """Low-rank updates of the tower's linear layers (arXiv 2106.09685), merged when the tower is written."""
 
     type: Literal["lora"] = "lora"
-    rank: int = Field(default=16, gt=0, description="of a layer's update")
+    rank: int = Field(default=16, gt=0, description="rank of a layer's update")
     alpha: int = Field(default=16, gt=0, description="the update is scaled by alpha / rank")
-    dropout: float = Field(default=0.1, ge=0, lt=1, description="share of the update's inputs")
+    dropout: float = Field(default=0.1, ge=0, lt=1, description="dropout on the update's inputs")
     bias: Literal["none", "lora_only"] = Field(
-        default="lora_only", description="also train the biases of the layers that are updated"
+        default="lora_only", description="lora_only also trains the biases of the updated layers"
     )
     targets: tuple[str, ...] | Literal["all-linear"] = Field(
-        default="all-linear", description="all linear layers, or the last parts of their names"
+        default="all-linear", description="all linear layers, or the last parts of layer names"
     )
 
 
@@ -36,7 +36,7 @@ class LastBlocks(Section):
     """The tower's last transformer blocks and what follows them."""
 
     type: Literal["last_blocks"] = "last_blocks"
-    blocks: int = Field(gt=0, description="counted from the end")
+    blocks: int = Field(gt=0, description="number of blocks, counted from the end")
 
 
 Rate = Annotated[float, Field(gt=0, description="learning rate after the warm-up")]
@@ -63,19 +63,21 @@ class AdamW(Section):
 
 
 class Stage(Section):
-    """What is trained, how long and with which optimiser."""
+    """Which parts to train, for how long and with which optimiser."""
 
     train: tuple[Literal["tower", "projection", "denoiser"], ...] = Field(
-        default=("tower", "projection"), min_length=1, description="the parts that change"
+        default=("tower", "projection"), min_length=1, description="parts that this stage trains"
     )
     steps: int | None = Field(default=None, gt=0, description="optimiser updates")
-    epochs: float | None = Field(default=None, gt=0, description="passes over the images, in place of steps")
-    images: int | None = Field(default=None, gt=0, description="in all, in place of steps")
+    epochs: float | None = Field(default=None, gt=0, description="passes over the images, instead of steps")
+    images: int | None = Field(default=None, gt=0, description="total number of images, instead of steps")
     optimizer: Annotated[Sgd | AdamW, Field(discriminator="type")] = Sgd()
     warmup: float = Field(default=0.005, ge=0, lt=1, description="share of the updates, rounded up; linear from 0")
-    schedule: Literal["cosine", "constant"] = Field(default="cosine", description="after the warm-up; cosine to 0")
+    schedule: Literal["cosine", "constant"] = Field(
+        default="cosine", description="shape after the warm-up; cosine falls to 0"
+    )
     clip_norm: float | None = Field(
-        default=1.0, gt=0, description="largest L2 norm of the whole gradient; null for no limit"
+        default=1.0, gt=0, description="maximum L2 norm of the whole gradient; null for no limit"
     )
 
     @model_validator(mode="after")

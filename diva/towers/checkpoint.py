@@ -17,6 +17,7 @@ from torch import Tensor
 
 from diva.documents import read_json
 from diva.errors import InputError
+from diva.progress import phase
 
 LEGACY_HEAD = pickle.dumps(torch.serialization.MAGIC_NUMBER, protocol=2)  # of torch.save before torch 1.6
 
@@ -30,6 +31,7 @@ class Container(Enum):
     TORCHSCRIPT = "TorchScript archive"
 
 
+@phase("hashing the weights")
 def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file's bytes in hexadecimal."""
     with path.open("rb") as file:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from diva.compat import image_text_models
 from diva.errors import InputError, first_line, install, is_full
 from diva.pretrained import check_files, check_vocabulary
+from diva.progress import phase
 from diva.tower_names import check_tower
 from diva.towers.activation import activation_in, activation_of
 from diva.towers.build import ImageOnly, build_image_only, build_model, fitted, load_strictly
@@ -136,6 +137,7 @@ class Clip:
             )
 
 
+@phase("loading the tower")
 def load_clip(
     name: str,
     checkpoint: Path | None = None,

@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from diva.errors import InputError, printable
+from diva.errors import printable
 from diva.towers.checkpoint import weights_sha256
-from diva.towers.formats import read_tower
+from diva.towers.formats import TowerSource, read_tower
 from diva.towers.recognise import image_shape
 
 
@@ -23,7 +23,7 @@ class Inspection:
         format: in words.
         architecture: open_clip's name, a description, or "unknown".
         parameters: of image and text tower together; image_parameters: of the image tower.
-        input_size: side of the square input in pixels.
+        input_size: height and width in pixels; None where neither a configuration nor a shape tells it.
         activation: "quickgelu", "gelu", "gelu_tanh" or "unknown".
         dtypes: how many parameters are stored in each.
         sha256: of the weights file.
@@ -36,7 +36,7 @@ class Inspection:
     architecture: str
     parameters: int
     image_parameters: int
-    input_size: int
+    input_size: tuple[int, int] | None
     activation: str
     dtypes: dict[str, int]
     sha256: str
@@ -51,26 +51,31 @@ def inspect_tower(path: Path, *, allow_torchscript: bool = False) -> Inspection:
         InputError: it is missing, damaged, unsafe or holds no tower.
     """
     source = read_tower(path, allow_torchscript=allow_torchscript)
-    shape = image_shape(source.state)
-    if shape is None:
-        raise InputError(f"{path}: its image tower is no ViT, and only ViTs have patch tokens; give a ViT tower")
     dtypes: Counter[str] = Counter()
     for value in source.state.values():
         dtypes[str(value.dtype).removeprefix("torch.")] += value.numel()
-    size = source.config.get("vision_cfg", {}).get("image_size", shape.patch * shape.grid)
     return Inspection(
         path=path,
         format=source.format,
         architecture=source.architecture,
         parameters=dtypes.total(),
         image_parameters=sum(value.numel() for key, value in source.state.items() if key.startswith("visual.")),
-        input_size=size,
+        input_size=_input_size(source),
         activation=source.activation,
         dtypes=dict(dtypes),
         sha256=weights_sha256(source.weights),
         text_tower=source.has_text,
         warnings=source.doubts,
     )
+
+
+def _input_size(source: TowerSource) -> tuple[int, int] | None:
+    shape = image_shape(source.state)
+    size = shape and shape.patch * shape.grid
+    size = source.config.get("vision_cfg", {}).get("image_size", size)
+    if isinstance(size, int):
+        return size, size
+    return (size[0], size[1]) if size else None
 
 
 def print_inspection(found: Inspection) -> None:
@@ -82,7 +87,7 @@ def print_inspection(found: Inspection) -> None:
         "architecture": found.architecture,
         "parameters": parameters,
         "text tower": "yes" if found.text_tower else "no",
-        "input size": f"{found.input_size} px",
+        "input size": "{} × {} px".format(*found.input_size) if found.input_size else "unknown",
         "activation": found.activation,
         "dtype": dtypes,
         "SHA-256": found.sha256,

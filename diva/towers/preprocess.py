@@ -21,7 +21,8 @@ class TowerInput:
         size: (height, width) in pixels.
         mean, std: of each RGB channel in the 0..1 range.
         interpolation: "bicubic" or "bilinear".
-        resize_mode: "shortest" (resize the short side, crop the centre) or "squash" (resize both sides).
+        resize_mode: "shortest" (cover the size, crop the centre), "longest" (fit into the size, pad with black) or
+            "squash" (resize both sides).
         antialias: whether resizing a tensor low-passes it first, as PIL does.
     """
 
@@ -58,17 +59,23 @@ class TowerInput:
         return image_transform_v2(PreprocessCfg(**self.open_clip_fields()), is_train=False)
 
     def from_rgb(self, rgb: Tensor) -> Tensor:
-        """Resize square `rgb` [B, 3, S, S] in 0..1 to the tower's size and normalise it; float32.
-
-        On a square image "shortest" and "squash" agree, so the mode plays no part here.
-        """
+        """Resize square `rgb` [B, 3, S, S] in 0..1 to the tower's size and normalise it; float32."""
         # torchvision would make tensors of the statistics, for which a GPU's host waits at every call
         channels = zip(self.resize(rgb).unbind(1), self.mean, self.std, strict=True)
         return torch.stack([(channel - mean) / std for channel, mean, std in channels], dim=1)
 
     def resize(self, rgb: Tensor) -> Tensor:
-        """Resize square `rgb` [B, 3, S, S] in 0..1 to the tower's size; what has that size already is kept."""
-        mode = InterpolationMode(self.interpolation)
-        resized = F.resize(rgb, list(self.size), interpolation=mode, antialias=self.antialias)
+        """Resize square `rgb` [B, 3, S, S] in 0..1 to the tower's size; what has that size already is kept.
+
+        The mode plays a part for a tower of rectangles alone.
+        """
+        kind = InterpolationMode(self.interpolation)
+        size, oblong = list(self.size), self.size[0] != self.size[1]
+        if oblong and self.resize_mode == "shortest":
+            kind = InterpolationMode.BICUBIC  # which open_clip takes here whatever it is asked for
+        if oblong and self.resize_mode != "squash":
+            size = [max(size) if self.resize_mode == "shortest" else min(size)] * 2
+        resized = F.resize(rgb, size, interpolation=kind, antialias=self.antialias)
         # bicubic overshoots at edges; PIL clips there too
-        return resized.clamp(0, 1) if self.interpolation == "bicubic" else resized
+        resized = resized.clamp(0, 1) if kind is InterpolationMode.BICUBIC else resized
+        return F.center_crop(resized, list(self.size)) if oblong else resized

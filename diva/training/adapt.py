@@ -8,6 +8,7 @@ import copy
 from typing import Any
 
 import torch
+from open_clip.modified_resnet import ModifiedResNet
 from open_clip.transformer import VisionTransformer
 from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.tuners_utils import BaseTunerLayer
@@ -104,6 +105,8 @@ def plain_state(tower: nn.Module) -> dict[str, Tensor]:
 
 def _last_blocks(tower: Tower, blocks: int) -> Tower:
     visual: Any = tower.visual
+    if not tower.patches and not isinstance(visual, VisionTransformer):
+        raise InputError("tower.adapt.blocks: the tower has no blocks in a row; take type: whole")
     depth = len(visual.transformer.resblocks if isinstance(visual, VisionTransformer) else visual.trunk.blocks)
     if blocks > depth:
         raise InputError(f"tower.adapt.blocks: the tower has {depth} blocks, not {blocks}; take fewer")
@@ -114,9 +117,13 @@ def _last_blocks(tower: Tower, blocks: int) -> Tower:
 
 
 def _lora(tower: Tower, section: Lora) -> Tower:
+    if isinstance(tower.visual, ModifiedResNet):
+        raise InputError("tower.adapt.type: a ResNet has no linear layers to adapt; take type: whole")
     adapted = copy.deepcopy(tower)
     for name, module in list(adapted.named_modules()):
-        if isinstance(module, nn.MultiheadAttention):
+        if hasattr(module, "qkv_bias_separate"):
+            module.qkv_bias_separate = True  # timm would read the layer's weight past its low-rank update
+        if isinstance(module, nn.MultiheadAttention) and ".resblocks." in name:
             adapted.set_submodule(name, SplitAttention(module))
         elif isinstance(module, nn.Linear) and name.endswith(".qkv"):
             adapted.set_submodule(name, SplitLinear(module.weight, module.bias))
@@ -132,7 +139,10 @@ def _lora(tower: Tower, section: Lora) -> Tower:
 
 
 def _targets(tower: Tower, section: Lora) -> list[str]:
-    names = [name for name, module in tower.named_modules() if isinstance(module, nn.Linear)]
+    # an attention that stays in one piece reads the weights of its layers past low-rank updates
+    whole = tuple(f"{name}." for name, module in tower.named_modules() if isinstance(module, nn.MultiheadAttention))
+    layers = (name for name, module in tower.named_modules() if isinstance(module, nn.Linear))
+    names = [name for name in layers if not name.startswith(whole)]
     if section.targets == "all-linear":
         return names
     for target in section.targets:

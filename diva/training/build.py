@@ -24,6 +24,7 @@ from diva.denoisers.absent import AbsentDenoiser
 from diva.denoisers.base import ReadsImageEmbeddings
 from diva.errors import InputError
 from diva.objectives import Anchored, Objective, build_objective
+from diva.progress import steps
 from diva.recipes import Recipe
 from diva.recipes.conditions import Projected
 from diva.run_folder import RunFolder
@@ -91,7 +92,7 @@ def build_trainer(recipe: Recipe, accelerator: Accelerator, clip: Clip, folder: 
             objective=objective,
             tower_input=tower_input,
         ),
-        stage_steps=_stage_steps(recipe, source),
+        stage_steps=stage_steps(recipe, lambda: count_images(source)),
         run_folder=RunFolder(folder),
     )
 
@@ -229,13 +230,14 @@ def _embeddings(recipe: Recipe, source: Source, tower: Tower, tower_input: Tower
     device = next(tower.parameters()).device
     pooled = []
     with Loader(streams(recipe, source, recipe.seed + 1, 0, 1), batch_size=batch) as loader:
-        for _ in range(math.ceil(images / batch)):
+        for _ in steps(range(math.ceil(images / batch)), "embedding images"):
             rgb = to_unit_range(next(loader).pixels.to(device))
             pooled.append(tower(tower_input.from_rgb(rgb)).pooled)
     return torch.cat(pooled)[:images]
 
 
-def _stage_steps(recipe: Recipe, source: Source) -> list[int]:
+def stage_steps(recipe: Recipe, count: Callable[[], int]) -> list[int]:
+    """Return the updates of each stage; `count` gives the images of a pass, and is asked where a stage needs it."""
     batch = recipe.training.global_batch
     steps = []
     for stage in recipe.stages:
@@ -245,7 +247,7 @@ def _stage_steps(recipe: Recipe, source: Source) -> list[int]:
             steps.append(math.ceil(stage.images / batch))
         else:
             assert stage.epochs is not None
-            steps.append(math.ceil(stage.epochs * count_images(source) / batch))
+            steps.append(math.ceil(stage.epochs * count() / batch))
     return steps
 
 

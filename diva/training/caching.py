@@ -1,7 +1,5 @@
 """From a recipe to a cache of its latents and of its tower's input; and what all commands that fill a cache do."""
 
-import time
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +13,10 @@ from diva.data.cache.source import PIXELS
 from diva.data.cache.write import Look, shard_names
 from diva.denoisers import load_denoiser
 from diva.errors import InputError, did_you_mean
+from diva.progress import phase
 from diva.recipes import Recipe
 from diva.towers import TowerInput
 from diva.training.build import join_processes, load_tower
-
-EVERY = 30.0  # seconds between two lines on a shard
 
 
 def cache_latents(
@@ -89,57 +86,28 @@ def fill(
     batch: int,
     console: Console,
 ) -> None:
-    """Write this process's shards of a cache, with a line for each on `console`, and some on a long one's way.
+    """Write this process's shards of a cache, with a line for each on `console`.
 
     Raises:
         InputError, RunError: as `write_cache` does.
     """
     own = len(range(state.process_index, len(index.shards), state.num_processes))
-    pace = _Pace(own, console)
-    for shard in write_cache(
-        folder,
-        index,
-        source,
-        look,
-        tower,
-        device=state.device,
-        batch=batch,
-        workers=recipe.data.workers,
-        min_side=recipe.data.min_side,
-        max_bad_share=recipe.data.max_bad_share,
-        rank=state.process_index,
-        world_size=state.num_processes,
-        progress=pace.advance,
-    ):
-        pace.end(
-            shard.name, "was there" if shard.images is None else f"{shard.images} images, {shard.skipped} skipped"
-        )
-
-
-class _Pace:
-    """Says how far a process is with its shards, how fast it goes, and when it will be done."""
-
-    def __init__(self, shards: int, console: Console) -> None:
-        self._shards, self._console = shards, console
-        self._ended = self._before = self._of = 0  # shards; images of the shards that were made; of the one at hand
-        self._began = self._said = time.monotonic()
-
-    def advance(self, done: int, of: int) -> None:
-        self._of = of
-        if time.monotonic() - self._said > EVERY:
-            self._say(f"shard {self._ended + 1} of {self._shards}: {done:,} of {of:,} images", done)
-        if done == of:
-            self._before += of
-
-    def end(self, name: str, what: str) -> None:
-        self._ended += 1
-        self._say(f"{name} ({self._ended} of {self._shards}): {what}", 0)
-
-    def _say(self, line: str, done: int) -> None:
-        self._said = time.monotonic()
-        speed = (self._before + done) / max(self._said - self._began, 1e-9)
-        # the shards to come are taken to be as large as this one
-        left = (self._shards - self._ended) * self._of - done
-        if speed and left > 0:
-            line += f", {speed:.3g} images/s, {timedelta(seconds=round(left / speed))} left"
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+    with phase(f"{index.kind.content}, shards", own) as shards:
+        for shard in write_cache(
+            folder,
+            index,
+            source,
+            look,
+            tower,
+            device=state.device,
+            batch=batch,
+            workers=recipe.data.workers,
+            min_side=recipe.data.min_side,
+            max_bad_share=recipe.data.max_bad_share,
+            rank=state.process_index,
+            world_size=state.num_processes,
+        ):
+            shards.advance()
+            what = "was there" if shard.images is None else f"{shard.images} images, {shard.skipped} skipped"
+            line = f"{shard.name} ({shards.done} of {own}): {what}"
+            console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -7,10 +7,12 @@ from accelerate.utils import gather_object
 
 from diva.atomic import discard, put_folder, temporary_name
 from diva.errors import RunError
+from diva.progress import phase
 from diva.run_folder import Position, RunFolder, step_of
 from diva.seal import seal, strangers
 
 
+@phase("writing a checkpoint")
 def save_checkpoint(accelerator: Accelerator, run: RunFolder, position: Position, *, keep: int) -> None:
     """Write the accelerator's whole state and `position` as one checkpoint, then drop all but the newest `keep`.
 

@@ -15,6 +15,7 @@ from torch.nn.functional import cosine_similarity, normalize
 
 from diva.denoisers import Context, Denoiser
 from diva.feedback import Draws
+from diva.progress import Phase, phase
 from diva.towers import TowerTokens
 from diva.training.student import Student
 
@@ -75,9 +76,13 @@ class Diagnostics:
             tokens = TowerTokens(*(part.float() for part in self._student.tower(self._pixels)))
             context = self._student.condition(tokens, self._draws.condition)
         samples, batch = self._draws.timesteps.shape
-        right = self._losses(context)
-        wrong = self._losses(context.shuffled(samples))
-        empty = self._losses(self._student.condition.empty.repeat(samples * batch))
+        contexts = (
+            context,
+            context.shuffled(samples),
+            self._student.condition.empty.repeat(samples * batch),
+        )
+        with phase("measuring the feedback", len(contexts) * samples) as progress:
+            right, wrong, empty = (self._losses(each, progress) for each in contexts)
         gap = (wrong - right).mean(dim=0)
         return Measurement(
             loss_right=right.mean().item(),
@@ -89,7 +94,7 @@ class Diagnostics:
             similarity=_similarity(tokens.pooled),
         )
 
-    def _losses(self, context: Context) -> Tensor:
+    def _losses(self, context: Context, progress: Phase) -> Tensor:
         """Return the loss [S, B] of every noise sample and image under `context`, one noise sample at a time."""
         losses = []
         places = torch.arange(self._draws.timesteps.numel(), device=self._pixels.device)
@@ -100,6 +105,7 @@ class Diagnostics:
             target = self._denoiser.target(self._latents, noise, timesteps)
             error = self._denoiser(noisy, timesteps, context.take(own)) - target
             losses.append(error.square().flatten(1).mean(dim=1))
+            progress.advance()
         return torch.stack(losses)
 
 

@@ -1,8 +1,9 @@
-"""What a run says while it goes on: a line of JSON every few steps, a progress bar, and trackers."""
+"""What a run says while it goes on: a line of JSON every few steps, a phase, and trackers."""
 
 import logging
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,18 +11,11 @@ import psutil
 import torch
 from accelerate import Accelerator
 from pydantic import ValidationError
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from diva.atomic import replacing
 from diva.documents import read_file
 from diva.errors import RunError
+from diva.progress import phase
 from diva.run_folder import MetricsLine
 
 logger = logging.getLogger("diva.training")
@@ -29,7 +23,11 @@ OnLine = Callable[[MetricsLine], None]
 
 
 class Metrics:
-    """Writes `metrics.jsonl`, the bar and accelerate's trackers, on the main process alone."""
+    """Writes `metrics.jsonl`, on the main process alone, and accelerate's trackers.
+
+    Attributes:
+        phase: of the whole run, in updates.
+    """
 
     def __init__(
         self, accelerator: Accelerator, path: Path, *, total: int, start: int, on_line: OnLine | None = None
@@ -37,29 +35,20 @@ class Metrics:
         """Continue the metrics of a run at step `start` of `total`; later lines and damaged ones are dropped.
 
         Args:
-            on_line: called with each line, in place of the bar.
+            on_line: called with each line.
         """
         self._accelerator, self._path, self._on_line = accelerator, path, on_line
         if accelerator.is_main_process:
             _truncate(path, start)
-        self._bar = Progress(
-            TextColumn("{task.fields[stage]}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[shown]}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            disable=on_line is not None or not accelerator.is_main_process,
-        )
-        self._task = self._bar.add_task("", total=total, completed=start, stage="starting", shown="")
+        self._open = ExitStack()
+        self.phase = self._open.enter_context(phase("updates", total, done=start))
         self._mark = (time.perf_counter(), 0)
 
     def __enter__(self) -> Self:
-        self._bar.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+    def __exit__(self, *error: Any) -> None:
+        self._open.__exit__(*error)
 
     def write(self, step: int, stage: str, images: int, values: Mapping[str, Any]) -> None:
         """Record `values` of `step`, with the speed since the last call.
@@ -90,8 +79,8 @@ class Metrics:
                 self._on_line(line)
         numbers = {key: value for key, value in dict(line).items() if isinstance(value, int | float)}
         self._accelerator.log(numbers, step=step)
-        shown = f"loss {values['loss']:.4f}  {f'{speed:.1f} images/s  ' if speed else ''}{line.memory_gib:.1f} GiB"
-        self._bar.update(self._task, completed=step, stage=stage, shown=shown)
+        pace = f", {speed:.3g} images/s" if speed else ""
+        self.phase.note = f"{stage}, loss {values['loss']:.4f}{pace}, {line.memory_gib:.1f} GiB"
 
 
 def _truncate(path: Path, start: int) -> None:

@@ -16,7 +16,7 @@ from diva.errors import InputError, RunError, printable
 from diva.exporting.open_clip_format import write_open_clip
 from diva.recipes import Recipe, write_recipe
 from diva.recipes.resume import check_resumed, free_on_resume
-from diva.run_folder import MetricsLine, Position, RunFolder
+from diva.run_folder import MetricsLine, Position, RunFolder, step_of
 from diva.towers import Clip
 from diva.training.adapt import plain_state
 from diva.training.artefacts import tower_digest, write_denoiser, write_projection
@@ -38,7 +38,7 @@ def train(
     `accelerate launch` or `torchrun`.
 
     Args:
-        on_metrics: called with each line of `metrics.jsonl`, on the main process, in place of a bar and sentences.
+        on_metrics: called with each line of `metrics.jsonl`, on the main process, in place of sentences.
 
     Raises:
         InputError: the recipe names something that is missing or does not fit, another process is at work in
@@ -68,6 +68,7 @@ def _train(
         console.print(f"nothing is left to train; the tower is in {run.tower}", soft_wrap=True)
         return
     if latest:
+        console.print(f"resuming from step {step_of(latest)} ({latest})", soft_wrap=True)
         check_checkpoint(accelerator, latest)
         _refuse_other_processes(recipe, latest, accelerator.num_processes)
     set_seed(recipe.seed)

@@ -20,6 +20,7 @@ from diva.denoisers import Denoiser
 from diva.errors import RunError
 from diva.feedback import Draws, feedback
 from diva.objectives import Objective
+from diva.progress import phase, steps
 from diva.recipes import Recipe
 from diva.recipes.stages import Stage
 from diva.run_folder import MetricsLine, Position, RunFolder
@@ -124,9 +125,10 @@ class Trainer:
         self.step = 0
         self.stop = Stop(accelerator)
         self.before_checkpoint: Callable[[], None] | None = None  # called by every process
-        self.on_metrics: Callable[[MetricsLine], None] | None = None  # in place of the bar
+        self.on_metrics: Callable[[MetricsLine], None] | None = None  # with every line
         self._saved = 0  # the step of the newest checkpoint
         self._pending: list[Update] = []
+        self._updated = False
 
     def run(self, resume: Path | None) -> bool:
         """Train until the last stage is done (returns True) or a stop is requested (returns False)."""
@@ -148,7 +150,8 @@ class Trainer:
         name = f"stage {number + 1}/{len(self.stage_steps)}"
         state = self.prepare(number)
         if resume:
-            self.accelerator.load_state(str(resume))
+            with phase("reading the checkpoint"):
+                self.accelerator.load_state(str(resume))
         while self.step < end and not self.stop.agreed():
             rate = float(state.schedule.get_last_lr()[0])
             update = self.update(state, self.prefetcher)
@@ -156,6 +159,7 @@ class Trainer:
             if self.ema and "tower" in stage.train:
                 self.ema.update_parameters(self.student.tower)
             self.step += 1
+            metrics.phase.done = self.step
             due = self.step % training.checkpoint_every == 0 or self.step == sum(self.stage_steps)
             if self.step % training.log_every == 0 or due or self._look_due():
                 self._report(metrics, name, rate, update.norms)
@@ -184,7 +188,7 @@ class Trainer:
         """Make one update over the global batch, from what `batches` gives; nothing in it waits for the device."""
         state.optimizer.zero_grad()
         losses, keys = torch.zeros_like(self.weights), []
-        for micro in range(self.accumulation):
+        for micro in steps(range(self.accumulation), self._title()):
             micro_batch = next(batches)
             keys += micro_batch.batch.keys
             with ExitStack() as unsynchronised:
@@ -193,6 +197,7 @@ class Trainer:
                 loss = self._losses(state.modules.student, micro_batch) / self.accumulation
                 self.accelerator.backward((loss * self.weights).sum())
             losses += loss.detach()
+        self._updated = True
         norms = self.parts.gradient_norms()
         limit = state.stage.clip_norm if state.stage.clip_norm is not None else math.inf
         parameters = [parameter for module in state.modules.present for parameter in module.parameters()]
@@ -200,6 +205,11 @@ class Trainer:
         state.optimizer.step()
         state.schedule.step()
         return Update(losses, norms, keys)
+
+    def _title(self) -> str:
+        """Return what an update is called while it goes on: the first one compiles."""
+        compiles = self.recipe.training.compile != "none" and not self._updated
+        return "first update, which compiles" if compiles else "update"
 
     def look_at(self, micro_batch: MicroBatch) -> tuple[Tensor, Tensor]:
         """Return the tower's input [(1 + V) * B, 3, H, W] and the latents [B, c, h, w] of a micro-batch."""

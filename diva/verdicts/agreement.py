@@ -47,7 +47,7 @@ class Agreement(BaseModel):
     def table(self) -> Table:
         """Lay it out for the terminal."""
         table = Table(title=f"{self.images:,} images were judged, {self.checked:,} of them twice")
-        for heading in ("group", "abstained, %", "draws agree, %", "by chance, %", "as the tower reads, %"):
+        for heading in ("group", "abstained, %", "draws agree, %", "by chance, %", "tower agrees, %"):
             table.add_column(heading, justify="left" if heading == "group" else "right")
         for name, found in self.groups.items():
             numbers = (found.abstained, found.agreed, found.chance, found.as_the_tower)

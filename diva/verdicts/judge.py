@@ -68,18 +68,17 @@ class Judge:
         """Return what is kept [B, 3, A] of images [B, 3, S, S] in 0..1 whose names are `keys`."""
         latents = self._denoiser.encode(rgb)
         logits = self._readings.logits(self._tower(self._input.from_rgb(rgb)).pooled)
+        again = [place for place, key in enumerate(keys) if self._random(key, "checked").random() < self._checked]
+        rows = [*range(len(keys)), *again]
+        draws = [LOSSES] * len(keys) + [SECOND] * len(again)
         kept = torch.zeros(len(rgb), 3, logits.shape[1], device=rgb.device)
         kept[:, LOGITS] = logits
-        kept[:, LOSSES] = self._losses(latents, logits, keys, LOSSES)
-        again = [place for place, key in enumerate(keys) if self._random(key, "checked").random() < self._checked]
-        if again:
-            names = [keys[place] for place in again]
-            kept[again, SECOND] = self._losses(latents[again], logits[again], names, SECOND)
+        kept[rows, draws] = self._losses(latents[rows], logits[rows], [keys[row] for row in rows], draws)
         return kept
 
-    def _losses(self, latents: Tensor, logits: Tensor, keys: Sequence[str], draw: int) -> Tensor:
-        """Return the teacher's losses [B, A] under the noise of one draw."""
-        loss = self._under_noise(latents, keys, draw)
+    def _losses(self, latents: Tensor, logits: Tensor, keys: Sequence[str], draws: Sequence[int]) -> Tensor:
+        """Return the teacher's losses [B, A], each image's under the noise of its own draw."""
+        loss = self._under_noise(latents, keys, draws)
         spans, judged = self._statements.spans, self._statements.judged
         values = {name: logits[:, span].argmax(dim=1) for name, span in spans.items()}
         losses = torch.zeros_like(logits)
@@ -99,11 +98,11 @@ class Judge:
         return losses
 
     def _under_noise(
-        self, latents: Tensor, keys: Sequence[str], draw: int
+        self, latents: Tensor, keys: Sequence[str], draws: Sequence[int]
     ) -> Callable[[str, Mapping[str, Tensor]], Tensor]:
         """Draw timesteps and noise of each image, and return what asks the teacher for the losses [B]."""
         drawn = []
-        for key in keys:
+        for key, draw in zip(keys, draws, strict=True):
             generator = torch.Generator().manual_seed(self._random(key, draw).getrandbits(62))
             timesteps = self._denoiser.draw_timesteps(self._samples, generator)
             drawn.append((timesteps, torch.randn(self._samples, *latents.shape[1:], generator=generator)))

@@ -33,7 +33,7 @@ def slots(template: str) -> list[str]:
         if name is None:
             continue
         if form or conversion or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-            raise ValueError("only the name of a group may stand in braces")
+            raise ValueError("braces can hold only the name of a group")
         found.append(name)
     return found
 
@@ -50,7 +50,7 @@ Template = Annotated[str, AfterValidator(_checked)]
 
 
 class Group(Section):
-    """Alternatives of which one holds of an image, if any does.
+    """Alternatives, of which at most one is true of an image.
 
     A template has the group's own name in braces, where the alternative stands, and may have those of earlier
     groups that are taught by the tower, of which the tower's own reading is filled in.
@@ -59,16 +59,16 @@ class Group(Section):
     alternatives: tuple[Words, ...] = Field(min_length=2)
     text: Template = Field(description="the statement for the text tower; it may name one other group")
     teacher: Template | None = Field(
-        default=None, description="the statement for the teacher, where there is no caption; null is that of `text`"
+        default=None, description="the statement for the teacher, if there is no caption; null for that of `text`"
     )
     taught: Literal["teacher", "tower"] = Field(
-        default="teacher", description="whose verdict the tower is taught: the teacher's, or its own at the start"
+        default="teacher", description="whose verdict the tower learns: the teacher's, or its own at the start"
     )
 
     @model_validator(mode="after")
     def _differ(self) -> Self:
         if len({words.casefold() for words in self.alternatives}) < len(self.alternatives):
-            raise PydanticCustomError("twice", "'alternatives': one is given twice")
+            raise PydanticCustomError("twice", "'alternatives': one appears twice")
         return self
 
 
@@ -90,16 +90,19 @@ class Statements(Section):
                 if template is not None:
                     _check_slots(f"groups.{name}.{field}", template, name, read)
             if len(set(slots(group.text))) > 2:
-                raise _wrong(f"groups.{name}.text", "names more than one other group; keep one")
+                raise _wrong(f"groups.{name}.text", "names more than one other group; keep one of them")
             if group.teacher is not None and (self.caption is not None or group.taught == "tower"):
-                raise _wrong(f"groups.{name}.teacher", "is never read: there is a caption, or the tower teaches it")
+                raise _wrong(
+                    f"groups.{name}.teacher",
+                    "is never used, because there is a caption or the tower teaches the group",
+                )
             other = self.other(name)
             if len(group.alternatives) * (len(self.groups[other].alternatives) if other else 1) > MOST:
                 raise _wrong(f"groups.{name}", f"makes more than {MOST:,} statements; shorten it")
             if group.taught == "tower":
                 read.append(name)
         if not self.judged:
-            raise _wrong("groups", "none is taught by the teacher; leave out 'taught: tower' somewhere")
+            raise _wrong("groups", "the teacher teaches none of them; remove a 'taught: tower'")
         if self.caption is not None:
             said = slots(self.caption)
             for name in dict.fromkeys([*said, *self.judged]):

@@ -38,7 +38,7 @@ def choose(result: Result, count: int) -> list[Chosen]:
     if result.task != TASK or result.baseline is None:
         of_one = "" if result.baseline else " of one tower"
         raise InputError(
-            f"RESULT: is {result.measured}{of_one}; give what `diva bench mmvp --against ... --out` wrote"
+            f"RESULT: is {result.measured}{of_one}; give a result that `diva bench mmvp --against ... --out` wrote"
         )
     before = {item.id: item for item in result.baseline.items}
     pairs = [Chosen(item, before[item.id]) for item in result.items if item.id in before]

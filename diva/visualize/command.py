@@ -10,6 +10,7 @@ from torch import Tensor
 
 from diva.atomic import check_files_in, write_json
 from diva.errors import InputError
+from diva.progress import phase
 from diva.results import Subject, read_result
 from diva.run_folder import RunFolder
 from diva.towers import Clip, load_clip
@@ -58,7 +59,8 @@ def visualize(
     files = [file for pair in chosen for file in find_images(folder, pair.after.id)]
     before, after = (_load(subject, device) for subject in (measured.baseline.subject, measured.subject))
     if before.tower.patches != after.tower.patches or before.tower.width != after.tower.width:
-        raise InputError(f"{result}: its two towers have other patch tokens; compare a tower with its own base")
+        raise InputError(f"{result}: the patch tokens of its two towers differ; compare a tower with its own base")
+    after.tower.require_patches(str(result))
     pixels = [_pixels(clip, files) for clip in (before, after)]
     tokens = [_encode(clip, seen, device) for clip, seen in zip((before, after), pixels, strict=True)]
     maps = token_maps(tokens[0].patches.cpu(), tokens[1].patches.cpu())
@@ -109,6 +111,7 @@ def _pixels(clip: Clip, files: Sequence[Path]) -> Tensor:
 
 
 @torch.no_grad()
+@phase("encoding pictures")
 def _encode(clip: Clip, pixels: Tensor, device: torch.device) -> TowerTokens:
     return clip.tower(pixels.to(device))
 

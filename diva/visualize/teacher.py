@@ -7,6 +7,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from diva import progress
 from diva.condition import Condition, build_condition
 from diva.denoisers import load_denoiser
 from diva.denoisers.sampling import require_sampling, sample_images
@@ -69,7 +70,7 @@ class Teacher:
                 steps=steps,
                 guidance=guidance,
             )
-            for number in range(len(noise))
+            for number in progress.steps(range(len(noise)), "drawing pictures")
         ]
         return torch.cat(images)
 

@@ -13,7 +13,7 @@ SYSTEM = (
     "The assistant gives helpful, detailed, and polite answers to the user's questions."
 )
 SEPARATORS = (" ASSISTANT: ", "</s>", "<s>", "<unk>")  # <unk> is what LLaVA pads Vicuna's prompts with
-Template = Literal["plain", "vicuna_v1"]
+Template = Literal["plain", "vicuna_v1", "chat"]
 VICUNA_V1 = (Path(__file__).parent / "templates" / "vicuna_v1.jinja").read_text()  # the same, for inference
 
 
@@ -39,8 +39,13 @@ class Piece(NamedTuple):
     trained: bool
 
 
-def read_conversations(path: Path, template: Template = "vicuna_v1") -> tuple[list[Conversation], str]:
+def read_conversations(
+    path: Path, template: Template = "vicuna_v1", separators: Sequence[str] = SEPARATORS
+) -> tuple[list[Conversation], str]:
     """Read a file such as `llava_v1_5_mix665k.json`.
+
+    Args:
+        separators: what the prompt is made with, and no text of a conversation may hold.
 
     Returns:
         The conversations that can be trained on, and a sentence on the others, empty where there are none. LLaVA
@@ -56,7 +61,7 @@ def read_conversations(path: Path, template: Template = "vicuna_v1") -> tuple[li
     unused: dict[str, list[int]] = {}
     for number, record in enumerate(records):
         try:
-            conversations.append(_conversation(record, number, template))
+            conversations.append(_conversation(record, number, template, separators))
         except _UnusedError as error:
             unused.setdefault(str(error), []).append(number)
     reasons = "; ".join(
@@ -92,7 +97,7 @@ def pieces(conversation: Conversation, template: Template, end: str) -> list[Pie
     return parts
 
 
-def _conversation(record: Any, number: int, template: Template) -> Conversation:
+def _conversation(record: Any, number: int, template: Template, separators: Sequence[str]) -> Conversation:
     try:
         turns = [Turn(said["from"], said["value"]) for said in record["conversations"]]
         image, name = record.get("image"), str(record.get("id", number))
@@ -116,17 +121,17 @@ def _conversation(record: Any, number: int, template: Template) -> Conversation:
         if image is None or len(turns) != 2:
             raise _UnusedError("are more than an image and its caption")
     else:
-        _check_separators(turns)
+        _check_answers(turns, separators)
     return Conversation(name, image, tuple(_image_first(turn) for turn in turns))
 
 
-def _check_separators(turns: Sequence[Turn]) -> None:
+def _check_answers(turns: Sequence[Turn], separators: Sequence[str]) -> None:
     """Refuse the turns whose labels LLaVA masks, as it finds the answers by splitting the prompt."""
     if len(turns) % 2 or not turns[-1].text:
         raise _UnusedError("end without an answer")
     if not all(turn.text for turn in turns[::2]):
         raise _UnusedError("have an empty question")
-    if any(mark in f" {turn.text}" for turn in turns for mark in SEPARATORS):
+    if any(mark in f" {turn.text}" for turn in turns for mark in separators):
         raise _UnusedError("hold a separator of the prompt in their text")
 
 

@@ -1,7 +1,8 @@
 """Conversations and their images as batches of tensors."""
 
 import os.path
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,16 @@ from transformers import LlavaProcessor
 
 from diva.errors import InputError, RunError
 from diva.images import UnusableError, read_image
-from diva_downstream.llava.conversation import pieces, read_conversations
+from diva_downstream.llava.chat import Chat
+from diva_downstream.llava.conversation import (
+    IMAGE,
+    SEPARATORS,
+    Conversation,
+    Piece,
+    Template,
+    pieces,
+    read_conversations,
+)
 from diva_downstream.llava.encode import IGNORED, encode
 from diva_downstream.llava.recipe import DataSection
 
@@ -40,10 +50,16 @@ class ConversationData(Dataset[Sample]):
             seed: of the order in which `shuffle_images` deals out the images.
 
         Raises:
-            InputError: the file cannot be used, or no record of it.
+            InputError: the file cannot be used, or no record of it, or `data.max_length` holds no image.
         """
         self._section, self._processor, self._image_tokens = section, processor, image_tokens
-        self._records, self.left_out = read_conversations(Path(section.conversations), section.template)
+        self._image = processor.tokenizer.convert_tokens_to_ids(IMAGE)
+        if section.max_length <= image_tokens:
+            raise InputError(
+                f"data.max_length: {section.max_length} tokens hold no image of {image_tokens}; allow more"
+            )
+        self._pieces, separators = _prompts(section.template, processor)
+        self._records, self.left_out = read_conversations(Path(section.conversations), section.template, separators)
         names = [(index, record.image) for index, record in enumerate(self._records) if record.image is not None]
         self._images = dict(_dealt(names, seed) if section.shuffle_images else names)
         self.lengths = [
@@ -80,13 +96,13 @@ class ConversationData(Dataset[Sample]):
         """
         record, tokenizer = self._records[index], self._processor.tokenizer
         encoded = encode(
-            pieces(record, self._section.template, tokenizer.eos_token),
+            self._pieces(record),
             tokenizer,
             image_tokens=self._image_tokens,
             max_length=self._section.max_length,
         )
         sample: Sample = {name: torch.tensor(values) for name, values in encoded._asdict().items()}
-        if index in self._images:
+        if index in self._images and self._image in encoded.input_ids:  # it may be cut off
             image = _open(Path(self._section.images) / self._images[index], record.name)
             prepared = self._processor.image_processor(image, do_pad=self._section.pad, return_tensors="pt")
             sample["pixel_values"] = prepared.pixel_values[0]
@@ -123,6 +139,17 @@ class Collator:
         for name, filler in (("labels", IGNORED), ("attention_mask", 0)):
             padded[name] = torch.nn.functional.pad(padded[name], (0, length - padded[name].shape[1]), value=filler)
         return padded | {"pixel_values": torch.stack(pixels)}
+
+
+def _prompts(
+    template: Template, processor: LlavaProcessor
+) -> tuple[Callable[[Conversation], list[Piece]], Sequence[str]]:
+    """Return what makes a prompt of a conversation, and what its texts may not hold."""
+    tokenizer = processor.tokenizer
+    if template == "chat":
+        chat = Chat(tokenizer, str(processor.chat_template), tokenizer.name_or_path)
+        return chat.pieces, chat.special
+    return partial(pieces, template=template, end=tokenizer.eos_token), SEPARATORS
 
 
 def _dealt(names: Sequence[tuple[int, str]], seed: int) -> list[tuple[int, str]]:

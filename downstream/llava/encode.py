@@ -5,7 +5,6 @@ from typing import Final, NamedTuple
 
 from transformers import PreTrainedTokenizerBase
 
-from diva.errors import InputError
 from diva_downstream.llava.conversation import IMAGE, Piece
 
 IGNORED: Final = -100  # cross-entropy skips these labels
@@ -39,10 +38,8 @@ def encode(
     Args:
         tokenizer: a fast one, which knows `<image>`; its own first token, if it has one, is put in front.
         image_tokens: tokens that an image becomes.
-        max_length: longer prompts are cut at the end, after the image has been counted in full, as LLaVA does.
-
-    Raises:
-        InputError: the cut would go through the image.
+        max_length: longer prompts are cut at the end, after the image has been counted in full, as LLaVA does. One
+            that would be cut within its image ends before it: LLaVA keeps that part of the image, to no effect.
     """
     text, answers, mark = "", [], image_mark(tokenizer)
     for part in parts:
@@ -56,7 +53,7 @@ def encode(
     for token, (_, end) in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True):
         copies = image_tokens if token == image else 1
         if token == image and len(ids) + copies > max_length:
-            raise InputError(f"data.max_length: {max_length} tokens cut through the image; allow more")
+            break
         # by its end: a caption's first token begins with the image's space, and one that covers no text ends at 0
         trained = any(first < end <= last for first, last in answers)
         ids += [token] * copies

@@ -19,7 +19,9 @@ class DataSection(Section):
 
     conversations: str = Field(description="JSON file, such as llava_v1_5_mix665k.json")
     images: str = Field(description="folder that the records' image paths start from")
-    template: Literal["plain", "vicuna_v1"] = Field(description="how a conversation becomes a prompt")
+    template: Literal["plain", "vicuna_v1", "chat"] = Field(
+        description="how a conversation becomes a prompt; chat: by the language model's own template"
+    )
     pad: bool = Field(
         default=True, description="pad images to a square with the mean colour, as for inference; else crop them"
     )
@@ -30,8 +32,18 @@ class DataSection(Section):
     )
 
 
+class TowerSection(Section):
+    """How the tower is trained; LLaVA-NeXT trains it whole, at 2e-6 (its `scripts/train/finetune_clip.sh`)."""
+
+    train: Literal["full", "lora"] = Field(default="full", description="its weights, or adapters of `lora`'s size")
+    last_blocks: int | None = Field(
+        default=None, gt=0, description="the last blocks of those that the projector reads; all, and the embeddings"
+    )
+    lr: Rate = 2e-6
+
+
 class LoraSection(Section):
-    """Low-rank adapters on every linear layer of the language model (arXiv 2106.09685)."""
+    """Low-rank adapters on every linear layer of a language model's or a tower's blocks (arXiv 2106.09685)."""
 
     rank: int = Field(default=128, gt=0)
     alpha: int = Field(default=256, gt=0, description="the adapters' output is scaled by alpha / rank")
@@ -43,7 +55,7 @@ class TrainingSection(Section):
 
     epochs: float | None = Field(default=None, gt=0)
     steps: int | None = Field(default=None, gt=0, description="optimiser updates")
-    lr: Rate = Field(description="of everything that is trained")
+    lr: Rate = Field(description="of everything that is trained and has no rate of its own")
     projector_lr: Rate | None = Field(default=None, description="of the projector, where it differs")
     warmup: float = Field(default=0.03, ge=0, lt=1, description="share of the updates, linear from 0")
     clip_norm: float = Field(default=1.0, gt=0, description="largest L2 norm of the whole gradient")
@@ -64,18 +76,26 @@ class TrainingSection(Section):
 
 
 class LlavaRecipe(Section):
-    """One stage of LLaVA-1.5's training (arXiv 2310.03744, section 4 and table 9); the tower is frozen in all."""
+    """One stage of LLaVA-1.5's training (arXiv 2310.03744, section 4 and table 9), whose tower is frozen."""
 
     name: str
     description: str = ""
     seed: int = 42
     model: str = Field(description="LLaVA folder in transformers' format, such as 'diva llava swap' writes")
-    train: Literal["projector", "full", "lora"] = Field(
-        description="the projector alone, projector and language model, or projector and adapters"
+    train: Literal["projector", "full", "lora", "qlora", "tower"] = Field(
+        description="the projector alone, projector and language model, projector and adapters in the language"
+        " model, the same on one of 4 bits (bitsandbytes; arXiv 2305.14314), or the tower alone"
     )
+    tower: TowerSection | None = Field(default=None, description="trains the tower, too")
     lora: LoraSection = LoraSection()
     data: DataSection
     training: TrainingSection
+
+    @model_validator(mode="after")
+    def _some_part(self) -> Self:
+        if self.train == "tower" and self.tower is None:
+            raise PydanticCustomError("no_tower", "'train: tower' needs the section 'tower'")
+        return self
 
 
 def packaged_llava_recipes() -> dict[str, Path]:

@@ -18,11 +18,17 @@ class StageDone(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     recipe: str
-    train: Literal["projector", "full", "lora"] = Field(description="what was trained")
+    train: Literal["projector", "full", "lora", "qlora", "tower"] = Field(description="what was trained")
+    tower: Literal["full", "lora"] | None = Field(default=None, description="how the tower was trained, if it was")
     data: str = Field(description="SHA-256 of the conversation file")
     weights_sha256: str = Field(description="SHA-256 of the tensors that were trained")
     steps: int
     loss: float | None = Field(description="mean over the last updates")
+
+    @property
+    def name(self) -> str:
+        """What was trained, in a word or two."""
+        return self.train if self.tower is None or self.train == "tower" else f"{self.train} with tower"
 
 
 class SwapRecord(BaseModel):
@@ -34,15 +40,19 @@ class SwapRecord(BaseModel):
     retrained: bool = Field(default=False, description="whether anything was trained since")
     model: str = Field(description="the folder whose language model this is, as the user gave it")
     model_sha256: str = Field(description="SHA-256 of the tensors of language model and projector")
-    tower: str = Field(description="zoo name, file or folder, as the user gave it")
+    tower: str = Field(description="zoo name, file or folder, as the user gave it; a run that trained it since")
+    tower_weights: str | None = Field(default=None, description="its weights, for a zoo name")
     tower_architecture: str
     tower_sha256: str = Field(description="SHA-256 of the tower's weights file")
+    template: Literal["vicuna_v1", "chat"] = Field(
+        default="vicuna_v1", description="how it is asked; chat: by the language model's own template"
+    )
     stages: tuple[StageDone, ...] = ()
 
     @property
     def state(self) -> str:
         """What result files call this folder: `zero-retrain`, or what was trained, in order."""
-        return " + ".join(stage.train for stage in self.stages) or ZERO_RETRAIN
+        return " + ".join(stage.name for stage in self.stages) or ZERO_RETRAIN
 
     @property
     def needs_stage_1(self) -> bool:

@@ -9,13 +9,16 @@ from rich.text import Text
 from transformers import LlavaConfig
 from transformers.models.llava.modeling_llava import LlavaMultiModalProjector
 
-from diva.errors import InputError
+from diva.errors import InputError, did_you_mean
 from diva.exporting.folder import check_replaceable, complete_folder
 from diva.exporting.transformers_model import vision_model
 from diva.towers import load_clip
+from diva_downstream.llava.chat import own_template
 from diva_downstream.llava.formats import Llava, read_llava, write_transformers
 from diva_downstream.llava.formats.content import PROJECTOR, TOWER, is_siglip, patch_count
 from diva_downstream.llava.record import SwapRecord, write_record
+
+TEMPLATES = ("vicuna_v1", "chat")
 
 
 def swap(
@@ -26,6 +29,7 @@ def swap(
     checkpoint: Path | None = None,
     language_model: Path | None = None,
     fresh_projector: bool = False,
+    template: str | None = None,
     seed: int = 0,
 ) -> SwapRecord:
     """Write the LLaVA in `model` to `out` with `tower` in it, in transformers' format, and say what is to be done.
@@ -37,14 +41,18 @@ def swap(
         tower, checkpoint: as for `diva.towers.load_clip`.
         language_model: for an original folder of a projector or adapters alone.
         fresh_projector: start it anew where there is one.
+        template: "vicuna_v1", or "chat" for a language model's own; unless given, what the model has, or vicuna_v1.
         seed: of a new projector.
 
     Raises:
         InputError: the model, the tower or `out` cannot be used, or the projector that is to be kept was trained
             behind a tower of another family, width or number of patches; nothing has been written then.
     """
+    if template not in (None, *TEMPLATES):
+        raise InputError(f"--template: there is no '{template}'; {did_you_mean(template, TEMPLATES)}")
     check_replaceable(out, model)  # before anything large is read
     llava = read_llava(model, language_model)
+    _choose_template(llava, template)
     clip = load_clip(tower, checkpoint)
     new = vision_model(clip)
     kept = not fresh_projector and llava.has_projector
@@ -61,6 +69,8 @@ def swap(
         model=str(model),
         model_sha256=llava.sha256,
         tower=tower,
+        tower_weights=str(checkpoint) if checkpoint else None,
+        template="chat" if llava.chat_template else "vicuna_v1",
         tower_architecture=clip.architecture,
         tower_sha256=clip.sha256,
     )
@@ -70,6 +80,17 @@ def swap(
         write_record(record, content)
     _say(record, llava, out)
     return record
+
+
+def _choose_template(llava: Llava, template: str | None) -> None:
+    if template == "vicuna_v1":
+        llava.chat_template = None
+    elif template == "chat" and llava.chat_template is None:
+        if llava.has_projector:
+            raise InputError(
+                f"--template: {llava.source} was trained with vicuna_v1; give its language model for chat"
+            )
+        llava.chat_template = own_template(llava.tokenizer, llava.source)
 
 
 def _check_fit(llava: Llava, new: Any) -> None:

@@ -3,6 +3,7 @@
 import os
 from contextlib import nullcontext
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from rich.text import Text
 from torch import Tensor
 from transformers import (
     AutoProcessor,
+    BitsAndBytesConfig,
     LlavaForConditionalGeneration,
     LlavaProcessor,
     TrainerCallback,
@@ -34,7 +36,8 @@ from diva_downstream.llava.formats.transformers_folder import assembled
 from diva_downstream.llava.inputs import check_inputs, hash_inputs, write_inputs
 from diva_downstream.llava.recipe import LlavaRecipe, load_llava_recipe
 from diva_downstream.llava.record import StageDone, SwapRecord, read_record, write_record
-from diva_downstream.llava.trainable import load_trained, prepare, set_dtypes
+from diva_downstream.llava.tower import check_tower, write_tower
+from diva_downstream.llava.trainable import is_adapted, load_trained, prepare, set_dtypes
 from diva_downstream.llava.trainer import Curves, StageTrainer
 
 CONFIG = "config.json"  # without it a folder is not a model
@@ -69,16 +72,24 @@ def _train(recipe: LlavaRecipe, run: RunFolder, *, first: bool, resume: bool) ->
         console.print(
             Text(f"{source}: has a random projector; train stage 1 first", style="yellow"), soft_wrap=True
         )
+    asked = record.template if record else "vicuna_v1"
+    if recipe.data.template not in ("plain", asked):
+        raise InputError(
+            f"data.template: {recipe.data.template} is not how {source} is asked; give {asked}, or swap it in with"
+            " --template"
+        )
     arguments = _arguments(recipe, run)  # from here on, processes know of each other
     latest: Path | None
     (latest,) = broadcast_object_list([_find_checkpoint(recipe, run, resume, console) if first else None])
     processor = _processor(source)
-    model: Any = load_model(LlavaForConditionalGeneration, source)
+    model: Any = load_model(LlavaForConditionalGeneration, source, **_quantized(recipe))
     data = ConversationData(recipe.data, processor, image_tokens=model.config.image_seq_length, seed=recipe.seed)
     if data.left_out:
         console.print(Text(data.left_out, style="yellow"), soft_wrap=True)
     if first:
         data.check_images()
+        if recipe.tower and (warning := check_tower(record)):
+            console.print(Text(warning, style="yellow"), soft_wrap=True)
     inputs = hash_inputs(recipe) if first else {}
     if latest is not None:
         check_inputs(inputs, run.path)
@@ -93,7 +104,7 @@ def _train(recipe: LlavaRecipe, run: RunFolder, *, first: bool, resume: bool) ->
     trained = trainer.trained_state()
     if first:
         done = _stage_done(recipe, trainer, trained, inputs)
-        _write(recipe, trained, record.trained(done) if record else None, run.path)
+        _write(recipe, trained, record.trained(done) if record else None, run)
         console.print(
             Text(f"trained {trainer.state.global_step} steps; the LLaVA is in {run.path}"), soft_wrap=True
         )
@@ -147,6 +158,24 @@ def _arguments(recipe: LlavaRecipe, run: RunFolder) -> TrainingArguments:
         raise InputError(f"training.precision: {first_line(error)}; try fp32") from error
 
 
+def _quantized(recipe: LlavaRecipe) -> dict[str, Any]:
+    """Return how the model is loaded in 4 bits, where it is: the language model's linear layers, as in QLoRA."""
+    if recipe.train != "qlora":
+        return {}
+    if find_spec("bitsandbytes") is None:
+        raise InputError("train: qlora needs bitsandbytes, which is not installed; pip install bitsandbytes")
+    if os.environ.get("ACCELERATE_USE_FSDP") == "true":
+        raise InputError("train: qlora does not run sharded; start it with torchrun, or give train=lora")
+    bits = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16 if recipe.training.precision == "bf16" else torch.float32,
+        llm_int8_skip_modules=["model.vision_tower", "model.multi_modal_projector", "lm_head"],
+    )
+    return {"quantization_config": bits}
+
+
 def _processor(folder: Path) -> LlavaProcessor:
     processor: LlavaProcessor = load_pretrained(AutoProcessor, folder, field="the processor in ")
     processor.image_processor = load_image_processor(folder)
@@ -171,7 +200,8 @@ def _trainer(
     sharded = arguments.fsdp or os.environ.get("ACCELERATE_USE_FSDP") == "true"
     set_dtypes(prepared, torch.bfloat16 if training.precision == "bf16" and not sharded else torch.float32)
     if training.grad_checkpointing:
-        model.model.language_model.gradient_checkpointing_enable({"use_reentrant": False})
+        for part in (model.model.language_model, *([model.model.vision_tower] if recipe.tower else [])):
+            part.gradient_checkpointing_enable({"use_reentrant": False})
     callbacks: list[TrainerCallback] = [Curves(run.metrics, recipe.name, training.global_batch)]
     return StageTrainer(
         model=prepared,
@@ -184,20 +214,32 @@ def _trainer(
             side=config.vision_config.image_size,
         ),
         lengths=data.lengths if training.group_by_length else None,
-        projector_lr=training.projector_lr,
+        rates=_rates(recipe),
         keep=training.keep_checkpoints,
         callbacks=callbacks,
     )
 
 
-def _write(recipe: LlavaRecipe, trained: dict[str, Tensor], record: SwapRecord | None, out: Path) -> None:
-    """Put what was trained into the model that the stage began with, and write that as `out`'s model."""
+def _rates(recipe: LlavaRecipe) -> dict[str, float]:
+    """Return the learning rates of what does not have the common one."""
+    rates = {}
+    if recipe.training.projector_lr:
+        rates["multi_modal_projector"] = recipe.training.projector_lr
+    if recipe.tower:
+        rates["vision_tower"] = recipe.tower.lr
+    return rates
+
+
+def _write(recipe: LlavaRecipe, trained: dict[str, Tensor], record: SwapRecord | None, run: RunFolder) -> None:
+    """Put what was trained into the model that the stage began with, and write that as the run's model."""
     llava = read_llava(Path(recipe.model))
     model = assembled(llava)
     prepared: Any = prepare(model, recipe)
     load_trained(prepared, trained, "the trained parameters")
-    llava.state = (prepared.merge_and_unload() if recipe.train == "lora" else model).state_dict()
-    with new_files(out, CONFIG) as content:
+    llava.state = (prepared.merge_and_unload() if is_adapted(recipe) else model).state_dict()
+    if recipe.tower:
+        record = write_tower(llava, record, run.tower)
+    with new_files(run.path, CONFIG) as content:
         write_transformers(llava, content)
         if record is not None:
             write_record(record, content)
@@ -210,6 +252,7 @@ def _stage_done(
     return StageDone(
         recipe=recipe.name,
         train=recipe.train,
+        tower=recipe.tower.train if recipe.tower else None,
         data=inputs[recipe.data.conversations],
         weights_sha256=tensors_sha256(trained),
         steps=trainer.state.global_step,

@@ -1,6 +1,6 @@
-"""What a stage trains: the projector, and with it the language model or adapters in it. The tower is frozen."""
+"""What a stage trains: of tower, projector and language model each whole, by adapters, or not at all."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -8,38 +8,81 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor, nn
 from transformers import LlavaForConditionalGeneration
 
-from diva.errors import RunError
+from diva.errors import InputError, RunError
 from diva.towers.state_dict_diff import state_dict_diff
-from diva_downstream.llava.recipe import LlavaRecipe
+from diva_downstream.llava.recipe import LlavaRecipe, TowerSection
 
-# every linear layer of the language model's blocks, as LLaVA adapts them
-ADAPTED = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
+ADAPTERS = ("lora", "qlora")
 
 
 def prepare(model: LlavaForConditionalGeneration, recipe: LlavaRecipe) -> LlavaForConditionalGeneration | PeftModel:
-    """Freeze `model` but for what the recipe trains, and put adapters into it where the recipe has them."""
+    """Freeze `model` but for what the recipe trains, and put adapters into it where the recipe has them.
+
+    Raises:
+        InputError: the tower has fewer blocks than are to be trained.
+    """
     model.requires_grad_(False)
-    prepared: LlavaForConditionalGeneration | PeftModel = model
-    if recipe.train == "lora":
-        lora = LoraConfig(
-            r=recipe.lora.rank,
-            lora_alpha=recipe.lora.alpha,
-            lora_dropout=recipe.lora.dropout,
-            target_modules=ADAPTED,
-        )
-        prepared = get_peft_model(model, lora)
-    trained: list[nn.Module] = [model.model.multi_modal_projector]
+    tower = _tower_parts(model, recipe.tower) if recipe.tower else []
+    whole: list[nn.Module] = [] if recipe.train == "tower" else [model.model.multi_modal_projector]
+    adapted: list[nn.Module] = []
     if recipe.train == "full":
-        trained += [model.model.language_model, model.lm_head]
-    for module in trained:
+        whole += [model.model.language_model, model.lm_head]
+    elif recipe.train in ADAPTERS:
+        adapted.append(model.model.language_model)
+    if recipe.tower and recipe.tower.train == "lora":
+        adapted += [part for part in tower if isinstance(part, nn.ModuleList)]
+    else:
+        whole += tower
+    prepared = _with_adapters(model, adapted, recipe) if adapted else model
+    for module in whole:
         module.requires_grad_(True)
     return prepared
 
 
+def is_adapted(recipe: LlavaRecipe) -> bool:
+    """Tell whether the recipe trains adapters, which are merged in the end."""
+    return recipe.train in ADAPTERS or (recipe.tower is not None and recipe.tower.train == "lora")
+
+
+def _tower_parts(model: LlavaForConditionalGeneration, section: TowerSection) -> list[nn.Module]:
+    """Return what of the tower is trained: of what the projector reads, for nothing behind it gets a gradient."""
+    outer = model.model.vision_tower
+    tower: Any = getattr(outer, "vision_model", outer)
+    layers, layer = tower.encoder.layers, model.config.vision_feature_layer
+    assert isinstance(layer, int), "several are refused where the model is read"
+    read = layer if layer >= 0 else layer + len(layers) + 1
+    if section.last_blocks is None:
+        parts = [tower.embeddings, getattr(tower, "pre_layrnorm", None), layers[:read]]
+        return [part for part in parts if part is not None]
+    if section.last_blocks > read:
+        raise InputError(
+            f"tower.last_blocks: {section.last_blocks} exceed the {read} that the projector reads; give fewer"
+        )
+    return [layers[read - section.last_blocks : read]]
+
+
+def _with_adapters(
+    model: LlavaForConditionalGeneration, parts: Sequence[nn.Module], recipe: LlavaRecipe
+) -> PeftModel:
+    """Put adapters beside every linear layer in `parts`, as LLaVA adapts its language model."""
+    linear = {id(layer) for part in parts for layer in part.modules() if isinstance(layer, nn.Linear)}
+    lora = LoraConfig(
+        r=recipe.lora.rank,
+        lora_alpha=recipe.lora.alpha,
+        lora_dropout=recipe.lora.dropout,
+        target_modules=[name for name, module in model.named_modules() if id(module) in linear],
+    )
+    return get_peft_model(model, lora)
+
+
 def set_dtypes(model: nn.Module, frozen: torch.dtype) -> None:
-    """Hold what is trained in float32, so that small steps are not rounded away, and the rest in `frozen`."""
+    """Hold what is trained in float32, so that small steps are not rounded away, and the rest in `frozen`.
+
+    Weights of 4 bits, which lie packed in whole numbers, stay as they are.
+    """
     for parameter in model.parameters():
-        parameter.data = parameter.data.to(torch.float32 if parameter.requires_grad else frozen)
+        if parameter.is_floating_point():
+            parameter.data = parameter.data.to(torch.float32 if parameter.requires_grad else frozen)
 
 
 def trained_names(model: nn.Module) -> list[str]:

@@ -1,7 +1,7 @@
-"""transformers' Trainer with what LLaVA needs besides: its own checkpoints, two rates, batches by length."""
+"""transformers' Trainer with what LLaVA needs besides: its own checkpoints, rates by part, batches by length."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ class StageTrainer(HookedTrainer):
         self,
         *,
         lengths: Sequence[int] | None,
-        projector_lr: float | None,
+        rates: Mapping[str, float],
         keep: int,
         model: nn.Module,
         **options: Any,
@@ -44,22 +44,24 @@ class StageTrainer(HookedTrainer):
 
         Args:
             lengths: of every sample, to group a batch by; None for a plain shuffle.
-            projector_lr: learning rate of the projector, where it is not the others'.
+            rates: learning rates of parts, by what the names of their parameters hold.
             keep: how many checkpoints stay.
         """
         super().__init__(model=model, **options)
-        self._lengths, self._projector_lr, self._keep = lengths, projector_lr, keep
+        self._lengths, self._rates, self._keep = lengths, rates, keep
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """Return AdamW over what is trained, without weight decay, as LLaVA-1.5 has it."""
         if self.optimizer is None:
-            rates = {False: self.args.learning_rate, True: self._projector_lr or self.args.learning_rate}
-            groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
+            groups: dict[str, list[nn.Parameter]] = {part: [] for part in (*self._rates, "")}
             chosen: Any = self.model if model is None else model
             for name, parameter in chosen.named_parameters():
                 if parameter.requires_grad:
-                    groups["multi_modal_projector" in name].append(parameter)
-            described = [{"params": params, "lr": rates[which]} for which, params in groups.items() if params]
+                    groups[next((part for part in self._rates if part in name), "")].append(parameter)
+            rate = self.args.learning_rate
+            described = [
+                {"params": params, "lr": self._rates.get(part, rate)} for part, params in groups.items() if params
+            ]
             self.optimizer = torch.optim.AdamW(described, lr=self.args.learning_rate, weight_decay=0.0)
         return self.optimizer
 

@@ -74,14 +74,16 @@ def override(config: Config, values: Mapping[str, Value]) -> None:
     """
     for name, value in values.items():
         if not name.startswith(CHANGEABLE):
-            raise InputError(f"{name}: cannot be changed; what can be begins with {', '.join(CHANGEABLE)}")
+            raise InputError(
+                f"{name}: cannot be changed; names that can be changed begin with {', '.join(CHANGEABLE)}"
+            )
         *parents, last = name.split(".")
         node: Any = config
         for part in parents:
             node = node[_place(node, part, name)]
         place = _place(node, last, name)
         if not _alike(node[place], value):
-            raise InputError(f"{name}: {value} cannot take the place of {node[place]!r}; give a value of its kind")
+            raise InputError(f"{name}: {value} cannot replace {node[place]!r}; give a value of the same type")
         node[place] = tuple(value) if isinstance(node[place], tuple) and isinstance(value, list) else value
 
 
@@ -99,11 +101,11 @@ def _place(node: Any, part: str, name: str) -> str | int:
     if isinstance(node, list | tuple):
         if part.isdecimal() and int(part) < len(node):
             return int(part)
-        raise InputError(f"{name}: '{part}' is no place in a list of {len(node)}")
+        raise InputError(f"{name}: '{part}' is not an index into a list of {len(node)}")
     if not isinstance(node, Config | ConfigDict):
-        raise InputError(f"{name}: there is nothing below the value {node!r}")
+        raise InputError(f"{name}: the value {node!r} has no fields")
     if part not in node:
-        raise InputError(f"{name}: '{part}' is no field of the config; {did_you_mean(part, node.keys())}")
+        raise InputError(f"{name}: '{part}' is not a field of the config; {did_you_mean(part, node.keys())}")
     return part
 
 
@@ -172,7 +174,7 @@ def _set_sizes(config: Config, crop: int, usual: PictureSizes) -> None:
 
 def _set_training(config: Config, record: HeadRecord, processes: int) -> None:
     if record.batch % processes:
-        raise InputError(f"--batch: {record.batch} pictures cannot be shared out among {processes} processes")
+        raise InputError(f"--batch: {record.batch} pictures cannot be divided among {processes} processes")
     config.train_dataloader.batch_size = record.batch // processes
     config.train_cfg.max_iters = record.iterations
     config.default_hooks.checkpoint.interval = max(1, record.iterations // 10)
@@ -186,7 +188,7 @@ def _set_training(config: Config, record: HeadRecord, processes: int) -> None:
     config.param_scheduler = [*warm_ups, decay]
     if record.finetune:
         if "backbone" not in config.model:
-            raise InputError("--finetune: SAN keeps its tower frozen; take the head linear or upernet")
+            raise InputError("--finetune: SAN keeps its tower frozen; use the head linear or upernet")
         config.model.backbone.update(frozen=False, grad_checkpointing=True)
         config.optim_wrapper.optimizer.lr *= FINETUNED_RATE
         config.optim_wrapper.update(constructor="TowerLayerDecay", paramwise_cfg={"decay": LAYER_DECAY})

@@ -140,7 +140,7 @@ def measure(
     if against is None and against_checkpoint is not None:
         raise InputError(f"--against-checkpoint: {against_checkpoint} has no tower; name it with --against")
     if out is not None and (out.is_dir() or out.suffix != ".json"):
-        raise InputError(f"--out: {out} is no result file; give a name that ends in .json")
+        raise InputError(f"--out: {out} is not a result file; give a name that ends in .json")
     if out is not None:
         check_file(out)
         check_file(out.with_suffix(SHEET))
@@ -183,7 +183,7 @@ def _subject(
     record = read_head_record(run) if run.is_dir() else None
     if record is None:
         if dataset is None:
-            raise InputError(f"--dataset: is needed, since {name} was not trained by 'diva seg train'")
+            raise InputError(f"--dataset: is required, because {name} was not trained by 'diva seg train'")
         located, clip = locate(dataset, data), load_clip(name, checkpoint)
         record = HeadRecord(
             tower=name,
@@ -197,11 +197,11 @@ def _subject(
         )
         return _Subject(record, clip, located, None)
     if checkpoint is not None or crop is not None or overrides:
-        raise InputError(f"{name}: was trained with its own tower and sizes; give no others")
+        raise InputError(f"{name}: already has its own tower and sizes; do not give others")
     located = locate(dataset or record.dataset, data)
     clip = load_clip(record.tower, record.checkpoint, cached_only=True)
     if clip.sha256 != record.sha256:
-        raise InputError(f"{run / RECORD}: {record.tower} has changed since; train the head again")
+        raise InputError(f"{run / RECORD}: {record.tower} has changed since training; train the head again")
     done, damaged = newest_iterations(run)
     if done < record.iterations:
         reason = f" ({damaged[0]})" if damaged else ""
@@ -210,7 +210,7 @@ def _subject(
         )
     if record.head != "san" and record.classes != located.classes:
         raise InputError(
-            f"{run}: its head knows {len(record.classes)} classes, but {located.name} in {data} has"
+            f"{run}: its head has {len(record.classes)} classes, but {located.name} in {data} has"
             f" {len(located.classes)} (others, or in another order); measure it on {record.dataset}"
         )
     return _Subject(record, clip, located, checkpoint_of(run, record.iterations))
@@ -227,7 +227,7 @@ def crop_of(clip: Clip, crop: int | None, head: str, usual: int) -> int:
         return math.ceil(usual / unit) * unit
     if crop % unit:
         raise InputError(
-            f"--crop: {crop} pixels are no multiple of {unit}, the patch as {head} reads it;"
+            f"--crop: {crop} pixels are not a multiple of {unit}, the patch size for {head};"
             f" give {max(crop // unit, 1) * unit}"
         )
     return crop
@@ -270,11 +270,13 @@ def _plainly(*records: HeadRecord) -> Iterator[None]:
         # a process that loads data hands on its whole traceback; the sentence is at its end
         raise InputError(str(error).strip().splitlines()[-1].removeprefix("diva.errors.InputError: ")) from error
     except torch.OutOfMemoryError as error:
-        raise RunError("--batch: the pictures do not fit into the device; lower --batch or --crop") from error
+        raise RunError(
+            "--batch: the pictures do not fit into the device's memory; lower --batch or --crop"
+        ) from error
     except (RunError, OSError):
         raise
     except Exception as error:  # a number that mmseg cannot use makes it raise anything
         if not changed:
             raise
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{changed}: mmsegmentation cannot use this ({reason}); give other values") from error
+        raise InputError(f"{changed}: mmsegmentation does not accept this ({reason}); give other values") from error

@@ -88,7 +88,9 @@ class Located:
             InputError: the set has no such split, or a file of it is not there.
         """
         if f"{split}_dataloader" not in self.config:
-            raise InputError(f"--dataset: '{self.name}' is there to test open vocabularies; train on another set")
+            raise InputError(
+                f"--dataset: '{self.name}' is for testing open vocabularies; train on another data set"
+            )
         dataset = self.config[f"{split}_dataloader"].dataset
         for part in (dataset.get("ann_file"), dataset.data_prefix.img_path):
             if part and not (self.root / part).exists():
@@ -98,7 +100,7 @@ class Located:
         built = MMSEG_DATASETS.build({**dataset, "pipeline": [], "serialize_data": False})
         pairs = [(Path(each["img_path"]), Path(each["seg_map_path"])) for each in built.data_list]
         if not pairs:
-            raise InputError(f"{self.root / dataset.data_prefix.img_path}: has no pictures of {self.name}")
+            raise InputError(f"{self.root / dataset.data_prefix.img_path}: contains no pictures of {self.name}")
         missing = [path for pair in pairs for path in pair if not path.is_file()]
         if missing:
             others = f" and {len(missing) - 1} more files" if len(missing) > 1 else ""
@@ -119,7 +121,7 @@ def locate(name: str, data: Path) -> Located:
     spec = DATASETS[name]
     root = data if data.name == Path(spec.folder).name else data / spec.folder
     if not root.is_dir():
-        raise InputError(f"{root}: is no folder; give --data the folder that holds {spec.folder}")
+        raise InputError(f"{root}: is not a folder; give --data the folder that contains {spec.folder}")
     config = Config.fromfile(CONFIGS / "datasets" / f"{name.replace('-', '_')}.py")
     dataloaders = [config[key] for key in ("train_dataloader", "test_dataloader") if key in config]
     known = MMSEG_DATASETS.get(dataloaders[0].dataset.type).METAINFO.get("classes", ())
@@ -129,7 +131,7 @@ def locate(name: str, data: Path) -> Located:
         listed.insert(0, BACKGROUND)
     classes = tuple(listed) if own else tuple(each.strip() for each in known)
     if not classes:
-        raise InputError(f"{root / str(spec.listed)}: is missing; {name} needs its class names there, one a line")
+        raise InputError(f"{root / str(spec.listed)}: is missing; {name} needs its class names there, one per line")
     for dataloader in dataloaders:
         dataloader.dataset.data_root = str(root)
         if own:
@@ -158,4 +160,4 @@ def _text(path: Path) -> str:
     try:
         return read_file(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is not a text in UTF-8 ({error.reason}); fetch it again") from error
+        raise InputError(f"{path}: is not UTF-8 text ({error.reason}); fetch it again") from error

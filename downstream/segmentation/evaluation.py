@@ -141,7 +141,9 @@ def _load(runner: Runner, checkpoint: Path) -> None:
     try:
         runner.model.load_state_dict(read_state_dict(checkpoint))
     except RuntimeError as error:
-        raise InputError(f"{checkpoint}: is not of this head ({str(error).splitlines()[-1].strip()})") from error
+        raise InputError(
+            f"{checkpoint}: does not belong to this head ({str(error).splitlines()[-1].strip()})"
+        ) from error
 
 
 def _item(image: ImageCounts, data: Located) -> Item:

@@ -11,6 +11,7 @@ from torch.nn.functional import pad
 
 from diva.errors import InputError
 from diva.towers import Tower
+from diva.towers.tower import project
 
 
 class TowerFeatures(nn.Module):
@@ -33,10 +34,11 @@ class TowerFeatures(nn.Module):
             joint: project the features to the joint image-text space.
 
         Raises:
-            InputError: there is no such block.
+            InputError: there is no such block, or the tower cannot read pictures of other sizes.
         """
         super().__init__()
-        self._reader = _Reader(tower.visual)
+        tower.require_patches("--tower")
+        self._reader = _Reader(tower)
         depth = self._reader.depth
         if not blocks or any(not -depth <= block < depth for block in blocks):
             raise InputError(
@@ -70,19 +72,26 @@ class _Reader(nn.Module):
 
     visual: VisionTransformer | TimmModel
 
-    def __init__(self, visual: VisionTransformer | TimmModel) -> None:
+    def __init__(self, tower: Tower) -> None:
         super().__init__()
+        visual = tower.visual
+        assert isinstance(visual, VisionTransformer | TimmModel)  # no other has patch tokens
         self.visual = visual
+        self.patch = tuple(side // count for side, count in zip(visual.image_size, tower.grid, strict=True))
         if isinstance(visual, TimmModel):
             trunk = visual.trunk
+            if getattr(trunk, "rope", None) is not None or getattr(trunk, "pos_embed", None) is None:
+                raise InputError(
+                    "--tower: its positions are rotary or relative, which are read at the tower's own size alone;"
+                    " use a ViT with learned positions"
+                )
             trunk.patch_embed.strict_img_size = False
-            self.depth, self.width, self.patch = len(trunk.blocks), trunk.embed_dim, trunk.patch_embed.patch_size
+            self.depth, self.width = len(trunk.blocks), trunk.embed_dim
             self.position, self._prefix = "visual.trunk.pos_embed", trunk.num_prefix_tokens
             if trunk.no_embed_class:
                 self._prefix = 0
         else:
             self.depth, self.width = len(visual.transformer.resblocks), visual.ln_post.normalized_shape[0]
-            self.patch = visual.patch_size
             self.position, self._prefix = "visual.positional_embedding", 1
 
     def positions_on(self, grid: tuple[int, int], native: tuple[int, int]) -> Tensor:
@@ -98,7 +107,4 @@ class _Reader(nn.Module):
         return [self._project(level) for level in levels] if joint else levels
 
     def _project(self, level: Tensor) -> Tensor:
-        tokens = level.permute(0, 2, 3, 1)
-        timm = isinstance(self.visual, TimmModel)
-        joint = self.visual.head(tokens) if timm else tokens @ self.visual.proj
-        return joint.permute(0, 3, 1, 2)
+        return project(self.visual, level.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)

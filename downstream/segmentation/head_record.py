@@ -24,17 +24,17 @@ class HeadRecord(BaseModel):
 
     tower: str
     checkpoint: Path | None
-    sha256: str = Field(description="of the tower's weights")
+    sha256: str = Field(description="SHA-256 of the tower's weights")
     head: Head
-    dataset: str = Field(description="that the head was trained on; for a head without training, that is measured")
-    classes: tuple[str, ...] = Field(description="that the head knows")
+    dataset: str = Field(
+        description="data set that the head was trained on; without training, the one that is measured"
+    )
+    classes: tuple[str, ...] = Field(description="classes of the head")
     crop: int = Field(
         ge=1, le=MOST["crop"], description="side of a training picture and of the sliding window, in pixels"
     )
     iterations: int = Field(default=0, ge=0, le=MOST["iterations"])
-    batch: int = Field(
-        default=1, ge=1, le=MOST["batch"], description="pictures an iteration, on all processes together"
-    )
+    batch: int = Field(default=1, ge=1, le=MOST["batch"], description="pictures per iteration, over all processes")
     seed: int = 0
     finetune: bool = Field(default=False, description="whether the tower was trained with the head")
     overrides: dict[str, Value] = Field(default={}, description="numbers of the config that were changed, by name")

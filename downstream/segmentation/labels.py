@@ -54,20 +54,22 @@ class LoadLabels(BaseTransform):
         path = Path(results["seg_map_path"])
         image = _read(path)
         if image.mode not in MODES:
-            raise InputError(f"{path}: is a picture in colour (mode {image.mode}), not a label map; make it again")
+            raise InputError(
+                f"{path}: is a picture in colour (mode {image.mode}), not a label map; convert it again"
+            )
         labels = np.array(image).astype(np.int64)
         if labels.shape != results["ori_shape"]:
             (height, width), (rows, columns) = results["ori_shape"], labels.shape
             raise InputError(
                 f"{path}: has {columns} × {rows} pixels, but its picture {results['img_path']} has {width} ×"
-                f" {height}; make the label map again"
+                f" {height}; convert the label map again"
             )
         known = (labels >= 0) & (labels < self._classes + results["reduce_zero_label"])
         wrong = labels[~known & (labels != self._ignored)]
         if wrong.size:
             raise InputError(
-                f"{path}: has label {wrong.max()}, but there are {self._classes} classes; name the set that it"
-                " belongs to with --dataset, or make the label maps again"
+                f"{path}: has label {wrong.max()}, but there are {self._classes} classes; give its data set"
+                " with --dataset, or convert the label maps again"
             )
         if results["reduce_zero_label"]:
             labels = np.where((labels == 0) | (labels == self._ignored), self._ignored, labels - 1)

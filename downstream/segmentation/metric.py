@@ -60,7 +60,7 @@ class ImageAreas(BaseMetric):
                 )
             if predicted != classes:
                 raise InputError(
-                    f"decode_head.num_classes: the model tells {predicted} classes apart, but the data set has"
+                    f"decode_head.num_classes: the model predicts {predicted} classes, but the data set has"
                     f" {classes}; give both the same"
                 )
             prediction, label = (

@@ -45,7 +45,7 @@ class _NoOperators(ModuleType):
 
         def operator(*_: Any, **__: Any) -> NoReturn:
             raise InputError(
-                f"mmcv: the operator '{name}' is compiled code that mmcv-lite does not have; install mmcv 2.1.0,"
+                f"mmcv: the operator '{name}' is compiled code, which mmcv-lite lacks; install mmcv 2.1.0,"
                 " or choose a head or a loss without it"
             )
 

@@ -161,4 +161,4 @@ def _fill_in(model: SideAdapterTower, clip: Clip, split: int) -> None:
     missing, unexpected = model.load_state_dict(converted, strict=False)
     problem = state_dict_diff([key for key in missing if not key.startswith(LEARNED)], unexpected)
     if problem:
-        raise RunError(f"{clip.source}: SAN cannot take this tower: {problem}")
+        raise RunError(f"{clip.source}: SAN cannot use this tower: {problem}")

@@ -134,7 +134,7 @@ def test_a_stopped_cache_goes_on_shard_by_shard_and_ends_as_an_uninterrupted_one
     left = temporary_name(part / "00001.tar")
     left.with_name(left.name.replace(f"-{os.getpid()}-", "-4194305-")).write_bytes(b"half a shard")
     with pytest.raises(
-        InputError, match=r"lacks 5 of 6 shards, 00001.tar first; run 'diva data cache-latents' again"
+        InputError, match=r"5 of 6 shards are missing, 00001.tar first; run 'diva data cache-latents' again"
     ):
         open_latents(part, Wanted.by(encoder, TOWER, 32, (1.0, 1.0)))
     encoder.images = 0
@@ -223,11 +223,11 @@ def test_a_flipped_bit_stops_the_run_with_the_remedy(
     with (
         Loader(ImageStreams(cached, seed=1, streams=2), 4, workers=workers, max_bad_share=1.0) as loader,
         pytest.raises(
-            RunError, match=r"^data.latents: .*00000.tar is damaged \(.*is not what was written\)"
+            RunError, match=r"^data.latents: .*00000.tar is damaged \(.*has changed since it was written\)"
         ) as caught,
     ):
         list(islice(loader, 8))
-    assert str(caught.value).endswith("delete it and run 'diva data cache-latents' again, which writes it anew")
+    assert str(caught.value).endswith("delete it and run 'diva data cache-latents' again to rewrite it")
 
 
 def test_a_cut_shard_of_a_cache_is_refused_and_written_anew(shards: Path, tmp_path: Path) -> None:
@@ -235,7 +235,7 @@ def test_a_cut_shard_of_a_cache_is_refused_and_written_anew(shards: Path, tmp_pa
     cache(tmp_path, source)
     before = contents(tmp_path)
     (tmp_path / "00002.tar").write_bytes(before["00002.tar"][:-512])
-    with pytest.raises(InputError, match=r"lacks 1 of 6 shards, 00002.tar first; run 'diva data cache-latents'"):
+    with pytest.raises(InputError, match=r"1 of 6 shards are missing, 00002.tar first; run 'diva data cache"):
         open_latents(tmp_path, Wanted.by(Averages(), TOWER, 32, (1.0, 1.0)))
     assert [each.images for each in cache(tmp_path, source)] == [None, None, 4, None, None, None]
     assert contents(tmp_path) == before

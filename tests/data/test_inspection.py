@@ -52,10 +52,10 @@ def test_a_cut_shard_is_named_with_what_it_has_lost(tmp_path: Path, statistics: 
     last.write_bytes(content[: len(content) // 10])
     found = inspect(open_source(str(tmp_path)))
     (damaged,) = found.damaged
-    assert damaged.startswith("00003.tar: the tar is damaged: it ends within")
+    assert damaged.startswith("00003.tar: the tar is damaged: it ends inside")
     if statistics:
         assert found.images + found.lost == 120
-        assert damaged.endswith(f"{found.images - 90} of the 30 images of its statistics are there")
+        assert damaged.endswith(f"{found.images - 90} of the 30 images in its statistics were found")
     else:  # by the bytes of the tar of median size
         assert abs(found.images + found.lost - 120) <= 2
 
@@ -65,7 +65,7 @@ def test_a_whole_shard_with_fewer_images_than_its_statistics_say_has_lost_them(t
     (tmp_path / "00000_stats.json").write_text('{"successes": 6}')
     found = inspect(open_source(str(tmp_path)))
     assert (found.images, found.lost) == (4, 2)
-    assert found.damaged == ["00000.tar: 4 of the 6 images of its statistics are there"]
+    assert found.damaged == ["00000.tar: 4 of the 6 images in its statistics were found"]
 
 
 def test_what_is_left_out_is_counted_by_kind(tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ def test_a_state_from_before_the_files_were_noted_is_accepted(shards: Path) -> N
 def test_a_state_that_the_processes_cannot_share_is_refused(shards: Path) -> None:
     begun = loader(shards, 3)
     next(begun)
-    with pytest.raises(InputError, match="3 images cannot be shared by 2 processes"):
+    with pytest.raises(InputError, match="3 images cannot be divided among 2 processes"):
         loader(shards, 3, world_size=2).load_state_dict(begun.state_dict())
 
 
@@ -235,7 +235,7 @@ def test_what_a_cut_shard_has_lost_counts_towards_the_limit(tmp_path: Path, stat
     with (
         loader(tmp_path, 8, max_bad_share=0.2, streams=1) as one,
         pytest.raises(
-            RunError, match=r"00003.tar: the tar is damaged: .* lost images: about|of its statistics are there"
+            RunError, match=r"00003.tar: the tar is damaged: .* lost images: about|in its statistics were found"
         ),
     ):
         list(islice(one, 40))
@@ -318,7 +318,7 @@ def test_what_is_left_out_of_a_shard_is_said_once(tmp_path: Path, caplog: pytest
         list(islice(one, 6))
         assert one.skipped == 0
     assert [record.getMessage() for record in caplog.records] == [
-        "skipped notes.tar: holds no image; left out: 1 .gif"
+        "skipped notes.tar: contains no image; left out: 1 .gif"
     ]
 
 
@@ -330,7 +330,9 @@ def test_a_stream_without_a_usable_image_stops_the_run(
     write_image_folder(tmp_path, names)
     with (
         loader(tmp_path, 8, workers, streams=2) as one,
-        pytest.raises(RunError, match=r"stream 0 of 2 met no usable image in a whole pass \(first: \d.png: cannot"),
+        pytest.raises(
+            RunError, match=r"stream 0 of 2 found no usable image in a whole pass \(first: \d.png: cannot"
+        ),
     ):
         next(one)
     assert not children()
@@ -351,7 +353,7 @@ def test_a_killed_worker_is_one_sentence(shards: Path, children: Callable[[], li
             for worker in children():
                 os.kill(worker.pid or 0, signal.SIGKILL)
             time.sleep(0.5)
-        with pytest.raises(RunError, match=r"one of 2 died \(.*\); use fewer or give them more memory"):
+        with pytest.raises(RunError, match=r"one of 2 died \(.*\); use fewer, or give them more memory"):
             list(islice(one, 20))
     assert not children()
 
@@ -365,7 +367,9 @@ def test_a_source_that_fails_is_one_sentence(
     dataset = ImageStreams(source, seed=0, streams=2)
     with (
         Loader(dataset, 2, workers=workers) as one,
-        pytest.raises(RunError, match=r"data.source: .* cannot be read on \(.*stream 0 of 2 failed\)") as caught,
+        pytest.raises(
+            RunError, match=r"data.source: .* cannot be read further \(.*stream 0 of 2 failed\)"
+        ) as caught,
     ):
         next(one)
     assert "memory" not in str(caught.value)

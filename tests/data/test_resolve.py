@@ -54,7 +54,7 @@ def test_linked_folders_are_followed_and_each_folder_is_read_once(tmp_path: Path
     (tmp_path / "images" / "self").symlink_to("self")
     source = open_source(str(tmp_path / "images"))
     assert source.names == ["again/0.jpg", "again/1.jpg", "z/2.jpg"]
-    assert source.left_out == {"links to folders that are read already": 3, "files without a suffix": 1}
+    assert source.left_out == {"links to folders that were already read": 3, "files without a suffix": 1}
 
 
 def test_tars_are_found_deeper_and_by_any_spelling_and_pictures_beside_them_are_counted(tmp_path: Path) -> None:
@@ -75,13 +75,13 @@ def test_a_saved_dataset_is_recognised(saved_dataset: Path) -> None:
 @pytest.mark.parametrize(
     ("spec", "sentence"),
     [
-        ("missing", "missing is not there, or is not a regular file; give an existing folder or tars"),
-        ("x" * 5000, "is not there, or is not a regular file"),
+        ("missing", "missing does not exist or is not a regular file; give an existing folder or tars"),
+        ("x" * 5000, "does not exist or is not a regular file"),
         ("*.tar", r"no file matches .*\*\.tar; give a pattern that matches"),
-        ("{00000..00002}.tar", "00000.tar is not there"),
+        ("{00000..00002}.tar", "00000.tar does not exist"),
         ("notes.txt", "notes.txt is not a .tar; give uncompressed tars"),
-        ("", r"holds no .tar and no image \(jpg, .*\), but 1 .txt; give"),
-        ("${FOLDER}/0.tar", r"FOLDER.*/0.tar is not there"),
+        ("", r"contains no .tar and no image \(jpg, .*\), but 1 .txt; give"),
+        ("${FOLDER}/0.tar", r"FOLDER.*/0.tar does not exist"),
         ("{00000..00002.tar", r"is not a pattern \(Unbalanced braces: .*; close its braces"),
     ],
 )

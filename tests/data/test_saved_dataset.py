@@ -53,17 +53,17 @@ def test_offsets_that_lead_out_of_the_table_are_told(saved_dataset: Path, tmp_pa
 def test_a_row_without_an_image_is_unusable(tmp_path: Path) -> None:
     Dataset.from_dict({"image": [None]}, features=Features({"image": Image()})).save_to_disk(tmp_path / "set")
     (raw,) = open_source(str(tmp_path / "set")).images()
-    with pytest.raises(UnusableError, match="the row holds no image"):
+    with pytest.raises(UnusableError, match="the row has no image"):
         decode(raw, 1)
 
 
 @pytest.mark.parametrize(
     ("cell", "reason"),
     [
-        ({"bytes": b"", "path": None}, "the row holds no image"),
-        ({"bytes": None, "path": ""}, "the row holds no image"),
-        ({"path": None}, "the row holds no image"),
-        (7, "the row holds no image"),
+        ({"bytes": b"", "path": None}, "the row has no image"),
+        ({"bytes": None, "path": ""}, "the row has no image"),
+        ({"path": None}, "the row has no image"),
+        (7, "the row has no image"),
         ({"bytes": b"x", "path": None}, "cannot identify it as one of JPEG"),
         ({"bytes": None, "path": "/dev/zero"}, "is not a regular file"),
         ({"bytes": None, "path": "/nowhere"}, "No such file"),

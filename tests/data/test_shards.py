@@ -41,7 +41,7 @@ def test_a_mask_beside_its_picture_is_left_out_by_count(tmp_path: Path) -> None:
         tar.write({"__key__": "1", "gif": content})
     image, left_out = open_source(str(tmp_path)).images()
     assert image.key == "00000.tar/0.jpg"
-    assert left_out == Loss("00000.tar", "left out: 1 .gif, 1 .png beside the picture that they belong to", 0)
+    assert left_out == Loss("00000.tar", "left out: 1 .gif, 1 .png beside the picture that they annotate", 0)
 
 
 def test_names_with_dots_are_read(tmp_path: Path) -> None:
@@ -58,12 +58,12 @@ def test_links_and_hidden_files_in_a_tar_are_left_out_by_count(tmp_path: Path) -
             tar.addfile(info)
     image, left_out = open_source(str(tmp_path)).images()
     assert image.key == "0.tar/a.jpg"
-    assert left_out == Loss("0.tar", "left out: 1 hidden, 1 links or the like (.jpg)", 0)
+    assert left_out == Loss("0.tar", "left out: 1 hidden, 1 links or other special files (.jpg)", 0)
 
 
 def test_a_tar_without_images_says_so(tmp_path: Path) -> None:
     write_tar(tmp_path / "0.tar", [("labels.txt", b"x")])
-    assert list(open_source(str(tmp_path)).images()) == [Loss("0.tar", "holds no image", 0)]
+    assert list(open_source(str(tmp_path)).images()) == [Loss("0.tar", "contains no image", 0)]
 
 
 @settings(max_examples=25, deadline=None)

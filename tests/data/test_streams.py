@@ -210,7 +210,7 @@ def test_no_global_generator_is_used_or_disturbed(shards: Path) -> None:
 
 
 def test_processes_that_do_not_divide_the_streams_are_refused(shards: Path) -> None:
-    with pytest.raises(InputError, match=r"data.streams: 4 .* by 3 processes; set it to a multiple, such as 6"):
+    with pytest.raises(InputError, match=r"data.streams: 4 .* among 3 processes; set it to a multiple, such as 6"):
         streams(open_source(str(shards)), world_size=3)
 
 
@@ -228,6 +228,6 @@ def test_a_source_of_damaged_tars_alone_is_refused(tmp_path: Path) -> None:
     content = write_shard(tmp_path / "00000.tar", [encode(crops(1, side=40)[0])]).read_bytes()
     (tmp_path / "00000.tar").write_bytes(content[:700])
     with pytest.raises(
-        InputError, match=r"holds no readable image \(00000.tar: the tar is damaged: it ends within"
+        InputError, match=r"contains no readable image \(00000.tar: the tar is damaged: it ends inside"
     ):
         streams(open_source(str(tmp_path)))

@@ -65,7 +65,7 @@ def test_sampled_latents_depend_on_the_image_s_own_generator_alone(teacher_folde
 
 
 def test_sampled_latents_cannot_be_kept(teacher_folder: Path) -> None:
-    with pytest.raises(InputError, match=r"denoiser.latents: 'sample' differs at every look"):
+    with pytest.raises(InputError, match=r"denoiser.latents: 'sample' draws new latents every time"):
         load(teacher_folder, latents="sample").encode(torch.rand(1, 3, 16, 16))
 
 
@@ -104,7 +104,7 @@ def test_timesteps_are_uniform_over_the_recipe_s_range(teacher_folder: Path) -> 
     assert drawn.unique().tolist() == [300, 301, 302, 303]
     # within five standard deviations of 1,000
     assert (drawn.bincount()[300:] - 1000).abs().max() < 5 * (4000 * 0.25 * 0.75) ** 0.5
-    with pytest.raises(InputError, match=r"denoiser.timesteps: \[0, 2000\] is no range within 0..1000"):
+    with pytest.raises(InputError, match=r"denoiser.timesteps: \[0, 2000\] is not a range within 0..1000"):
         load(teacher_folder, timesteps=[0, 2000])
 
 

@@ -10,6 +10,7 @@ import torch
 from open_clip.timm_model import TimmModel
 from PIL import Image
 from safetensors.torch import load_file
+from tokenizers import models
 from torch import Tensor
 from transformers import AutoImageProcessor, AutoModel, AutoProcessor, AutoTokenizer
 
@@ -212,3 +213,19 @@ def test_a_text_tower_that_transformers_has_not_is_refused(tiny_towers: dict[str
     with pytest.raises(InputError, match=r"no model with this text tower \(it pools 'last'\)"):
         fill_transformers(clip, tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("family", ["openai-like"])
+def test_a_clip_tokenizer_is_written_as_programs_on_transformers_4_read_it(clip: Clip, folder: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    content = json.loads((folder / "tokenizer.json").read_text())["model"]
+    first, *merges = (folder / "merges.txt").read_text().splitlines()
+    assert first.startswith("#version")
+    assert content["merges"] == merges  # strings, in place of the pairs of today
+    assert json.loads((folder / "vocab.json").read_text()) == content["vocab"]
+    slow = models.BPE.from_file(str(folder / "vocab.json"), str(folder / "merges.txt"), end_of_word_suffix="</w>")
+    for word in ("astronaut", "leaves", "rocket"):
+        assert [token.value for token in slow.tokenize(word)] == tokenizer.tokenize(word)
+    ours = clip.tokenizer(TEXTS)
+    theirs = tokenizer(TEXTS, padding="max_length", return_tensors="pt").input_ids
+    assert torch.equal(ours.argmax(-1), theirs.argmax(-1))

@@ -56,7 +56,7 @@ def test_a_folder_of_something_else_or_of_another_quickstart_is_refused(tmp_path
     with pytest.raises(InputError, match=r"is not empty; name another folder with --out"):
         quickstart.run(tmp_path, seed=0, check=check_words)
     (tmp_path / "manifest.json").write_text('{"recipe": "diva/quickstart", "overrides": ["seed=9"]}')
-    with pytest.raises(InputError, match="is that of another run; name another folder with --out"):
+    with pytest.raises(InputError, match="belongs to another run; name another folder with --out"):
         quickstart.run(tmp_path, seed=0, check=check_words)
 
 

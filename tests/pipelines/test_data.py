@@ -2,7 +2,8 @@ import hashlib
 import os
 from pathlib import Path
 
-from diva.pipelines.data import fingerprint, missing_files
+from diva.braces import missing_files
+from diva.pipelines.data import fingerprint
 
 
 def test_what_a_pattern_lacks_is_named_file_by_file(tmp_path: Path) -> None:

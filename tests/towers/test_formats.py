@@ -14,6 +14,7 @@ from torch import Tensor
 from diva.errors import InputError
 from diva.towers import load_clip
 from diva.towers.checkpoint import file_sha256
+from diva.towers.formats import read_tower
 from diva.towers.inspect import inspect_tower, print_inspection
 from tests.fixtures.towers import (
     SENTENCES,
@@ -87,7 +88,7 @@ def test_safetensors_in_open_clip_s_keys_are_read(
     assert found.parameters == sum(value.numel() for value in state.values())
     assert found.image_parameters == sum(value.numel() for key, value in state.items() if key.startswith("visual."))
     assert found.dtypes == {"float32": found.parameters}
-    assert (found.input_size, found.text_tower, found.warnings) == (32, True, ())
+    assert (found.input_size, found.text_tower, found.warnings) == ((32, 32), True, ())
 
 
 @pytest.mark.parametrize("name", [*WHOLE, *VISION])
@@ -273,3 +274,37 @@ def test_an_inspection_is_printed_with_its_warnings(
     ):
         assert part in shown
     assert "warning: fits Tiny-8 and Tiny-8-quickgelu, and weights do not tell their activation" in shown
+
+
+@torch.no_grad()
+def test_metaclip_2_reads_texts_in_every_language_as_transformers_does(
+    tmp_path: Path, photographs: list[Image.Image]
+) -> None:
+    shape = {"hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64, "num_hidden_layers": 2}
+    vision = shape | {"image_size": 32, "patch_size": 8, "hidden_act": "quick_gelu", "projection_dim": 16}
+    text = shape | {"vocab_size": 256, "max_position_embeddings": 16, "eos_token_id": 1, "pad_token_id": 0}
+    text |= {"hidden_act": "quick_gelu", "bos_token_id": None, "projection_dim": 16}
+    torch.manual_seed(0)
+    theirs = transformers.MetaClip2Model(
+        transformers.MetaClip2Config(vision_config=vision, text_config=text, projection_dim=16)
+    ).eval()
+    theirs.save_pretrained(tmp_path)
+    write_tokenizer(tmp_path)
+    clip = load_clip(str(tmp_path))
+    pixels = torch.stack([clip.input.image_transform()(photograph) for photograph in photographs])
+    torch.testing.assert_close(clip.tower(pixels).pooled, pooled(theirs, pixels), atol=1e-5, rtol=1e-5)
+    tokens = clip.tokenizer(SENTENCES)
+    assert (tokens == 1).any(dim=1).all()
+    expected = theirs.get_text_features(tokens).pooler_output
+    torch.testing.assert_close(clip.encode_text(SENTENCES), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["CLIPVisionModelWithProjection", "SiglipVisionModel"])
+def test_a_file_of_transformers_vision_tensors_alone_is_read_by_its_keys(tmp_path: Path, name: str) -> None:
+    theirs = transformers_model(name)
+    theirs.save_pretrained(tmp_path)
+    torch.save(theirs.state_dict(), tmp_path / "vision.ckpt")
+    folder, file = read_tower(tmp_path), read_tower(tmp_path / "vision.ckpt")
+    assert file.state.keys() == folder.state.keys()
+    assert all(torch.equal(value, folder.state[key]) for key, value in file.state.items())
+    assert not file.has_text

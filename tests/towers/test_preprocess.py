@@ -32,19 +32,20 @@ def test_pil_images_go_through_open_clip_s_own_transform(
 
 
 @pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
-@pytest.mark.parametrize("resize_mode", ["shortest", "squash"])
-@pytest.mark.parametrize("side", [224, 336, 378])
+@pytest.mark.parametrize("resize_mode", ["shortest", "squash", "longest"])
+@pytest.mark.parametrize("size", [(224, 224), (336, 336), (378, 378), (192, 320), (256, 160)])
 def test_a_square_tensor_is_prepared_like_the_photograph_it_came_from(
-    photographs: list[Image.Image], interpolation: str, resize_mode: str, side: int
+    photographs: list[Image.Image], interpolation: str, resize_mode: str, size: tuple[int, int]
 ) -> None:
-    tower_input = OPENAI.replace(size=(side, side), interpolation=interpolation, resize_mode=resize_mode)
+    tower_input = OPENAI.replace(size=size, interpolation=interpolation, resize_mode=resize_mode)
     square = photographs[0]
     rgb = pil_to_tensor(square)[None] / 255
     difference = (tower_input.from_rgb(rgb)[0] - tower_input.image_transform()(square)).abs()
     grey_levels = difference * torch.tensor(OPENAI.std)[:, None, None] * 255
     # PIL rounds to whole grey levels after each of its two passes, and clips bicubic overshoot in between
     assert grey_levels.mean() < 0.3
-    assert (grey_levels > 1).float().mean() < (0.001 if interpolation == "bicubic" else 1e-9)
+    bicubic = interpolation == "bicubic" or (resize_mode == "shortest" and size[0] != size[1])
+    assert (grey_levels > 1).float().mean() < (0.002 if bicubic else 1e-9)
     assert grey_levels.max() < 6
 
 

@@ -47,9 +47,29 @@ def test_an_activation_makes_another_architecture() -> None:
     assert architecture_name(config | {"embed_dim": 3}, state) == "ViT of 12 × 768, patches of 32 px"
 
 
-def test_a_state_dict_without_a_vit_is_none_of_them() -> None:
+@pytest.mark.parametrize(
+    ("architecture", "others"),
+    [
+        ("RN50", {"RN50-quickgelu"}),
+        ("PE-Core-T-16-384", set()),
+        ("EVA02-B-16", set()),
+        ("MobileCLIP2-S0", set()),
+        ("ViT-L-14-CLIPA", set()),
+    ],
+)
+def test_other_kinds_of_towers_are_recognised_with_their_text_tower_and_alone(
+    architecture: str, others: set[str]
+) -> None:
+    state = shapes_of(architecture)
+    assert set(recognise(state)) == {architecture} | others
+    image = {key: value for key, value in state.items() if key.startswith("visual.")}
+    assert architecture in recognise(image)
+    assert architecture_name(open_clip.get_model_config(architecture), state) == architecture
+    assert recognise(image | {"visual.stray.weight": torch.zeros(1)}) == recognise(image)[: "L-14" in architecture]
+
+
+def test_a_state_dict_without_an_image_tower_is_none_of_them() -> None:
     assert recognise({"conv1.weight": torch.zeros(1)}) == ()
-    assert recognise(shapes_of("RN50")) == ()
 
 
 def test_a_misfit_names_the_keys_the_shapes_and_the_architecture_it_looks_like() -> None:

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from diva.errors import InputError
 from diva.recipes.stages import LastBlocks, Lora, WholeTower
 from diva.towers import Tower, load_clip
 from diva.training.adapt import adapt, plain_state
-from tests.fixtures.towers import FAMILIES
+from tests.fixtures.towers import FAMILIES, TODAY, write_today
 
 BLOCKS = {"openai-like": 3, "vit-h-like": 4, "siglip": 3}
 
@@ -115,3 +116,32 @@ def test_the_whole_tower_is_the_tower_itself(load: Callable[[], Tower]) -> None:
     assert adapt(tower, WholeTower()) is tower
     assert trained(tower) == {name for name, _ in tower.named_parameters()}
     assert plain_state(tower).keys() == tower.state_dict().keys()
+
+
+@pytest.mark.parametrize("kind", [kind for kind in TODAY if kind != "resnet"])
+def test_low_rank_updates_reach_and_leave_every_other_kind_of_tower(kind: str, tmp_path: Path) -> None:
+    """In particular attention that reads its layer's weight, and not the layer."""
+    folder = write_today(tmp_path / kind, kind)
+    plain, images = load_clip(str(folder)).tower.eval(), torch.randn(3, 3, 32, 32)
+    before = outputs(plain, images)
+    adapted = adapt(load_clip(str(folder)).tower, Lora(rank=2, alpha=4, dropout=0.0, bias="none")).eval()
+    torch.testing.assert_close(outputs(adapted, images), before, rtol=1e-4, atol=1e-4)
+    tokens = adapted(images)
+    (tokens.pooled.square().mean() + tokens.patches.square().sum()).backward()
+    updated = {name: parameter.grad for name, parameter in adapted.named_parameters() if "lora_B" in name}
+    assert updated
+    assert all(gradient is not None and gradient.abs().max() > 0 for gradient in updated.values())
+    disturb(adapted)
+    wanted = outputs(adapted, images)
+    assert (wanted - before).norm() / before.norm() > 0.01
+    plain.load_state_dict(plain_state(adapted))
+    torch.testing.assert_close(outputs(plain, images), wanted, rtol=1e-3, atol=1e-3)
+
+
+def test_a_resnet_is_trained_as_a_whole_alone(tmp_path: Path) -> None:
+    tower = load_clip(str(write_today(tmp_path / "resnet", "resnet"))).tower
+    with pytest.raises(InputError, match=r"tower\.adapt\.type: a ResNet has no linear layers to adapt"):
+        adapt(tower, Lora())
+    with pytest.raises(InputError, match=r"tower\.adapt\.blocks: the tower has no blocks in a row"):
+        adapt(tower, LastBlocks(blocks=1))
+    assert trained(adapt(tower, WholeTower()))

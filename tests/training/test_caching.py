@@ -88,5 +88,5 @@ def test_latents_that_differ_at_every_look_are_not_cached(write_tiny: WriteRecip
     ]
     done = CliRunner().invoke(app, arguments)
     assert isinstance(done.exception, InputError)
-    assert "'sample' differs at every look" in str(done.exception)
+    assert "'sample' draws new latents every time" in str(done.exception)
     assert not list((tmp_path / "c").glob("*.tar"))

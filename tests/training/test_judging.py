@@ -138,7 +138,9 @@ def test_a_damaged_verdict_is_told_and_so_is_that_no_image_was_judged(recipe: Pa
     content = bytearray(shard.read_bytes())
     content[content.index(b"NUMPY") + 128] ^= 1  # of the numbers behind the head of the first array
     shard.write_bytes(content)
-    with pytest.raises(RunError, match=r"00000\.tar is damaged \(.* is not what was written\); delete it and run"):
+    with pytest.raises(
+        RunError, match=r"00000\.tar is damaged \(.* has changed since it was written\); delete it and run"
+    ):
         judge(recipe, tmp_path / "verdicts")
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "0.jpg").write_bytes(b"no picture")
@@ -194,7 +196,7 @@ def test_parts_that_do_not_fit_an_objective_without_a_denoiser_are_refused(recip
     for override, says in (
         ("condition={type: pooled_broadcast}", "'objective.type' needs no condition: set condition=null"),
         ("objective={type: mse}", "'objective.type' needs a condition"),
-        ("feedback.shuffle_condition=true", "'feedback.shuffle_condition': there is no condition"),
+        ("feedback.shuffle_condition=true", "'feedback.shuffle_condition': this recipe has no condition"),
         ("stages.0.train=[projection]", "stages.train: projection has nothing to train here"),
     ):
         with pytest.raises(InputError, match=says):

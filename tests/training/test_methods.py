@@ -26,7 +26,7 @@ from diva.training.adapt import plain_state
 from diva.training.build import build_accelerator, build_trainer
 from diva.training.run import _find_checkpoint
 from tests.fixtures.teachers import tiny_dit
-from tests.fixtures.towers import tiny_clip
+from tests.fixtures.towers import tiny_clip, write_today
 
 Load = Callable[..., Recipe]
 STEPS = 3  # updates of a stage
@@ -293,3 +293,44 @@ def test_an_anchor_holds_the_embeddings_nearer_to_the_original_ones(load: Load, 
         AcceleratorState._reset_state(reset_partial_state=True)
         drift[weight] = float(str(lines(tmp_path / str(weight))[-1]["drift"]))
     assert 0 < drift[100.0] < 0.7 * drift[0.0]
+
+
+ONE_UPDATE = ["stages.0.steps=1", "stages.1.steps=1", "stages.1.warmup=0.0", "stages.1.schedule=constant"]
+ONE_UPDATE += ["diagnostics.every=null"]
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("diva/quickstart", "pe-core"),
+        ("genhancer/quickstart", "eva02"),
+        pytest.param("genhancer/quickstart", "pe-core", marks=SLOW),
+        pytest.param("diva/quickstart", "eva02", marks=SLOW),
+        pytest.param("diva/quickstart", "mobileclip-b", marks=SLOW),
+        pytest.param("genhancer/quickstart", "mobileclip-b", marks=SLOW),
+    ],
+)
+def test_a_trunk_with_its_projection_inside_is_trained_by_an_update(
+    name: str, kind: str, load: Load, tmp_path: Path
+) -> None:
+    folder = write_today(tmp_path / kind, kind)
+    train(load(name, f"tower.name={folder}", *ONE_UPDATE), tmp_path / "run")
+    start, trained = (load_file(path / "open_clip_model.safetensors") for path in (folder, tmp_path / "run/tower"))
+    changed = {key for key, value in start.items() if not torch.equal(trained[key], value)}
+    assert trained.keys() == start.keys()
+    assert {"visual.trunk.head.weight", "visual.trunk.blocks.0.mlp.fc2.weight"} <= changed
+    assert all(key.startswith("visual.trunk.") for key in changed)
+
+
+def test_a_resnet_is_trained_by_methods_that_read_the_pooled_token_alone(load: Load, tmp_path: Path) -> None:
+    folder = write_today(tmp_path / "resnet", "resnet")
+    short = (f"tower.name={folder}", *ONE_UPDATE)
+    train(load("genhancer/quickstart", *short, "tower.adapt={type: whole}"), tmp_path / "run")
+    start, trained = (load_file(path / "open_clip_model.safetensors") for path in (folder, tmp_path / "run/tower"))
+    changed = {key for key, value in start.items() if not torch.equal(trained[key], value)}
+    assert "visual.attnpool.c_proj.weight" in changed
+    assert all(key.startswith("visual.") and "running_" not in key for key in changed)
+    AcceleratorState._reset_state(reset_partial_state=True)
+    with pytest.raises(InputError, match=r"condition\.tokens: needs patch tokens, and this tower has a pooled"):
+        train(load("diva/quickstart", *short), tmp_path / "patches")

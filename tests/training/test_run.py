@@ -315,7 +315,7 @@ def test_bf16_training_follows_float32(tiny: Tiny, tmp_path: Path) -> None:
         ("training.micro_batch=3", "training.global_batch: 4 is no multiple of micro_batch × processes"),
         ("condition.tokens.count=15", r"positions \(17\), but condition.tokens gives 16"),
         ("denoiser.path=nowhere", "denoiser.path: nowhere has no unet, vae, text_encoder, tokenizer, scheduler"),
-        ("denoiser.timesteps=[0,1001]", r"denoiser.timesteps: \[0, 1001\] is no range within 0..1000"),
+        ("denoiser.timesteps=[0,1001]", r"denoiser.timesteps: \[0, 1001\] is not a range within 0..1000"),
         ("data.source=nowhere/*.tar", "nowhere"),
         ("tower.name=nowhere", "nowhere"),
         ("training.trackers=[wandb]", "wandb is not installed; run pip install wandb"),
@@ -332,9 +332,11 @@ def test_what_does_not_fit_is_said_before_training(tiny: Tiny, tmp_path: Path, o
 def test_a_finished_run_is_not_overwritten_and_a_resumed_one_keeps_its_recipe(tiny: Tiny, tmp_path: Path) -> None:
     run = tmp_path / "run"
     train(tiny("stages.0.steps=5"), run)
-    with pytest.raises(InputError, match="already holds a run; go on with --resume or choose another --out"):
+    with pytest.raises(InputError, match="already holds a run; continue it with --resume or choose another --out"):
         train(tiny(), run)
-    with pytest.raises(InputError, match=r"stages: differs from what .*a resumed run keeps its recipe, so set"):
+    with pytest.raises(
+        InputError, match=r"stages: differs from the value in .*a resumed run keeps its recipe, so set"
+    ):
         train(tiny(), run, resume=True)
     with pytest.raises(InputError, match=r"data.image_size: differs from"):
         train(tiny("stages.0.steps=5", "data.image_size=48"), run, resume=True)

@@ -92,16 +92,16 @@ WRONG = {
     ),
     "an attribute": (
         {"text": "{colour.__class__}"},
-        "groups.colour.text: '{colour.__class__}': only the name of a",
+        "groups.colour.text: '{colour.__class__}': braces can hold only",
     ),
-    "a format": ({"text": "{colour:>999999999}"}, "only the name of a group may stand in braces"),
+    "a format": ({"text": "{colour:>999999999}"}, "braces can hold only the name of a group"),
     "an open brace": ({"text": "{colour"}, "groups.colour.text: '{colour': expected '}' before end of string"),
     "one alternative": (
         {"alternatives": ["red"]},
         "groups.colour.alternatives: tuple should have at least 2 items",
     ),
-    "one twice": ({"alternatives": ["red", "Red"]}, "groups.colour: 'alternatives': one is given twice"),
-    "nothing to judge": ({"taught": "tower"}, "groups: none is taught by the teacher; leave out 'taught: tower'"),
+    "one twice": ({"alternatives": ["red", "Red"]}, "groups.colour: 'alternatives': one appears twice"),
+    "nothing to judge": ({"taught": "tower"}, "groups: the teacher teaches none of them; remove a 'taught: tower'"),
     "a misspelt field": ({"alternative": ["red"]}, "unknown field 'alternative'; did you mean 'alternatives'?"),
 }
 

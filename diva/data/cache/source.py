@@ -86,7 +86,7 @@ class CachedImage:
         except (UnusableError, KeyError) as error:
             raise _damaged(self.kind, self.tar, f"{self.key}: {error}") from error
         if written != digest(stored, small):
-            raise _damaged(self.kind, self.tar, f"{self.key} is not what was written")
+            raise _damaged(self.kind, self.tar, f"{self.key} has changed since it was written")
         return stored, small
 
 
@@ -114,7 +114,7 @@ class CachedPart(ShardPart):
             found += 1
         promised = self._successes()
         if holes or found != promised:
-            reason = holes[0].reason if holes else f"{found} of {promised} images are there"
+            reason = holes[0].reason if holes else f"{found} of {promised} images were found"
             raise _damaged(self.image.kind, str(self.path), reason)
 
 
@@ -132,7 +132,7 @@ def open_cache(folder: Path, wanted: M, index_type: type[CacheIndex[M]], source_
     missing = [name for name in index.shards if not is_whole(folder / name)]
     if missing:
         raise InputError(
-            f"{kind.field}: {folder} lacks {len(missing)} of {len(index.shards)} shards, {missing[0]} first;"
+            f"{kind.field}: {folder}: {len(missing)} of {len(index.shards)} shards are missing, {missing[0]} first;"
             f" run '{kind.verb}' again, it continues where it stopped"
         )
     return source_type(str(folder), folder, index.shards)
@@ -163,5 +163,5 @@ def _array(content: bytes) -> np.ndarray:
 
 def _damaged(kind: Kind, tar: str, reason: str) -> RunError:
     return RunError(
-        f"{kind.field}: {tar} is damaged ({reason}); delete it and run '{kind.verb}' again, which writes it anew"
+        f"{kind.field}: {tar} is damaged ({reason}); delete it and run '{kind.verb}' again to rewrite it"
     )

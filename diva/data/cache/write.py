@@ -33,6 +33,7 @@ from diva.data.source import Source
 from diva.errors import RunError, printable
 from diva.images import UnusableError
 from diva.lock import locked
+from diva.progress import phase
 from diva.towers.preprocess import TowerInput
 
 logger = logging.getLogger("diva.data")
@@ -95,7 +96,6 @@ def write_cache(
     max_bad_share: float = 0.01,
     rank: int = 0,
     world_size: int = 1,
-    progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[Written]:
     """Write the shards of a cache into `folder` that are not there yet, and yield each as it is complete.
 
@@ -110,7 +110,6 @@ def write_cache(
         workers: processes that decode; 0 decodes in this one.
         min_side: images with a shorter side of fewer pixels are skipped.
         max_bad_share: a larger share of skipped images in a shard stops the work.
-        progress: told after every batch how many images of how many in the shard are done.
         rank, world_size: this process writes every `world_size`-th shard from number `rank` on.
 
     Raises:
@@ -125,8 +124,8 @@ def write_cache(
                 yield Written(name, None, 0)
                 continue
             crops = _Crops(list(raws), index, min_side)
-            images = done = 0
-            with replacing(folder / name) as temporary:
+            images = 0
+            with replacing(folder / name) as temporary, phase(f"{name}, images", len(crops)) as progress:
                 with temporary.open("wb") as file, TarWriter(file, mtime=0) as tar:
                     for found in DataLoader(crops, batch_size=batch, num_workers=workers, collate_fn=list):
                         usable = [(key, pixels) for key, pixels in found if pixels is not None]
@@ -134,9 +133,7 @@ def write_cache(
                             for sample in _made(usable, index, look, tower, device):
                                 tar.write({"__key__": f"{images:09d}", **sample})
                                 images += 1
-                        done += len(found)
-                        if progress:
-                            progress(done, len(crops))
+                        progress.advance(len(found))
                 skipped = sum(raw.images if isinstance(raw, Loss) else 1 for raw in crops.raws) - images
                 if skipped > max_bad_share * (images + skipped):
                     raise RunError(
@@ -169,7 +166,7 @@ def _made(
             place = number * index.crops + crop
             if not made[place].isfinite().all():
                 raise RunError(
-                    f"data: the {index.kind.content} of {key} are not finite; look at this image and at the teacher"
+                    f"data: the {index.kind.content} of {key} are not finite; check this image and the teacher"
                 )
             stored = _npy(made[place])
             pixels = _jpeg(small[place]) if index.pixels == "jpeg" else _npy(small[place])

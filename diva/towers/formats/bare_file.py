@@ -15,14 +15,15 @@ from diva.errors import InputError
 from diva.towers.activation import activation_in
 from diva.towers.checkpoint import Container, container_of, read_content, state_dict_of
 from diva.towers.formats.source import UNKNOWN, TowerSource, tokenizer_folder
+from diva.towers.formats.transformers_keys import VISION, clip_keys, siglip_keys, with_prefix
 from diva.towers.recognise import recognise
 from diva.towers.zoo import ZOO, usual_preprocess
 
 DIVA_PREFIXES = ("class_model.model.", "class_model.", "model.")
 # constants beside the weights: OpenAI's three numbers, and the mask that a traced model keeps
 CONSTANTS = ("input_resolution", "context_length", "vocab_size", "attn_mask")
-# keys of an image tower that is saved alone, without the prefix that it has in a model
-BARE = ({"conv1.weight", "class_embedding", "ln_post.weight"}, {"trunk.patch_embed.proj.weight"})
+# a key of an image tower that is saved alone, without the prefix that it has in a model: a ViT's, a ResNet's, timm's
+BARE = ("class_embedding", "attnpool.", "trunk.")
 SHOWN = 3
 
 
@@ -87,9 +88,14 @@ def _tower_entries(state: Mapping[str, Tensor], prefix: str, path: Path) -> dict
     }
     if any(key.startswith("visual.") for key in tower):
         return tower
-    if any(marks <= tower.keys() for marks in BARE):
+    if any(key.startswith(BARE) for key in tower):
         return {f"visual.{key}": value for key, value in tower.items()}
-    if any(key.startswith(("vision_model.", "text_model.")) for key in tower):
+    theirs = with_prefix(tower)
+    text = any(key.startswith("text_model.") for key in theirs)
+    if f"{VISION}.embeddings.patch_embedding.weight" in theirs and not text:
+        siglip = any(key.startswith(f"{VISION}.head.") for key in theirs)
+        return (siglip_keys if siglip else clip_keys)(theirs).to_ours(theirs, str(path))
+    if text or any(key.startswith(f"{VISION}.") for key in theirs):
         raise InputError(f"{path}: holds transformers' tensors; give the folder that has its config.json")
     some = ", ".join([*state][:SHOWN])
     raise InputError(f"{path}: holds no CLIP tower (its tensors are {some}, …); give a tower's weights")

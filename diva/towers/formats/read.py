@@ -27,10 +27,10 @@ def read_tower(path: Path, *, allow_torchscript: bool = False) -> TowerSource:
         return read_bare_file(path, allow_torchscript=allow_torchscript)
     if (path / CONFIG).is_file():
         return read_open_clip_folder(path)
+    if RunFolder(path).tower.is_dir():  # a LLaVA's run has a config.json, too
+        return read_tower(RunFolder(path).tower)
     if (path / "config.json").is_file():
         return read_transformers_folder(path)
-    if RunFolder(path).tower.is_dir():
-        return read_tower(RunFolder(path).tower)
     raise InputError(
         f"{path}: holds no tower; a folder has {CONFIG} (open_clip), config.json (transformers) or tower/ (a run)"
     )

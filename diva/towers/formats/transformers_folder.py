@@ -9,7 +9,15 @@ from typing import Any
 
 import open_clip
 from torch import Tensor
-from transformers import CLIPConfig, CLIPVisionConfig, SiglipConfig, SiglipVisionConfig
+from transformers import (
+    CLIPConfig,
+    CLIPVisionConfig,
+    MetaClip2Config,
+    MetaClip2TextConfig,
+    MetaClip2VisionConfig,
+    SiglipConfig,
+    SiglipVisionConfig,
+)
 
 from diva.documents import read_json
 from diva.errors import InputError
@@ -17,7 +25,7 @@ from diva.towers.checkpoint import read_state_dict, shards
 from diva.towers.formats.image_processor import read_image_processor
 from diva.towers.formats.settings import check_model
 from diva.towers.formats.source import TowerSource, tokenizer_folder
-from diva.towers.formats.transformers_keys import VISION, clip_keys, siglip_keys
+from diva.towers.formats.transformers_keys import clip_keys, siglip_keys, with_prefix
 from diva.towers.recognise import architecture_name, recognise
 
 CONFIGS: dict[Any, Any] = {
@@ -25,6 +33,8 @@ CONFIGS: dict[Any, Any] = {
     "clip_vision_model": CLIPVisionConfig,
     "siglip": SiglipConfig,
     "siglip_vision_model": SiglipVisionConfig,
+    "metaclip_2": MetaClip2Config,
+    "metaclip_2_vision_model": MetaClip2VisionConfig,
 }
 WEIGHT_FILES = (
     "model.safetensors",
@@ -32,6 +42,7 @@ WEIGHT_FILES = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
+XLM = {"hf_tokenizer_name": "facebook/xlm-v-base", "pool_type": "eos"}  # as open_clip describes MetaCLIP 2
 OF_SIGLIP_2 = ["gelu", "gelu_pytorch_tanh"]  # as open_clip computes its image and its text tower
 ACTIVATIONS = {"quick_gelu": "quickgelu", "gelu": "gelu", "gelu_pytorch_tanh": "gelu_tanh"}
 CLIP_VOCABULARY = 49408  # of OpenAI, and of all who took its tokenizer
@@ -63,7 +74,7 @@ def read_transformers_folder(folder: Path) -> TowerSource:
     state = (siglip_keys if siglip else clip_keys)(theirs).to_ours(theirs, str(weights))
     if not any(key.endswith("token_embedding.weight") for key in state):
         text = None
-    if text and not siglip and text.vocab_size != CLIP_VOCABULARY:
+    if text and kind == "clip" and text.vocab_size != CLIP_VOCABULARY:
         raise InputError(
             f"{folder}: has a vocabulary of {text.vocab_size}, and a CLIP text tower {CLIP_VOCABULARY}"
         )
@@ -92,13 +103,6 @@ def _read_shards(weights: Path) -> dict[str, Tensor]:
     state: dict[str, Tensor] = {}
     for shard in shards(weights):
         state |= read_state_dict(shard)
-    return {key: value for key, value in state.items() if not key.endswith("position_ids")}  # counts, not weights
-
-
-def with_prefix(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Give the tensors of a vision model that is saved alone the prefix that they have elsewhere."""
-    if "embeddings.patch_embedding.weight" in state:
-        return {f"{VISION}.{key}": value for key, value in state.items()}
     return state
 
 
@@ -142,6 +146,7 @@ def _clip_config(path: Path, vision: Any, text: Any, state: dict[str, Tensor], a
             "context_length": text.max_position_embeddings,
             "vocab_size": text.vocab_size,
             "heads": text.num_attention_heads,
+            **(XLM | {"eos_id": text.eos_token_id} if isinstance(text, MetaClip2TextConfig) else {}),
         }
         if text
         else {},

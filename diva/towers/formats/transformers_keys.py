@@ -22,6 +22,17 @@ VISION, TEXT = "vision_model", "text_model"
 LAYERS = "encoder.layers."
 
 
+def with_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Give the tensors of a vision model that is saved alone the prefix that they have elsewhere.
+
+    Positions that are only counted are left out.
+    """
+    weights = {key: value for key, value in state.items() if not key.endswith("position_ids")}
+    if "embeddings.patch_embedding.weight" in weights:
+        return {f"{VISION}.{key}": value for key, value in weights.items()}
+    return weights
+
+
 def clip_keys(state: Mapping[str, Tensor]) -> Bijection:
     """Return the map of a CLIP ViT whose parts are those of `state`, in the keys of either library."""
     ours = any(key.startswith("visual.") for key in state)

@@ -30,6 +30,7 @@ class Llava:
         feature_layer: the hidden state of the tower that the projector reads, counted as transformers does.
         class_token: whether the projector also reads the tower's class token.
         pad_to_square: whether images are padded to a square with the mean colour before they are resized.
+        chat_template: the language model's own, as `diva_downstream.llava.chat` prepares it; None for vicuna_v1.
     """
 
     source: Path
@@ -41,6 +42,7 @@ class Llava:
     feature_layer: int = -2
     class_token: bool = False
     pad_to_square: bool = True
+    chat_template: str | None = None
 
     @property
     def has_projector(self) -> bool:

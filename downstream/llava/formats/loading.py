@@ -5,13 +5,21 @@ from typing import Any
 
 from transformers import AutoImageProcessor, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from diva.documents import read_file
 from diva.errors import InputError, install
 from diva.pretrained import load_pretrained
 from diva.towers.quiet import quiet
 
+SENTENCEPIECE = "tokenizer.model"  # the original code wants it; transformers does not write it
+# spaces in runs, at line starts, before digits and beside other scripts: where conversions have differed
+PROBE = "a  b   c    d\n        e 漢  é\t12 345 x=  3.      The end"
 
-def load_model(kind: Any, folder: Path) -> PreTrainedModel:
+
+def load_model(kind: Any, folder: Path, **options: Any) -> PreTrainedModel:
     """Load a model of the class `kind` in the dtype that its configuration names, on the CPU, in `eval()`.
+
+    Args:
+        options: of `from_pretrained`.
 
     Raises:
         InputError: files are missing or damaged, or do not hold exactly this model's tensors.
@@ -19,7 +27,7 @@ def load_model(kind: Any, folder: Path) -> PreTrainedModel:
     # transformers warns of what does not fit and continues with random numbers; here that is an error
     with quiet("transformers"):
         model: PreTrainedModel = load_pretrained(
-            kind, folder, exact=True, dtype="auto", ignore_mismatched_sizes=True
+            kind, folder, exact=True, dtype="auto", ignore_mismatched_sizes=True, **options
         )
     return model.eval()
 
@@ -28,7 +36,8 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """Load the tokenizer of a language model.
 
     Raises:
-        InputError: its files or packages to read them are missing, or it is damaged or one without offsets.
+        InputError: its files or packages to read them are missing, or it is damaged, one without offsets, or
+            made of a `tokenizer.model` and not equal to it.
     """
     try:
         tokenizer: PreTrainedTokenizerBase = load_pretrained(AutoTokenizer, folder, field="the tokenizer in ")
@@ -36,7 +45,20 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         raise InputError(f"{error}; if it is a tokenizer.model, {install('llava')}, brings its reader") from error
     if not tokenizer.is_fast:
         raise InputError(f"{folder}: has a tokenizer without character offsets; add its tokenizer.json")
+    if (folder / SENTENCEPIECE).is_file() and not (folder / "tokenizer.json").is_file():
+        _check_conversion(tokenizer, folder / SENTENCEPIECE)
     return tokenizer
+
+
+def _check_conversion(tokenizer: PreTrainedTokenizerBase, path: Path) -> None:
+    """Check that the fast tokenizer that transformers made of a `tokenizer.model` gives SentencePiece's ids."""
+    from sentencepiece import SentencePieceProcessor  # an extra, which was needed to make it
+
+    theirs = SentencePieceProcessor(model_proto=read_file(path)).encode(PROBE)
+    if tokenizer(PROBE, add_special_tokens=False)["input_ids"] != theirs:
+        raise InputError(
+            f"{path}: the installed transformers turns it into a tokenizer of other ids; add its tokenizer.json"
+        )
 
 
 def load_image_processor(folder: Path) -> Any:

@@ -3,7 +3,6 @@ shards, in `mm_projector.bin` (its first stage), or beside adapters (its second 
 """
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,6 @@ from diva_downstream.llava.formats.adapters import ADAPTER_FILE, merge_adapters
 from diva_downstream.llava.formats.content import EMBEDDING, HEAD, LANGUAGE, PROJECTOR, TOWER, Llava, is_siglip
 from diva_downstream.llava.formats.loading import load_tokenizer
 from diva_downstream.llava.formats.original_keys import to_original, to_transformers
-from diva_downstream.llava.formats.transformers_folder import SENTENCEPIECE
 from diva_downstream.llava.formats.vocabulary import save_tokenizer_without_image, without_image_token
 
 PROJECTOR_FILE, BESIDE_ADAPTER = "mm_projector.bin", "non_lora_trainables.bin"
@@ -118,7 +116,6 @@ def write_original(llava: Llava, folder: Path, final: Path) -> None:
         InputError: its language model is no Llama.
     """
     assert llava.vision is not None, "a LLaVA is written with its tower"
-    assert llava.image is not None, "a tower knows what it wants to see"
     if llava.text.model_type != "llama":
         raise InputError(
             f"{llava.source}: has a '{llava.text.model_type}' language model; the original wants a Llama"
@@ -128,13 +125,17 @@ def write_original(llava: Llava, folder: Path, final: Path) -> None:
     rows = len(state[HEAD])
     (folder / "config.json").write_text(json.dumps(_fields(llava, final, rows), indent=2) + "\n")
     save_tokenizer_without_image(llava, folder)
-    if (llava.source / SENTENCEPIECE).is_file():
-        shutil.copy(llava.source / SENTENCEPIECE, folder)
+    write_vision_tower(llava, folder / TOWER_FOLDER)
+
+
+def write_vision_tower(llava: Llava, folder: Path) -> None:
+    """Write the tower of `llava` into `folder` as transformers' vision model, with its image processor."""
+    assert llava.image is not None, "a tower knows what it wants to see"
     tower = (SiglipVisionModel if is_siglip(llava.vision) else CLIPVisionModel)(llava.vision)
     own = {key.removeprefix(TOWER): value for key, value in llava.state.items() if key.startswith(TOWER)}
     tower.load_state_dict(own, assign=True)
-    save_model(tower, folder / TOWER_FOLDER)
-    write_image_processor(llava.image, folder / TOWER_FOLDER, siglip=is_siglip(llava.vision))
+    save_model(tower, folder)
+    write_image_processor(llava.image, folder, siglip=is_siglip(llava.vision))
 
 
 def _tensors(paths: list[Path]) -> dict[str, Tensor]:

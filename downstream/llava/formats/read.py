@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from transformers import LlamaForCausalLM, Qwen2ForCausalLM
+from transformers import AutoModelForCausalLM
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from diva.documents import read_json
 from diva.errors import InputError
@@ -12,14 +13,16 @@ from diva_downstream.llava.formats.loading import load_model, load_tokenizer
 from diva_downstream.llava.formats.original import read_original
 from diva_downstream.llava.formats.transformers_folder import read_transformers
 
-LANGUAGE_MODELS = {"llama": LlamaForCausalLM, "qwen2": Qwen2ForCausalLM}
+BODY = "model."  # before the names of a causal language model's tensors, apart from the head's
+# what some models do to their scores, and a LLaVA does not
+SCALINGS = ("final_logit_softcapping", "logit_scale", "logits_scaling")
 
 
 def read_llava(folder: Path, language_model: Path | None = None) -> Llava:
     """Read a LLaVA, or a language model that is to become one.
 
     Args:
-        folder: of transformers' LLaVA, of the original one, or of a Llama or Qwen2 language model.
+        folder: of transformers' LLaVA, of the original one, or of a causal language model.
         language_model: the language model's folder, where an original folder has a projector or adapters alone.
 
     Raises:
@@ -38,14 +41,18 @@ def read_llava(folder: Path, language_model: Path | None = None) -> Llava:
 
 def _read_language_model(folder: Path) -> Llava:
     kind = _fields(folder / "config.json").get("model_type")
-    if kind not in list(LANGUAGE_MODELS):  # of a list: the value may be anything
+    if kind not in list(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES):  # of a list: the value may be anything
+        raise InputError(f"{folder}: holds a model of type '{kind}'; give a LLaVA-1.5 or a causal language model")
+    model = load_model(AutoModelForCausalLM, folder)
+    scaled = [name for name in SCALINGS if getattr(model.config, name, None) not in (None, 1)]
+    others = [key for key in model.state_dict() if key != HEAD and not key.startswith(BODY)]
+    if scaled or others:
         raise InputError(
-            f"{folder}: holds a model of type '{kind}'; give a LLaVA-1.5 or a language model"
-            f" ({', '.join(LANGUAGE_MODELS)})"
+            f"{folder}: its {(scaled or others)[0]} has no place in transformers' LLaVA; give a language model"
+            " such as Llama, Qwen, Mistral, Gemma 3, Phi-4 or SmolLM"
         )
-    model = load_model(LANGUAGE_MODELS[kind], folder)
     state = {
-        key if key == HEAD else LANGUAGE + key.removeprefix("model."): value
+        key if key == HEAD else LANGUAGE + key.removeprefix(BODY): value
         for key, value in model.state_dict().items()
     }
     return Llava(folder, model.config, load_tokenizer(folder), state)

@@ -18,23 +18,29 @@ from transformers import (
     LlavaImageProcessor,
     LlavaImageProcessorPil,
     LlavaProcessor,
-    PreTrainedTokenizerBase,
 )
 
+from diva.documents import read_file
 from diva.errors import InputError
 from diva.towers import TowerInput
 from diva.towers.formats.image_processor import INTERPOLATIONS
 from diva.towers.quiet import quiet
 from diva.towers.state_dict_diff import state_dict_diff
+from diva_downstream.llava.chat import Chat
 from diva_downstream.llava.conversation import IMAGE, VICUNA_V1
 from diva_downstream.llava.encode import image_mark
 from diva_downstream.llava.formats.content import EMBEDDING, PROJECTOR, Llava, is_siglip, patch_count
-from diva_downstream.llava.formats.loading import load_image_processor, load_model, load_tokenizer
+from diva_downstream.llava.formats.loading import (
+    SENTENCEPIECE,
+    load_image_processor,
+    load_model,
+    load_tokenizer,
+)
 from diva_downstream.llava.formats.vocabulary import with_image_token
+from diva_downstream.llava.record import read_record
 
 # a tower's tensor in a file, as every version of transformers writes it, or in the running model
 TOWER_NAME = re.compile(r"^(model\.)?vision_tower\.(vision_model\.)?")
-SENTENCEPIECE = "tokenizer.model"  # the original code wants it; transformers does not write it
 # what every tower's image processor does; one that leaves something out is not carried over
 STEPS = {"do_resize": True, "do_rescale": True, "do_normalize": True, "rescale_factor": 1 / 255}
 
@@ -58,6 +64,7 @@ def read_transformers(folder: Path, fields: Mapping[str, Any]) -> Llava:
         )
     processor = load_image_processor(folder)
     siglip = is_siglip(config.vision_config)
+    record = read_record(folder)
     return Llava(
         folder,
         config.text_config,
@@ -69,6 +76,7 @@ def read_transformers(folder: Path, fields: Mapping[str, Any]) -> Llava:
         class_token=config.vision_feature_select_strategy == "full" and not siglip,
         # the published conversions come with CLIP's processor, which crops; LLaVA-1.5 was trained on padded images
         pad_to_square=not isinstance(processor, LlavaImageProcessorPil) or bool(processor.do_pad),
+        chat_template=_own_template(folder) if record and record.template == "chat" else None,
     )
 
 
@@ -81,7 +89,7 @@ def write_transformers(llava: Llava, folder: Path) -> None:
     assert llava.vision is not None, "a LLaVA is written with its tower"
     llava = with_image_token(llava)
     model = assembled(llava)
-    model.generation_config = generation_config(llava.tokenizer)
+    model.generation_config = generation_config(llava)
     with quiet("transformers"):
         model.save_pretrained(folder)
     _set_dtype(folder / "config.json", llava.state[EMBEDDING].dtype)
@@ -108,13 +116,24 @@ def assembled(llava: Llava) -> LlavaForConditionalGeneration:
     return model
 
 
-def generation_config(tokenizer: PreTrainedTokenizerBase) -> GenerationConfig:
-    """Return greedy decoding until the end of the answer."""
+def generation_config(llava: Llava) -> GenerationConfig:
+    """Return greedy decoding until the end of the answer, as the template has it, or of the text.
+
+    Raises:
+        InputError: the language model's own template has no such end.
+    """
+    tokenizer, ends = llava.tokenizer, [llava.tokenizer.eos_token_id]
+    if llava.chat_template:
+        ends.append(tokenizer.convert_tokens_to_ids(Chat(tokenizer, llava.chat_template, llava.source).end))
     return GenerationConfig(
         bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
+        eos_token_id=list(dict.fromkeys(ends)) if len(set(ends)) > 1 else ends[0],
         pad_token_id=tokenizer.pad_token_id,
     )
+
+
+def _own_template(folder: Path) -> str:
+    return read_file(folder / "chat_template.jinja").decode()
 
 
 def _tower_input(processor: Any, side: int, folder: Path) -> TowerInput:
@@ -170,13 +189,14 @@ def _own_fields(config: Any) -> dict[str, Any]:
 
 def _processor(llava: Llava, config: Any) -> LlavaProcessor:
     assert llava.image is not None, "a tower knows what it wants to see"
+    mark = image_mark(llava.tokenizer)
     return LlavaProcessor(
         image_processor=_llava_image_processor(llava.image, pad_to_square=llava.pad_to_square),
         tokenizer=llava.tokenizer,
         patch_size=config.vision_config.patch_size,
         vision_feature_select_strategy=config.vision_feature_select_strategy,
         num_additional_image_tokens=0 if is_siglip(config.vision_config) else 1,
-        chat_template=VICUNA_V1.replace(IMAGE, image_mark(llava.tokenizer)),
+        chat_template=(llava.chat_template or VICUNA_V1).replace(f"{IMAGE}\\n", f"{mark}\\n"),
     )
 
 

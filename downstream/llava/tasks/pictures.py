@@ -9,7 +9,7 @@ import pandas
 from PIL import Image
 
 from diva.documents import read_file
-from diva.errors import InputError
+from diva.errors import InputError, first_line
 from diva.images import UnusableError, decode_image, read_image
 
 DIGITS = 18  # of the number of a row, which is kept in 64 bits
@@ -70,7 +70,7 @@ def read_table(tsv: str) -> pandas.DataFrame:
     except ValueError as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{tsv}: cannot be read as a table ({error}); give MMBench's TSV") from error
+        raise InputError(f"{tsv}: cannot be read as a table ({first_line(error)}); give MMBench's TSV") from error
 
 
 @lru_cache(maxsize=1)

@@ -131,7 +131,7 @@ def test_a_base_of_another_seed_or_a_complete_one_is_not_overwritten(base: Path,
     (tmp_path / "begun" / ".pretraining").mkdir(parents=True)
     begun = {"seed": 6, "settings": SETTINGS.model_dump()}
     (tmp_path / "begun" / ".pretraining" / "settings.json").write_text(json.dumps(begun))
-    with pytest.raises(InputError, match=r"seed: differs from what .*begun began with"):
+    with pytest.raises(InputError, match=r"seed: differs from the value in .*begun;"):
         _pretrain(tmp_path / "begun")
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "mine.txt").write_text("")

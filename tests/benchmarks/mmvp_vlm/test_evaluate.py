@@ -1,4 +1,5 @@
 import io
+import math
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,11 +14,12 @@ from rich.console import Console
 from diva.errors import InputError
 from diva.evaluation.comparison import compare
 from diva.results import Result
-from diva.towers import Clip
+from diva.towers import Clip, load_clip
 from diva_benchmarks.mmvp_vlm.dataset import read_mmvp
 from diva_benchmarks.mmvp_vlm.evaluate import AVERAGE, evaluate
 from diva_benchmarks.mmvp_vlm.protocols import find_protocol
 from tests.fixtures.mmvp import write_mmvp_folder, write_questions
+from tests.fixtures.towers import write_today
 
 KEYS = ("statement1_image1", "statement1_image2", "statement2_image1", "statement2_image2")
 
@@ -157,3 +159,19 @@ def test_an_undecodable_image_stops_the_measurement_with_its_name(
     image.write_bytes(image.read_bytes()[:700])
     with pytest.raises(InputError, match=r"Text/29\.jpg: cannot be decoded"):
         measure(clip, folder)
+
+
+@pytest.mark.parametrize("kind", ["resnet", "convnext"])
+def test_a_convolutional_clip_is_scored_by_its_pooled_token_alone(tmp_path: Path, kind: str) -> None:
+    clip, folder = load_clip(str(write_today(tmp_path / kind, kind))), write_mmvp_folder(tmp_path / "mmvp")
+    result = measure(clip, folder)
+    first = [1 / (1 + math.exp(scale * (b - a))) for a, b, scale in _differences(result, clip)]
+    theirs = [probability for pair in official_probabilities(clip, folder) for probability in pair]
+    assert first == pytest.approx(theirs, abs=1e-4)
+    with pytest.raises(InputError, match="--protocol: diva-openai: needs patch tokens"):
+        measure(clip, folder, "diva-openai")
+
+
+def _differences(result: Result, clip: Clip) -> list[tuple[float, float, float]]:
+    scale = clip.model.logit_scale.exp().item()
+    return [(*row[2 * text : 2 * text + 2], scale) for row in similarities(result) for text in (0, 1)]

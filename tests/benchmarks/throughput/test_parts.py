@@ -98,9 +98,9 @@ def test_options_are_read_into_recipe_fields() -> None:
 @pytest.mark.parametrize(
     ("read", "says"),
     [
-        (lambda: read_options("compile"), "--options: 'compile' is none; did you mean 'compiled'?"),
-        (lambda: read_options("plain+cached"), "--options: 'plain\\+cached' joins plain"),
-        (lambda: read_counts("--batch", "8,x"), "--batch: '8,x' is no comma list of numbers"),
+        (lambda: read_options("compile"), "--options: 'compile' is not an option; did you mean 'compiled'?"),
+        (lambda: read_options("plain+cached"), "--options: 'plain\\+cached' combines plain"),
+        (lambda: read_counts("--batch", "8,x"), "--batch: '8,x' is not a comma-separated list of numbers"),
         (lambda: read_counts("--batch", "0,1"), "--batch: 0 is too few"),
     ],
 )

@@ -138,7 +138,7 @@ def test_a_broken_set_is_told_and_the_others_are_measured(
     with pytest.raises(RunError, match=r"1 sets could not be measured \(mnist\)"):
         bench(tower_folder, data, out=tmp_path / "out")
     shown = capsys.readouterr()
-    assert "s0000009.cls: '9' is no label of 9 classes (0 to 8)" in shown.err
+    assert "s0000009.cls: '9' is not a label of 9 classes (0 to 8)" in shown.err
     assert "failed: 1 of 29 sets (mnist)" in shown.out
     assert ("mnist", "failed") in [
         (each.name, each.reason) for each in read_result(tmp_path / "out" / "zero_shot.json").missing
@@ -196,8 +196,8 @@ def test_a_set_that_is_none_of_the_29_is_named_by_its_folder(
         ({"against_checkpoint": Path("base.pt")}, r"--against-checkpoint: base\.pt has no tower"),
         ({"against": "openai-vit-l14-22"}, "did you mean 'openai-vit-l14-224'"),
         ({"sets": "minst"}, "--sets: 'minst' is unknown; did you mean 'mnist'"),
-        ({"sets": "dtd"}, "holds no folder for dtd"),
-        ({"data": Path("absent")}, "--data: absent is no folder"),
+        ({"sets": "dtd"}, "has no folder for dtd"),
+        ({"data": Path("absent")}, "--data: absent is not a folder"),
         ({"out": Path(__file__)}, r"test_command\.py: is a file; name a folder, or a new one"),
     ],
 )

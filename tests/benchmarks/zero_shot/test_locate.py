@@ -60,8 +60,8 @@ def test_every_set_is_asked_for_unless_some_are_named(tmp_path: Path) -> None:
         ("minst", r"--sets: 'minst' is unknown; did you mean 'mnist'\?"),
         ("mnist,scene", r"--sets: 'scene' is unknown; did you mean 'scenes'\?"),
         ("mnist,", "--sets: '' is unknown"),
-        ("pets,dtd", "holds no folder for pets, dtd;"),
-        (None, "holds no folder for any of the 29 sets;"),
+        ("pets,dtd", "has no folder for pets, dtd;"),
+        (None, "has no folder for any of the 29 sets;"),
     ],
 )
 def test_names_that_lead_nowhere_are_told(tmp_path: Path, names: str | None, sentence: str) -> None:
@@ -71,5 +71,5 @@ def test_names_that_lead_nowhere_are_told(tmp_path: Path, names: str | None, sen
 
 
 def test_data_must_be_a_folder(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"--data: .*absent is no folder"):
+    with pytest.raises(InputError, match=r"--data: .*absent is not a folder"):
         locate_sets(tmp_path / "absent", None)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 import yaml
@@ -15,8 +16,12 @@ from typer.testing import CliRunner
 
 from diva.cli import app
 from diva.errors import InputError
+from diva.run_folder import RunFolder
+from diva.towers import load_clip
 from diva_downstream.llava.miniature import write_miniature
+from diva_downstream.llava.swap import swap
 from tests.fixtures.images import crops
+from tests.training.test_run import wait_for
 
 
 def write_stage(folder: Path, model: Path, *, micro_batch: int) -> Path:
@@ -85,6 +90,42 @@ def test_the_sharding_file_trains_a_whole_llava_as_one_process_does(llava_folder
     moved = torch.cat([(one[key] - start[key]).flatten() for key in start]).norm()
     apart = torch.cat([(one[key] - two[key]).flatten() for key in start]).norm()
     assert apart < 1e-2 * moved
+
+
+@pytest.mark.slow  # three times two processes
+def test_two_sharded_processes_killed_and_resumed_train_the_tower_as_one_does(
+    llava_folder: Path, tower_folder: Path, tmp_path: Path
+) -> None:
+    swap(llava_folder, str(tower_folder), tmp_path / "swapped")
+    recipe = write_stage(tmp_path, tmp_path / "swapped", micro_batch=2)
+    changed = [
+        "train=full",
+        "training.lr=1e-3",
+        "tower.lr=1e-3",
+        "training.steps=16",
+        "training.checkpoint_every=2",
+    ]
+    words = ["llava", "train", str(recipe), *changed, "--out"]
+    ran = CliRunner().invoke(app, [*words, str(tmp_path / "one")])
+    assert ran.exit_code == 0, ran.exception
+    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", "downstream/llava/fsdp.yaml"]
+    own = ["--num_processes", "2", "--mixed_precision", "no", "--module", "tests.fixtures.sharded"]
+    command = [*launcher, *own, *words, str(tmp_path / "two")]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    run = RunFolder(tmp_path / "two")
+    with subprocess.Popen(command, env=environment) as started:
+        wait_for(run.checkpoints)
+        for process in psutil.Process(started.pid).children(recursive=True):
+            process.kill()
+    assert not (run.path / "config.json").exists()
+    subprocess.run([*command, "--resume"], env=environment, check=True, capture_output=True, timeout=300)
+    start, one, two = (
+        load_clip(str(folder)).model.state_dict() for folder in (tower_folder, tmp_path / "one", run.path)
+    )
+    moved = torch.cat([(one[key] - start[key]).flatten() for key in start]).norm()
+    apart = torch.cat([(one[key] - two[key]).flatten() for key in start]).norm()
+    assert moved > 0
+    assert apart < 2e-2 * moved
 
 
 def test_a_swap_and_a_conversion_by_their_verbs(llava_folder: Path, tower_folder: Path, tmp_path: Path) -> None:

@@ -146,10 +146,17 @@ def test_a_long_prompt_is_cut_at_its_end(tokenizer: PreTrainedTokenizerBase) -> 
     assert cut.labels == whole.labels[:-3]
 
 
-def test_a_cut_through_the_image_is_refused(tokenizer: PreTrainedTokenizerBase) -> None:
-    parts = pieces(TWO_TURNS, "vicuna_v1", "</s>")
-    with pytest.raises(InputError, match=r"data\.max_length: 90 tokens cut through the image"):
-        encode(parts, tokenizer, image_tokens=576, max_length=90)
+def test_a_prompt_that_would_be_cut_within_its_image_ends_before_it(tokenizer: PreTrainedTokenizerBase) -> None:
+    late = Conversation("late", "a.jpg", (Turn("human", "Hi"), Turn("gpt", "Hello."), *TWO_TURNS.turns))
+    parts = pieces(late, "vicuna_v1", "</s>")
+    image = tokenizer.convert_tokens_to_ids("<image>")
+    whole = encode(parts, tokenizer, image_tokens=576, max_length=2048)
+    first = whole.input_ids.index(image)
+    for length in (first, first + 1, first + 575):
+        cut = encode(parts, tokenizer, image_tokens=576, max_length=length)
+        assert cut == (whole.input_ids[:first], whole.labels[:first])
+        # LLaVA's own cut goes through the image, and loses no label by it
+        assert whole.labels[first:length] == [IGNORED] * (length - first)
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,7 @@ def test_the_first_stage_of_the_original_is_a_projector_on_the_language_model_it
         ({"hidden_size": 96}, r"is not the LLaVA-1\.5 of its config\.json: keys \d+ of the wrong shape"),
         ({"hidden_size": "wide"}, r"config\.json: is not a Llama's"),
         ({"mm_vision_tower": "nobody/tower"}, "has no tower on this machine"),
-        ({"mm_vision_tower": None, "model_type": "bert"}, "holds a model of type 'bert'"),
+        ({"mm_vision_tower": None, "model_type": "vit"}, "holds a model of type 'vit'"),
         ({"mm_vision_tower": None, "model_type": ["llama"]}, r"holds a model of type '\['llama'\]'"),
     ],
 )

@@ -48,7 +48,7 @@ def test_every_packaged_recipe_is_valid_and_called_as_its_file(name: str) -> Non
     [
         ("training.steps=5", "training: give either 'epochs' or 'steps'"),
         ("training.learning_rate=1", "unknown field 'learning_rate'"),
-        ("train=projektor", "train: input should be 'projector', 'full' or 'lora'"),
+        ("train=projektor", "train: input should be 'projector', 'full', 'lora', 'qlora' or 'tower'"),
         ("data.template=vicuna", "data.template: input should be"),
         ("training.lr=0", "training.lr: input should be greater than 0"),
     ],

@@ -1,5 +1,6 @@
 """Vicuna's kind of tokenizer, a sentencepiece model alone, against LLaVA's own rule restated with sentencepiece."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -10,14 +11,13 @@ from skimage import data
 from transformers import AutoProcessor
 
 from diva.errors import InputError
-from diva_downstream.llava.conversation import SYSTEM, Conversation, Turn, pieces
+from diva_downstream.llava.conversation import SYSTEM, Conversation, Turn, pieces, read_conversations
+from diva_downstream.llava.convert import convert
 from diva_downstream.llava.encode import IGNORED, encode
 from diva_downstream.llava.formats.loading import load_tokenizer
 from diva_downstream.llava.swap import swap
-from tests.fixtures.llava import IMAGE_TOKENS, tiny_vicuna
+from tests.fixtures.llava import CODE, IMAGE_TOKENS, tiny_vicuna
 
-ANSWERED = (Turn("human", "<image>\nWhat colour is the ball?"), Turn("gpt", "The ball is red."))
-FURTHER = (Turn("human", "Is there a cat?"), Turn("gpt", "No."))
 BARE = (Turn("human", "<image>"), Turn("gpt", "a red ball"))
 
 
@@ -51,29 +51,121 @@ def llavas_tokens(prompt: str, vicuna: Path) -> list[str]:
     return tokens
 
 
-@pytest.mark.parametrize(
-    ("turns", "prompt", "before"),
-    [
+WORKED = {
+    # what is said, question and answer in turn → the prompt by hand, in parts: the loss is on every second one
+    "two turns": (
+        ("<image>\nWhat colour is the ball?", "The ball is red.", "Is there a cat?", "No."),
         (
-            (*ANSWERED, *FURTHER),
-            f"{SYSTEM} USER: <image>\nWhat colour is the ball? ASSISTANT: The ball is red.</s>"
-            "USER: Is there a cat? ASSISTANT: No.</s>",
             f"{SYSTEM} USER: <image>\nWhat colour is the ball? ASSISTANT:",
+            " The ball is red.</s>",
+            "USER: Is there a cat? ASSISTANT:",
+            " No.</s>",
         ),
-        (BARE, f"{SYSTEM} USER: <image> ASSISTANT: a red ball</s>", f"{SYSTEM} USER: <image> ASSISTANT:"),
-    ],
-    ids=["two turns", "a bare image"],
-)
-def test_a_conversation_is_llavas_token_for_token(
-    turns: tuple[Turn, ...], prompt: str, before: str, vicuna: Path, llava: Path
-) -> None:
+    ),
+    "no image": (("Is there a cat?", "No."), (f"{SYSTEM} USER: Is there a cat? ASSISTANT:", " No.</s>")),
+    "the image last": (
+        ("What is it?\n<image>", "A ball."),
+        (f"{SYSTEM} USER: <image>\nWhat is it? ASSISTANT:", " A ball.</s>"),
+    ),
+    "the image in the middle": (
+        ("What is <image> it?", "A ball."),
+        (f"{SYSTEM} USER: <image>\nWhat is  it? ASSISTANT:", " A ball.</s>"),
+    ),
+    "the image in the second question": (
+        ("Is there a cat?", "No.", "<image>\nAnd here?", "Yes."),
+        (
+            f"{SYSTEM} USER: Is there a cat? ASSISTANT:",
+            " No.</s>",
+            "USER: <image>\nAnd here? ASSISTANT:",
+            " Yes.</s>",
+        ),
+    ),
+    "a bare image": (("<image>", "a red ball"), (f"{SYSTEM} USER: <image> ASSISTANT:", " a red ball</s>")),
+    "runs of spaces": (
+        ("<image>\n  x =   3?  ", "    x =  3\n        x  ", "  And    now?  ", "  No.  "),
+        (
+            f"{SYSTEM} USER: <image>\nx =   3? ASSISTANT:",
+            "     x =  3\n        x  </s>",
+            "USER:   And    now?   ASSISTANT:",
+            "   No.  </s>",
+        ),
+    ),
+    "other scripts": (
+        ("<image>\nété 漢字 \u3000 ½ ①?", "é 😀\tball…\u00a0\u2028left"),
+        (f"{SYSTEM} USER: <image>\nété 漢字 \u3000 ½ ①? ASSISTANT:", " é 😀\tball…\u00a0\u2028left</s>"),
+    ),
+    "an empty answer": (
+        ("<image>\nWhat is it?", "", "And now?", "A ball."),
+        (f"{SYSTEM} USER: <image>\nWhat is it? ASSISTANT:USER: And now? ASSISTANT:", " A ball.</s>"),
+    ),
+}
+
+
+@pytest.mark.parametrize("said", WORKED)
+def test_ids_and_labels_of_a_conversation_are_llavas(said: str, vicuna: Path, llava: Path, tmp_path: Path) -> None:
+    texts, parts = WORKED[said]
+    turns = [{"from": ("human", "gpt")[place % 2], "value": text} for place, text in enumerate(texts)]
+    record = {"conversations": turns} | ({"image": "a.jpg"} if "<image>" in "".join(texts) else {})
+    ends = {"conversations": [*turns, {"from": "human", "value": "And?"}]}  # LLaVA masks all its labels
+    (tmp_path / "c.json").write_text(json.dumps([record | ends, record]))
+    (conversation,), left_out = read_conversations(tmp_path / "c.json")
+    assert "1 of 2 records are left out: 1 end without an answer" in left_out
+
     tokenizer = AutoProcessor.from_pretrained(llava).tokenizer
-    parts = pieces(Conversation("any", "a.jpg", turns), "vicuna_v1", "</s>")
-    encoded = encode(parts, tokenizer, image_tokens=IMAGE_TOKENS, max_length=2048)
-    tokens = tokenizer.convert_ids_to_tokens(encoded.input_ids)
-    assert tokens == llavas_tokens(prompt, vicuna)
-    first = next(place for place, label in enumerate(encoded.labels) if label != IGNORED)
-    assert tokens[:first] == llavas_tokens(before, vicuna)
+    ours = pieces(conversation, "vicuna_v1", "</s>")
+    encoded = encode(ours, tokenizer, image_tokens=IMAGE_TOKENS, max_length=2048)
+    assert tokenizer.convert_ids_to_tokens(encoded.input_ids) == llavas_tokens("".join(parts), vicuna)
+    place = 0
+    for number in range(len(parts)):
+        end = len(llavas_tokens("".join(parts[: number + 1]), vicuna))
+        trained = encoded.input_ids[place:end] if number % 2 else [IGNORED] * (end - place)
+        assert encoded.labels[place:end] == trained, parts[number]
+        place = end
+
+
+def test_runs_of_spaces_and_other_scripts_are_tokenized_as_sentencepiece_does(vicuna: Path) -> None:
+    ours = load_tokenizer(vicuna)
+    theirs = sentencepiece.SentencePieceProcessor(model_file=str(vicuna / "tokenizer.model"))
+    assert {"▁▁", "▁▁▁", "▁▁▁▁"} <= set(ours.get_vocab())  # so that runs can be merged in more ways than one
+    for text in (
+        *(f"x{' ' * count}=\n{' ' * count}3" for count in range(1, 40)),
+        "漢  字\t\t½ \u3000 e\u0301",
+        *CODE,
+    ):
+        text = text.strip()
+        assert ours(text, add_special_tokens=False).input_ids == theirs.encode(text), text
+
+
+def test_a_tokenizer_that_is_not_sentencepieces_is_refused(vicuna: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Unspaced(sentencepiece.SentencePieceProcessor):
+        def encode(self, text: str) -> list[int]:
+            return super().encode(text.replace("  ", " "))
+
+    load_tokenizer(vicuna)
+    monkeypatch.setattr(sentencepiece, "SentencePieceProcessor", Unspaced)
+    with pytest.raises(InputError, match=r"tokenizer\.model: the installed transformers turns it"):
+        load_tokenizer(vicuna)
+
+
+def test_the_original_format_has_a_tokenizer_for_transformers_4(vicuna: Path, llava: Path, tmp_path: Path) -> None:
+    convert(llava, tmp_path / "original", to="original")
+    fields = json.loads((tmp_path / "original" / "tokenizer_config.json").read_text())
+    # read by AutoTokenizer(use_fast=False) of transformers 4.37.2, which LLaVA pins, to Vicuna's own ids
+    assert fields == {
+        "add_bos_token": True,
+        "add_eos_token": False,
+        "bos_token": "<s>",
+        "clean_up_tokenization_spaces": False,
+        "eos_token": "</s>",
+        "legacy": False,
+        "model_max_length": fields["model_max_length"],
+        "padding_side": "right",
+        "tokenizer_class": "LlamaTokenizer",
+        "unk_token": "<unk>",
+    }
+    assert (tmp_path / "original" / "tokenizer.model").read_bytes() == (vicuna / "tokenizer.model").read_bytes()
+    text = "The  ball   is</s>USER: x"
+    assert load_tokenizer(tmp_path / "original")(text).input_ids == load_tokenizer(vicuna)(text).input_ids
 
 
 def test_a_caption_is_llavas_token_for_token(vicuna: Path, llava: Path) -> None:

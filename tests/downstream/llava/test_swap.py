@@ -83,6 +83,8 @@ def test_the_record_says_what_was_swapped_and_that_nothing_was_trained(
         "retrained": False,
         "model": str(llava_folder),
         "tower": str(tower_folder),
+        "tower_weights": None,
+        "template": "vicuna_v1",
         "tower_architecture": load_clip(str(tower_folder)).architecture,
         "tower_sha256": file_sha256(tower_folder / "open_clip_model.safetensors"),
         "stages": [],

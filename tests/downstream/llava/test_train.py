@@ -24,51 +24,24 @@ from diva_downstream.llava.recipe import DataSection, LlavaRecipe
 from diva_downstream.llava.record import read_record
 from diva_downstream.llava.swap import swap
 from diva_downstream.llava.train import train
+from tests.downstream.llava.conftest import RECORDS
 from tests.fixtures.full_disk import full_disk
-from tests.fixtures.images import crops
 from tests.fixtures.llava import IMAGE_TOKENS, SIDE
 from tests.fixtures.towers import tiny_clip, tiny_siglip
 
 PROJECTOR, TOWER, LANGUAGE = "model.multi_modal_projector.", "model.vision_tower.", "model.language_model."
-RECORDS = 12
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Conversations about photographs, of very different lengths; every fourth one is without a photograph."""
-    folder = tmp_path_factory.mktemp("conversations")
-    captions, talks = [], []
-    for number, image in enumerate(crops(RECORDS, 40)):
-        image.resize((40, 30)).save(folder / f"{number}.jpg")
-        said = [("human", "<image>\nDescribe the picture."), ("gpt", f"Picture number {number}.")]
-        captions.append(_record(number, said, image=True))
-        more = [("human", "Is it red? " * (number % 5 + 1)), ("gpt", "No." * (number % 3 + 1))]
-        blind = [("human", "What is red?"), ("gpt", "The ball.")]
-        talks.append(_record(number, blind if number % 4 == 3 else said + more, image=number % 4 != 3))
-    (folder / "captions.json").write_text(json.dumps(captions))
-    (folder / "talks.json").write_text(json.dumps(talks))
-    return folder
-
-
-def _record(number: int, said: list[tuple[str, str]], *, image: bool) -> dict[str, Any]:
-    turns = [{"from": speaker, "value": text} for speaker, text in said]
-    return {"id": str(number), "conversations": turns} | ({"image": f"{number}.jpg"} if image else {})
-
-
-@pytest.fixture(scope="module")
-def swapped(llava_folder: Path, tower_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("swapped") / "llava"
-    swap(llava_folder, str(tower_folder), folder, fresh_projector=True)
-    return folder
-
-
-def recipe(model: Path, data: Path, kind: str, **training: Any) -> LlavaRecipe:
+def recipe(
+    model: Path, data: Path, kind: str, *, tower: dict[str, Any] | None = None, **training: Any
+) -> LlavaRecipe:
     first = kind == "projector"
     return LlavaRecipe.model_validate(
         {
             "name": f"tiny-{kind}",
             "model": str(model),
             "train": kind,
+            "tower": tower,
             "lora": {"rank": 4, "alpha": 8, "dropout": 0.1},
             "data": {
                 "conversations": str(data / ("captions.json" if first else "talks.json")),
@@ -245,9 +218,9 @@ def test_a_second_training_in_the_same_folder_is_refused_and_nothing_is_left_of_
 
 def test_a_run_is_neither_overwritten_nor_changed_underway(swapped: Path, data: Path, tmp_path: Path) -> None:
     train(recipe(swapped, data, "projector"), tmp_path / "out")
-    with pytest.raises(InputError, match="already holds a run; go on with --resume"):
+    with pytest.raises(InputError, match="already holds a run; continue it with --resume"):
         train(recipe(swapped, data, "projector"), tmp_path / "out")
-    with pytest.raises(InputError, match=r"training\.lr: differs from what .* began with"):
+    with pytest.raises(InputError, match=r"training\.lr: differs from the value in .*;"):
         train(recipe(swapped, data, "projector", lr=1e-3), tmp_path / "out", resume=True)
 
 

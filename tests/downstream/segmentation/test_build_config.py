@@ -116,7 +116,7 @@ def test_san_s_tower_reads_whole_patches_of_the_published_crop_and_of_every_padd
 def test_a_crop_of_which_san_s_tower_reads_no_whole_patches_is_refused(tiny_towers: dict[str, Path]) -> None:
     clip = load_clip(str(tiny_towers["vit-h-like"]))
     assert crop_of(clip, 640, "san", 640) == 640
-    with pytest.raises(InputError, match=r"--crop: 644 pixels are no multiple of 20, .* san .*; give 640"):
+    with pytest.raises(InputError, match=r"--crop: 644 pixels are not a multiple of 20, .* san; give 640"):
         crop_of(clip, 644, "san", 640)
     assert crop_of(clip, 644, "linear", 512) == 644
 

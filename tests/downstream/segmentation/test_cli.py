@@ -20,7 +20,7 @@ def told(*words: str | Path) -> str:
     [
         ("--head", "linea", "--head: 'linea' cannot be trained; did you mean 'linear'?"),
         ("--schedule", "10k", "--schedule: '10k' is unknown; did you mean '160k'?"),
-        ("--crop", "20", "--crop: 20 pixels are no multiple of 8, the patch as linear reads it; give 16"),
+        ("--crop", "20", "--crop: 20 pixels are not a multiple of 8, the patch size for linear; give 16"),
         ("--iterations", "0", "--iterations: 0 is too few; give 1 or more"),
         ("--workers", "-1", "--workers: -1 is too few; give 0 or more"),
         ("--dataset", "ade", "--dataset: 'ade' is unknown; did you mean 'ade20k'?"),
@@ -42,6 +42,6 @@ def test_the_options_of_train_arrive(
 
 def test_the_options_of_eval_arrive(world: Path, trained: Path, tmp_path: Path) -> None:
     measured = ("eval", "--tower", trained, "--data", world)
-    assert told(*measured).startswith("--dataset: is needed")
-    assert told(*measured, "--out", tmp_path).startswith(f"--out: {tmp_path} is no result file")
-    assert told(*measured, "--dataset", "ade20k", "--crop", "9").startswith("--crop: 9 pixels are no multiple")
+    assert told(*measured).startswith("--dataset: is required")
+    assert told(*measured, "--out", tmp_path).startswith(f"--out: {tmp_path} is not a result file")
+    assert told(*measured, "--dataset", "ade20k", "--crop", "9").startswith("--crop: 9 pixels are not a multiple")

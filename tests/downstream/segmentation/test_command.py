@@ -166,7 +166,7 @@ def test_a_run_continues_from_the_newest_checkpoint_that_is_whole(
     content = bytearray(newest.read_bytes())
     content[len(content) // 2] ^= 1  # one bit of a weight
     newest.write_bytes(content)
-    damage = "iter_6: checkpoint.pth is not what was written"
+    damage = "iter_6: checkpoint.pth has changed since it was written"
     with pytest.raises(InputError, match=rf"has 5 of 6 iterations \(.*{damage}\); continue with --resume first"):
         evaluate(copy, world)
     run(trained, "linear", world, copy, resume=True)
@@ -247,7 +247,9 @@ def test_a_record_that_no_run_of_ours_wrote_builds_nothing(
 def test_a_number_that_mmseg_cannot_use_is_one_sentence_with_its_field(
     world: Path, trained: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(InputError, match=r"^model\.decode_head\.num_classes: mmsegmentation cannot use this \("):
+    with pytest.raises(
+        InputError, match=r"^model\.decode_head\.num_classes: mmsegmentation does not accept this \("
+    ):
         run(trained, "linear", world, tmp_path / "run", overrides=("model.decode_head.num_classes=-1",))
 
 
@@ -262,7 +264,7 @@ def test_a_trained_tower_moves_with_its_head_and_goes_into_the_checkpoint(
 
 
 def test_a_probe_cannot_be_asked_for_other_classes_than_it_was_trained_on(finished: Path, world: Path) -> None:
-    with pytest.raises(InputError, match=r"linear: its head knows 18 classes, but pascal-context-60 in .* has 19"):
+    with pytest.raises(InputError, match=r"linear: its head has 18 classes, but pascal-context-60 in .* has 19"):
         evaluate(finished, world, dataset="pascal-context-60")
 
 
@@ -282,7 +284,7 @@ def test_a_head_of_another_number_of_classes_is_one_sentence(finished: Path, wor
     record = json.loads((copy / "segmentation.json").read_text())
     overrides = {"model.decode_head.num_classes": 19}
     (copy / "segmentation.json").write_text(json.dumps(record | {"overrides": overrides}))
-    with pytest.raises(InputError, match=r"iter_6/checkpoint.pth: is not of this head \(size mismatch"):
+    with pytest.raises(InputError, match=r"iter_6/checkpoint.pth: does not belong to this head \(size mismatch"):
         evaluate(copy, world)
 
 
@@ -295,7 +297,7 @@ def test_a_tower_that_changed_since_and_a_run_that_is_not_finished_are_refused(
         evaluate(copy, world)
     record = json.loads((copy / "segmentation.json").read_text())
     (copy / "segmentation.json").write_text(json.dumps(record | {"sha256": "0" * 64}))
-    with pytest.raises(InputError, match="has changed since; train the head again"):
+    with pytest.raises(InputError, match="has changed since training; train the head again"):
         evaluate(copy, world)
     (copy / "segmentation.json").write_text("{}")
     with pytest.raises(InputError, match=r"segmentation\.json: tower: Field required"):
@@ -310,21 +312,25 @@ def test_a_tower_that_changed_since_and_a_run_that_is_not_finished_are_refused(
         (
             "linear",
             {"sizes": SMALL._replace(crop=50)},
-            "--crop: 50 pixels are no multiple of 8, the patch as linear reads it; give 48",
+            "--crop: 50 pixels are not a multiple of 8, the patch size for linear; give 48",
         ),
-        ("linear", {"overrides": ("model.backbon=1",)}, "model.backbon: 'backbon' is no field .* mean 'backbone'"),
+        (
+            "linear",
+            {"overrides": ("model.backbon=1",)},
+            "model.backbon: 'backbon' is not a field .* mean 'backbone'",
+        ),
         ("linear", {"overrides": ("model.backbone",)}, "model.backbone: is not of the form KEY=VALUE"),
-        ("linear", {"overrides": ("model.backbone.frozen.x=1",)}, "there is nothing below the value True"),
-        ("linear", {"overrides": ("model.backbone.out_blocks.9=1",)}, "'9' is no place in a list of 1"),
+        ("linear", {"overrides": ("model.backbone.frozen.x=1",)}, "the value True has no fields"),
+        ("linear", {"overrides": ("model.backbone.out_blocks.9=1",)}, "'9' is not an index into a list of 1"),
         ("linear", {"overrides": ("optim_wrapper.type=os.system",)}, "'os.system' is not a number, true or false"),
-        ("linear", {"overrides": ("optim_wrapper.type=1",)}, "1 cannot take the place of 'OptimWrapper'"),
-        ("linear", {"overrides": ("model.backbone=1",)}, "1 cannot take the place of {'type'"),
-        ("linear", {"overrides": ("model.backbone.frozen=1",)}, "1 cannot take the place of True"),
-        ("linear", {"overrides": ("model.decode_head.num_classes=1.5",)}, "1.5 cannot take the place of 18"),
+        ("linear", {"overrides": ("optim_wrapper.type=1",)}, "1 cannot replace 'OptimWrapper'"),
+        ("linear", {"overrides": ("model.backbone=1",)}, "1 cannot replace {'type'"),
+        ("linear", {"overrides": ("model.backbone.frozen=1",)}, "1 cannot replace True"),
+        ("linear", {"overrides": ("model.decode_head.num_classes=1.5",)}, "1.5 cannot replace 18"),
         (
             "linear",
             {"overrides": ("train_dataloader.num_workers=1000000",)},
-            "cannot be changed; what can be begins",
+            "cannot be changed; names that can be changed begin",
         ),
         ("linear", {"overrides": ("optim_wrapper.optimizer.lr=NaN",)}, "'NaN' is not a number"),
         ("san", {"finetune": True}, "--finetune: SAN keeps its tower frozen"),
@@ -349,17 +355,17 @@ def test_a_folder_of_something_else_is_not_gone_on_with(world: Path, trained: Pa
 def test_a_run_is_neither_overwritten_nor_gone_on_with_in_another_way(
     finished: Path, world: Path, trained: Path
 ) -> None:
-    with pytest.raises(InputError, match="already holds a run; go on with --resume or choose another --out"):
+    with pytest.raises(InputError, match="already holds a run; continue it with --resume or choose another --out"):
         run(trained, "linear", world, finished)
-    with pytest.raises(InputError, match=r"batch: differs from what .*linear began with; .*set it back"):
+    with pytest.raises(InputError, match=r"batch: differs from the value in .*linear; .*set it back"):
         run(trained, "linear", world, finished, resume=True, sizes=SMALL._replace(batch=8))
 
 
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({}, "--dataset: is needed"),
-        ({"dataset": "ade20k", "out": Path("a.txt")}, r"--out: a\.txt is no result file"),
+        ({}, "--dataset: is required"),
+        ({"dataset": "ade20k", "out": Path("a.txt")}, r"--out: a\.txt is not a result file"),
         ({"against_checkpoint": Path("a.pt")}, r"--against-checkpoint: a\.pt has no tower"),
     ],
 )
@@ -376,7 +382,7 @@ def test_runs_of_one_process_share_no_visualizer(finished: Path) -> None:
 
 
 def test_a_run_is_measured_as_it_was_trained(finished: Path, world: Path) -> None:
-    with pytest.raises(InputError, match="was trained with its own tower and sizes; give no others"):
+    with pytest.raises(InputError, match="already has its own tower and sizes; do not give others"):
         evaluate(finished, world, sizes=Sizes(crop=96))
 
 

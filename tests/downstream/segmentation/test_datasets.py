@@ -102,11 +102,11 @@ def test_more_missing_files_are_counted(copy: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "gone", "split", "sentence"),
     [
-        ("ade20k", "ADEChallengeData2016", "test", "ADEChallengeData2016: is no folder; give --data the folder"),
+        ("ade20k", "ADEChallengeData2016", "test", "ADEChallengeData2016: is not a folder; give --data the folder"),
         ("ade20k", "ADEChallengeData2016/images", "test", "validation: is missing; ade20k is not complete"),
         ("pascal-context-59", "VOCdevkit/VOC2010/ImageSets", "train", r"train\.txt: is missing"),
         ("ade20", "VOCdevkit", "test", "--dataset: 'ade20' is unknown; did you mean 'ade20k'"),
-        ("coco-stuff-164k", "VOCdevkit", "test", "coco_stuff164k: is no folder"),
+        ("coco-stuff-164k", "VOCdevkit", "test", "coco_stuff164k: is not a folder"),
         ("pascal-context-459", "VOCdevkit/VOC2010/labels.txt", "test", r"labels\.txt: is missing; .* class names"),
     ],
 )
@@ -120,7 +120,7 @@ def test_a_set_that_is_not_there_is_one_sentence(
 
 
 def test_a_set_for_testing_cannot_be_trained_on(copy: Path) -> None:
-    with pytest.raises(InputError, match="'pascal-context-459' is there to test open vocabularies"):
+    with pytest.raises(InputError, match="'pascal-context-459' is for testing open vocabularies"):
         locate("pascal-context-459", copy).files("train")
 
 
@@ -185,7 +185,7 @@ def test_sixteen_bit_label_maps_keep_their_labels(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("reduced", "label"), [(False, 18), (True, 19)])
 def test_a_label_of_no_class_is_named_as_the_file_has_it(reduced: bool, label: int, tmp_path: Path) -> None:
     path = stored(tmp_path / "a.png", [[0, label], [1, 255]])
-    sentence = rf"a\.png: has label {label}, but there are 18 classes; name the set .* --dataset"
+    sentence = rf"a\.png: has label {label}, but there are 18 classes; give its data set .* --dataset"
     with pytest.raises(InputError, match=sentence):
         read(path, classes=18, reduced=reduced)
 

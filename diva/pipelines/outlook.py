@@ -1,0 +1,52 @@
+"""What would keep a run from its end, as far as it can be seen before it begins."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from diva.errors import InputError
+from diva.pipelines.data import absent_data, incomplete_data
+from diva.pipelines.manifest import MANIFEST
+from diva.pipelines.plan import TRAINING, Step
+from diva.pipelines.schema import Pipeline
+from diva.recipes import Recipe, load_recipe
+from diva.recipes.resume import check_resumed, free_on_resume
+
+
+def obstacles(steps: Sequence[Step], pipeline: Pipeline, recipe: Recipe, folder: Path) -> list[str]:
+    """Return a line for each: another run in `folder`, no such device, data that are missing or incomplete."""
+    lines = [*_another_run(recipe, folder), *_missing_device(pipeline)]
+    for step in steps:
+        absent = absent_data(step)
+        lines += absent or incomplete_data(step)
+    return list(dict.fromkeys(lines))
+
+
+def _another_run(recipe: Recipe, folder: Path) -> Iterator[str]:
+    if not folder.is_dir():
+        return
+    if (folder / TRAINING).is_file():
+        try:
+            check_resumed(folder, lambda: load_recipe(str(folder / TRAINING)), recipe, free=free_on_resume(recipe))
+        except InputError as error:
+            yield f"{folder} holds another run: {error}"
+    elif not (folder / MANIFEST).exists() and any(folder.iterdir()):
+        yield f"{folder} holds something else than a run of this command; name another folder with --out"
+
+
+def _missing_device(pipeline: Pipeline) -> Iterator[str]:
+    if pipeline.device is None or pipeline.device == "cpu":
+        return
+    import torch  # which takes seconds to import
+
+    from diva.device import usable_device
+
+    try:
+        device = usable_device(pipeline.device)
+    except InputError:
+        yield f"pipeline.device: this machine has no {pipeline.device}; run it on one that has, or set another"
+        return
+    if device.type == "cuda" and pipeline.processes > torch.cuda.device_count():
+        yield (
+            f"pipeline.processes: {pipeline.processes}, but this machine has {torch.cuda.device_count()} GPUs; set"
+            " it to that"
+        )

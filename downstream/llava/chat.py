@@ -1,0 +1,93 @@
+"""A language model's own chat template: as a LLaVA's, and where the answers stand in what it renders."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from transformers import PreTrainedTokenizerBase
+
+from diva.errors import InputError, first_line
+from diva_downstream.llava.conversation import IMAGE, Conversation, Piece
+
+OWN = (Path(__file__).parent / "templates" / "own.jinja").read_text()
+PROBE = ("question", "reply", "question", "reply")
+
+
+def own_template(tokenizer: PreTrainedTokenizerBase, folder: Path) -> str:
+    """Return the template of a language model's tokenizer so that it takes images, each followed by a line break.
+
+    It says no date of today, which would differ from training to evaluation, asks for no thoughts, and leaves the
+    first token to a tokenizer that puts it in front itself.
+
+    Raises:
+        InputError: the tokenizer of `folder` has no template.
+    """
+    own = tokenizer.chat_template
+    if isinstance(own, dict):
+        own = own.get("default")
+    if not own:
+        raise InputError(
+            f"{folder}: has no chat template; give the instruction-tuned model, or --template vicuna_v1"
+        )
+    begins = tokenizer.bos_token_id is not None and tokenizer("a").input_ids[:1] == [tokenizer.bos_token_id]
+    return OWN + ("{%- set bos_token = '' -%}" if begins else "") + own
+
+
+class Chat:
+    """Renders conversations by a template of `own_template`.
+
+    Attributes:
+        end: the token with which an answer ends.
+        special: the tokenizer's special tokens, which no text may hold.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, template: str, folder: Path | str) -> None:
+        """Try the template.
+
+        Raises:
+            InputError: that of `folder` cannot be rendered, or does not continue the prompt for an answer with the
+                answer and a token that ends it.
+        """
+        self._tokenizer, self._template = tokenizer, template
+        added = [token for token in tokenizer.added_tokens_decoder.values() if token.content != IMAGE]
+        self.special = tuple(token.content for token in added if token.special)
+        try:
+            behind = self._render(PROBE).rpartition(PROBE[-1])[2].strip()
+            self.end = next((token.content for token in added if behind.startswith(token.content)), "")
+            found = [part.text.strip() for part in self._parts(PROBE) if part.trained]
+        except Exception as error:  # what a template raises is its own
+            raise InputError(f"{folder}: its chat template cannot be rendered ({first_line(error)})") from error
+        if not self.end or found != [f"{PROBE[-1]}{self.end}"] * 2:
+            raise InputError(
+                f"{folder}: its chat template does not continue a question with the answer and a token that ends"
+                " it; swap with --template vicuna_v1"
+            )
+
+    def pieces(self, conversation: Conversation) -> list[Piece]:
+        """Return the prompt of `conversation` in parts, the answers, each with its end, apart from the rest.
+
+        An answer begins where the prompt for it ends, which may hold an empty thought that earlier answers lack.
+        What follows its end, such as a line break, is not trained on, nor is an empty answer.
+        """
+        return self._parts([turn.text for turn in conversation.turns])
+
+    def _parts(self, texts: Sequence[str]) -> list[Piece]:
+        whole, parts, place = self._render(texts), list[Piece](), 0
+        for number in range(1, len(texts), 2):
+            if texts[number]:
+                before = self._render(texts[:number])
+                apart = (
+                    place for place, (one, other) in enumerate(zip(before, whole, strict=False)) if one != other
+                )
+                start = next(apart, len(before))
+                end = whole.index(self.end, start) + len(self.end)
+                parts += [Piece(whole[place:start], trained=False), Piece(whole[start:end], trained=True)]
+                place = end
+        return [*parts, Piece(whole[place:], trained=False)]
+
+    def _render(self, texts: Sequence[str]) -> str:
+        """Return the prompt of what human and model say in turn; after a question, up to the answer."""
+        messages = [{"role": ("user", "assistant")[place % 2], "content": text} for place, text in enumerate(texts)]
+        rendered = self._tokenizer.apply_chat_template(
+            messages, chat_template=self._template, tokenize=False, add_generation_prompt=len(texts) % 2 == 1
+        )
+        return str(rendered)
