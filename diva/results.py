@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from diva import __version__
 from diva.atomic import write_json
-from diva.documents import parse_model, read_file
+from diva.documents import FileName, parse_model, read_file
 from diva.errors import InputError
 from diva.results_v1 import read_version_1
 
@@ -93,6 +93,7 @@ class Item(_Strict):
     group: str
     outcome: float
     details: dict[str, float | str | list[int]] = {}
+    pictures: list[FileName] = Field(default=[], description="PNG files beside the result file that show it")
 
     def number(self, name: str) -> float:
         """Return a detail that is a number.

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 
 from matplotlib.figure import Figure as Plot
 
-from diva.evaluation.drawing import SHADES, colour, dashes, drawn, house_style, marker
+from diva.evaluation.drawing import colour, dashes, drawn, house_style, marker, shade
 from diva.evaluation.measures import Tower
+from diva.evaluation.multiples import row_names
 from diva.evaluation.section import (
     Beside,
     Block,
@@ -67,8 +68,7 @@ def _curve(points: Sequence[tuple[float, int]], towers: Sequence[Tower], summary
     for share, column in points:
         cells: list[list[Inline]] = [[number] if (number := row.number(column)) else [] for row in measures]
         rows.append(Row(name=f"{share:g}", note=towers[column].label, cells=cells))
-    head = ["Share", *(f"{row.name} ({row.note})" if row.note else row.name for row in measures)]
-    return Beside(table=plain_table(head, rows), figures=[_drawing(points, measures)])
+    return Beside(table=plain_table(["Share", *row_names(measures)], rows), figures=[_drawing(points, measures)])
 
 
 def _drawing(points: Sequence[tuple[float, int]], measures: Sequence[Row]) -> Figure:
@@ -82,11 +82,10 @@ def _drawing(points: Sequence[tuple[float, int]], measures: Sequence[Row]) -> Fi
             shown = [(share, each.value, column) for share, each, column in known if each.unit == "percent"]
             if shown:
                 across, up, columns = zip(*shown, strict=True)
-                shade = SHADES[number % len(SHADES)]
-                axes.plot(across, up, color=shade, linestyle=dashes(number), linewidth=1.4)
+                axes.plot(across, up, color=shade(number), linestyle=dashes(number), linewidth=1.4)
                 for share, value, column in zip(across, up, columns, strict=True):
                     axes.plot([share], [value], marker(column), color=colour(column), markersize=5)
-                keys.append(Key(text=row.name, colour=shade, dashes=number))
+                keys.append(Key(text=row.name, colour=shade(number), dashes=number))
         axes.set_xlabel("share of the trained tower")
         axes.set_ylabel("%")
         axes.grid()

@@ -31,7 +31,10 @@ def columns(results: Sequence[Result], origins: Sequence[Origin] = ()) -> tuple[
     """
     subjects: dict[str, Subject] = {}
     for result in results:
-        subjects.setdefault(result.subject.sha256, result.subject)
+        before = subjects.get(result.subject.sha256)
+        # where it was measured inside another model, nothing is known of its training
+        if before is None or (before.recipe is None and result.subject.recipe is not None):
+            subjects[result.subject.sha256] = result.subject
     baseline, note = _baseline(results, list(subjects))
     short = short_labels({subject.label for subject in subjects.values()})
     labels = Counter(subject.label for subject in subjects.values())

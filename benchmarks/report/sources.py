@@ -94,10 +94,17 @@ def _read(path: Path, sources: Sources, task: Task | None) -> None:
     elif path.name == INDEX:
         sources.pictures.append(read_qualitative(path))
     else:
-        sources.results.append(Entry(path, read_result(path)))
+        entry = Entry(path, read_result(path))
+        sources.results.append(entry)  # which stays where a picture cannot be read
         sheet = path.with_suffix(SHEET)
         if sheet.is_file():
-            sources.results[-1] = sources.results[-1]._replace(sheet=read_picture(sheet, path.parent))
+            entry = entry._replace(sheet=read_picture(sheet, path.parent))
+        pictures = {
+            item.id: [read_picture(path.with_name(name), path.parent) for name in item.pictures]
+            for item in entry.result.items
+            if item.pictures
+        }
+        sources.results[-1] = entry._replace(pictures=pictures)
 
 
 def _files(place: Path, named: set[str]) -> Iterator[Path]:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from matplotlib.figure import Figure as Plot
 
-from diva.evaluation.drawing import INK, SHADES, dashes, drawn, house_style, logarithmic
+from diva.evaluation.drawing import INK, dashes, drawn, house_style, logarithmic, shade
 from diva.evaluation.section import (
     Block,
     Details,
@@ -143,7 +143,7 @@ def _drawing(
             # the first, the whole of which the others are parts, lies on top
             axes.plot(
                 *zip(*curve, strict=True),
-                color=_shade(number),
+                color=shade(number),
                 linestyle=dashes(number),
                 linewidth=1.1,
                 marker="." if len(curve) < 20 else "none",
@@ -155,20 +155,16 @@ def _drawing(
                     [value + sign * ERRORS * each for value, each in zip(middle, error, strict=True)]
                     for sign in (-1, 1)
                 )
-                axes.fill_between(steps, low, high, color=_shade(number), alpha=0.2, linewidth=0)
+                axes.fill_between(steps, low, high, color=shade(number), alpha=0.2, linewidth=0)
                 caption = f"{title}, with a band of {ERRORS} standard errors on both sides"
         for step in list(stages.values())[1:]:
             axes.axvline(step, color=INK, linewidth=0.7, linestyle=(0, (1, 2)))
         axes.set_xlabel("step")
         axes.grid(axis="y")
         axes.margins(x=0)
-        keys = [Key(text=name, colour=_shade(number), dashes=number) for number, name in enumerate(curves)]
+        keys = [Key(text=name, colour=shade(number), dashes=number) for number, name in enumerate(curves)]
         described = f"{title} over the steps of training"
         return drawn(plot, described, caption=caption, keys=keys if len(keys) > 1 else [])
-
-
-def _shade(number: int) -> str:
-    return SHADES[number % len(SHADES)]
 
 
 def _panel(key: str) -> str:

@@ -39,7 +39,10 @@ def zero_shot(title: str, measured: Measured) -> Section:
     kept = [each for measure in averages for each in _kept(measure, measured)]
     rows = [measure.headline_row(measure.data.name, measure.headline) for measure in sets]
     means = [row for measure in averages for row in _averages(measure)]
-    blocks: list[Block] = [Paragraph(content=_said(*each)) for each in kept]
+    labels = {tower.sha256: tower.label for tower in measured.towers}
+    blocks: list[Block] = [
+        Paragraph(content=_said(labels[result.subject.sha256], comparison, result)) for comparison, result in kept
+    ]
     if kept:
         blocks.append(Paragraph(content=words(PRESERVED), style="soft"))
     for reason, sentence in MISSING.items():
@@ -89,11 +92,11 @@ def _kept(measure: Measure, measured: Measured) -> Iterator[tuple[Comparison, Re
                 yield comparison, entry.result
 
 
-def _said(comparison: Comparison, result: Result) -> list[Inline]:
+def _said(label: str, comparison: Comparison, result: Result) -> list[Inline]:
     judgement = preserved(result, comparison)
     assert comparison.margin is not None
     return [
-        Words(text=f"{result.subject.label}: {judgement}", style="strong"),
+        Words(text=f"{label}: {judgement}", style="strong"),
         Words(text=", with a margin for the loss of the mean of "),
         Number(value=comparison.margin, unit="points"),
         Words(text="."),

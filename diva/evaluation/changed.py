@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from diva.evaluation.measures import Measure, Measured
-from diva.evaluation.section import Details, Inline, Number, Row, Words, plain_table, words
+from diva.evaluation.section import Details, Inline, Number, Pictures, Row, Words, plain_table, words
 from diva.results import Item
 
 SHOWN = 50  # items of a table
@@ -27,12 +27,17 @@ def changed_items(measure: Measure, measured: Measured) -> Iterator[Details]:
                 for ours, theirs in sorted(pairs, key=lambda pair: -abs(pair[0].outcome - pair[1].outcome))
                 if ours.outcome != theirs.outcome and (_texts(ours) or _texts(theirs))
             ]
+            shown = [
+                Pictures(pictures=entry.pictures[row.name], caption=_caption(row))
+                for row in rows
+                if row.name in entry.pictures
+            ]
             if rows:
                 count = f"{len(rows)} item{'s' * (len(rows) != 1)}"
                 cut = f" (the {SHOWN} largest changes)" if len(rows) > SHOWN else ""
                 yield Details(
                     summary=f"{count} on which {tower.label} and the baseline differ{cut}",
-                    blocks=[plain_table(HEAD, rows[:SHOWN], wide=True)],
+                    blocks=[*shown, plain_table(HEAD, rows[:SHOWN], wide=True)],
                 )
 
 
@@ -55,6 +60,18 @@ def _row(ours: Item, theirs: Item) -> Row:
     ]
     cells: list[list[Inline]] = [outcome, *(words("; ".join(each)) for each in (given, differing))]
     return Row(name=ours.id, cells=cells)
+
+
+def _caption(row: Row) -> list[Inline]:
+    outcome, given, differing = row.cells
+    return [
+        Words(text=f"{row.name} · "),
+        *given,
+        Words(text=" · "),
+        *differing,
+        Words(text=" · outcome "),
+        *outcome,
+    ]
 
 
 def _cut(text: str) -> str:

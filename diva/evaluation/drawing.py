@@ -63,6 +63,11 @@ def dashes(number: int) -> str | tuple[float, tuple[float, ...]]:
     return DASHES[number % len(DASHES)]
 
 
+def shade(number: int) -> str:
+    """Return the colour of the curve `number` that is no tower's; with its dashes it is the only one of 18."""
+    return SHADES[(number + number // len(DASHES)) % len(SHADES)]
+
+
 def marker(number: int) -> str:
     """Return the mark of the tower in column `number`, as matplotlib names it."""
     return list(MARKERS)[number % len(MARKERS)]

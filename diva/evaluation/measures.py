@@ -1,7 +1,7 @@
 """Results side by side: what was measured alike, and how each tower differs from the baseline."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -26,11 +26,12 @@ class Tower(Part):
 
 
 class Entry(NamedTuple):
-    """A result, the file that holds it, and the sheet of pictures beside that."""
+    """A result, the file that holds it, and the pictures beside that: a sheet of them, and those of items by id."""
 
     path: Path
     result: Result
     sheet: Picture | None = None
+    pictures: Mapping[str, list[Picture]] = {}
 
 
 @dataclass(frozen=True)

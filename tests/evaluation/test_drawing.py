@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure as Plot
 from numpy.typing import NDArray
 
-from diva.evaluation.drawing import MARKERS, SERIES, drawn, house_style, logarithmic, power_of_ten
+from diva.evaluation.drawing import MARKERS, SERIES, dashes, drawn, house_style, logarithmic, power_of_ten, shade
 from diva.evaluation.measures import Measured, Tower
 from diva.evaluation.multiples import difference_panels, differences, levels
 from diva.evaluation.section import Change, Figure, Number, Panels, Row
@@ -116,6 +116,10 @@ def test_levels_stand_beside_the_baseline_s_one_tower_at_a_time() -> None:
 def test_no_two_of_thirty_towers_look_alike() -> None:
     looks = {(1 + (number - 1) % (len(SERIES) - 1), number % len(MARKERS)) for number in range(1, 31)}
     assert len(looks) == 30
+
+
+def test_no_two_of_eighteen_curves_look_alike() -> None:
+    assert len({(shade(number), dashes(number)) for number in range(18)}) == 18
 
 
 def test_powers_of_ten_are_plain_characters() -> None:

@@ -56,6 +56,7 @@ class Benchmark:
         score: answers → figures; None where only a judge can tell.
         compare: result, baseline → comparisons, the headline's first.
         pictures: document → its pictures.
+        item: document → the id of the item that it belongs to.
         submitted: whether the right answers are a server's secret.
     """
 
@@ -67,6 +68,7 @@ class Benchmark:
     score: Callable[[Sequence[Answered]], Scored] | None
     compare: Callable[[Result, Result], list[Comparison]]
     pictures: Callable[[Document], Sequence[Image.Image]]
+    item: Callable[[Document], str]
     submitted: bool = False
 
     @property
@@ -105,6 +107,7 @@ def _mmbench(language: str, split: str) -> Benchmark:
         score=mmbench.score,
         compare=mmbench.comparisons if split == "dev" else lambda *_: [],
         pictures=mmbench_task.doc_to_image,
+        item=lambda document: str(document["group"]),
         submitted=split == "test",
     )
 
@@ -138,6 +141,7 @@ def _pope(negatives: str) -> Benchmark:
         score=pope.score,
         compare=lambda result, baseline: [compare(result, baseline, pope.HEADLINE)],
         pictures=pope_task.doc_to_image,
+        item=lambda document: str(document["line"]),
     )
 
 
@@ -190,6 +194,7 @@ BENCHMARKS = {
             score=mmvp.score,
             compare=lambda result, baseline: [compare(result, baseline, mmvp.HEADLINE)],
             pictures=mmvp_task.doc_to_image,
+            item=mmvp.pair_name,
         ),
         *(_pope(negatives) for negatives in pope_task.NEGATIVES),
         Benchmark(
@@ -201,6 +206,7 @@ BENCHMARKS = {
             score=None,
             compare=llava_bench.comparisons,
             pictures=llava_bench_task.doc_to_image,
+            item=lambda document: str(document["question_id"]),
         ),
         *(_graded(each) for each in graded_tasks.GRADED.values()),
     )

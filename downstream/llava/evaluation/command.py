@@ -18,6 +18,7 @@ from diva_downstream.llava.evaluation.benchmarks import DEFAULT, Benchmark, Ques
 from diva_downstream.llava.evaluation.judge import KEY, Judge
 from diva_downstream.llava.evaluation.measure import ANSWERS, REVIEWS, SUBMISSION, Setting, measure, read_questions
 from diva_downstream.llava.evaluation.model import Model, check_fair, read_model
+from diva_downstream.llava.evaluation.pictures import with_pictures
 from diva_downstream.llava.evaluation.show import show
 
 
@@ -101,6 +102,10 @@ def _measure(
         measured.append(found)
         del answerer  # frees the memory for the baseline
     results = [_with_baseline(benchmark, [found[benchmark.name] for found in measured]) for benchmark in chosen]
+    results = [
+        with_pictures(benchmark, questions[benchmark.name], result, setting.out)
+        for benchmark, result in zip(chosen, results, strict=True)
+    ]
     for benchmark, result in zip(chosen, results, strict=True):
         write_result(result, _path(setting.out, benchmark))
     return results

@@ -6,8 +6,14 @@ from diva.results import Item
 from diva_downstream.llava.evaluation.scored import ALL, UNREAD, Answered, Scored, share
 from diva_downstream.llava.tasks.letters import read_letter
 from diva_downstream.llava.tasks.mmvp import Half, options_of, pair_outcomes
+from diva_downstream.llava.tasks.source import Document
 
 HEADLINE, QUESTIONS = "pairs", "questions"
+
+
+def pair_name(document: Document) -> str:
+    """Return the name of a document's pair: the numbers of both pictures."""
+    return f"{2 * document['pair'] - 1}-{2 * document['pair']}"
 
 
 def score(answered: Sequence[Answered]) -> Scored:
@@ -19,6 +25,7 @@ def score(answered: Sequence[Answered]) -> Scored:
     right = [letter == each.document["answer"] for letter, each in zip(letters, answered, strict=True)]
     halves = [Half(each.document["pair"], outcome) for each, outcome in zip(answered, right, strict=True)]
     details: dict[int, dict[str, float | str | list[int]]] = {}
+    names = {document["pair"]: pair_name(document) for document, _ in answered}
     for (document, answer), letter in zip(answered, letters, strict=True):
         of_pair = details.setdefault(document["pair"], {"question": document["question"]})
         number = document["number"]
@@ -26,7 +33,7 @@ def score(answered: Sequence[Answered]) -> Scored:
         of_pair |= {f"read {number}": letter or "", f"right {number}": document["answer"]}
     outcomes = pair_outcomes(halves)
     items = [
-        Item(id=f"{2 * pair - 1}-{2 * pair}", group=ALL, outcome=float(both), details=details[pair])
+        Item(id=names[pair], group=ALL, outcome=float(both), details=details[pair])
         for pair, both in outcomes.items()
     ]
     metrics = {

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from diva.results import Subject
 from diva_benchmarks.report.columns import Origin, columns, short_labels
-from tests.benchmarks.report.examples import against, result
+from tests.benchmarks.report.examples import AFTER, against, result
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,12 @@ def test_a_path_is_cut_to_what_tells_it_from_the_others(labels: list[str], short
 @given(st.sets(st.from_regex(r"(/(a|tower|model[.]safetensors)){2,5}", fullmatch=True), min_size=1))
 def test_no_two_paths_end_up_alike(labels: set[str]) -> None:
     assert len(set(short_labels(labels).values())) == len(labels)
+
+
+def test_a_tower_is_described_by_the_result_that_knows_its_recipe() -> None:
+    inside = AFTER.model_copy(update={"source": "llava/model", "recipe": None})  # as a language model's result has it
+    towers, _ = columns([result(inside, [1]), result(AFTER, [1]), result(inside, [1])])
+    assert [(tower.source, tower.recipe) for tower in towers] == [(AFTER.source, AFTER.recipe)]
 
 
 def test_towers_stand_in_the_order_of_their_steps_and_controls_come_last() -> None:

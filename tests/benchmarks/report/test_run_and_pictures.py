@@ -7,12 +7,21 @@ from pathlib import Path
 import pytest
 
 from diva.pipelines.manifest import MANIFEST, write_manifest
-from diva.results import write_result
+from diva.results import Item, Result, write_result
 from diva.visualize.index import INDEX
 from diva_benchmarks.report.build import build
 from diva_benchmarks.report.command import run
 from diva_benchmarks.report.sources import read_sources
-from tests.benchmarks.report.examples import AFTER, a_run, segmentation, write_png, write_visualised
+from tests.benchmarks.report.examples import (
+    AFTER,
+    BEFORE,
+    a_run,
+    against,
+    result,
+    segmentation,
+    write_png,
+    write_visualised,
+)
 from tests.benchmarks.report.figures import rows, section, text
 
 
@@ -66,6 +75,47 @@ def test_small_pictures_are_shown_a_whole_number_of_times_as_large(
     write_png(tmp_path / "ade20k.sheet.png", "teal", size)
     run([tmp_path], tmp_path / "report", published=False)
     assert f'style="flex-basis: {width}px"' in (tmp_path / "report" / "report.html").read_text()
+
+
+def answered(picture: str) -> Result:
+    items = [
+        [
+            Item(
+                id="7",
+                group="all",
+                outcome=outcome,
+                details={"question": "Red?", "answer": said},
+                pictures=[picture],
+            )
+        ]
+        for outcome, said in ((0.0, "No"), (1.0, "Yes"))
+    ]
+    return against(result(AFTER, [1], items=items[1]), result(BEFORE, [0], items=items[0]))
+
+
+def test_a_changed_answer_stands_with_its_picture_and_its_question(tmp_path: Path) -> None:
+    write_result(answered("7.png"), tmp_path / "pope.json")
+    write_png(tmp_path / "7.png", "teal")
+    (details,) = [
+        block
+        for block in section(build(read_sources([tmp_path]), published=False).model_dump(mode="json"), "pope")[
+            "blocks"
+        ]
+        if block["kind"] == "details"
+    ]
+    strip, table = details["blocks"]
+    assert [each["path"] for each in strip["pictures"]] == [str(tmp_path / "7.png")]
+    said = "".join(str(each.get("text", each.get("value"))) for each in strip["caption"])
+    assert said == "7 · question: Red? · answer: No → Yes · outcome 0.0 → 1.0"
+    assert len(table["rows"]) == 1
+
+
+def test_a_lost_picture_of_an_answer_is_named_and_its_result_stays(tmp_path: Path) -> None:
+    write_result(answered("gone.png"), tmp_path / "pope.json")
+    sources = read_sources([tmp_path])
+    assert [entry.result.task for entry in sources.results] == ["pope"]
+    (left_out,) = sources.left_out
+    assert "gone.png" in left_out.reason
 
 
 def test_without_a_teacher_there_are_no_drawn_images(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas
 import pytest
+from PIL import Image
 
 from diva.cli import app
 from diva.errors import InputError, RunError
@@ -101,6 +102,24 @@ def test_two_known_models_score_as_they_must(judged: tuple[Path, LoopbackJudge])
     assert len(judge.contents) == 12
     lines = [json.loads(line) for line in (out / "llava-bench-wild-answers.jsonl").read_text().splitlines()]
     assert [(line["question_id"], line["text"]) for line in lines] == [(number, "No") for number in range(6)]
+
+
+def test_images_of_changed_answers_lie_beside_their_result(judged: tuple[Path, LoopbackJudge], world: Path) -> None:
+    out, _ = judged
+    result = read_result(out / "pope-random.json")
+    assert result.baseline is not None
+    before = {item.id: item.outcome for item in result.baseline.items}
+    shown = [item for item in result.items if item.pictures]
+    assert len(shown) == min(12, sum(item.outcome != before[item.id] for item in result.items)) > 0
+    lines = next(world.rglob("coco_pope_random.json")).read_text().splitlines()
+    for item in shown:
+        (name,) = item.pictures
+        asked = next(world.rglob(json.loads(lines[int(item.id) - 1])["image"]))
+        with Image.open(out / name) as copy, Image.open(asked) as image:
+            assert copy.convert("RGB").tobytes() == image.convert("RGB").tobytes()  # no larger than is shown
+    assert not any(
+        item.pictures for item in read_result(out / "mmbench-en-dev.json").items
+    )  # none is right in both
 
 
 def test_every_figure_of_every_benchmark_is_in_the_report(
