@@ -107,7 +107,7 @@ def test_a_position_is_read_as_it_was_written_and_another_version_s_is_refused(t
         ('{"step": "x", "stage": 1, "processes": 1, "data": {}}', "step"),
     ):
         (tmp_path / "position.json").write_text(content)
-        with pytest.raises(InputError, match=rf"position\.json: {field}: .*; start the run anew"):
+        with pytest.raises(InputError, match=rf"position\.json: {field}: .*; start the run again"):
             Position.read(tmp_path)
 
 
