@@ -76,7 +76,7 @@ def test_where_no_checkpoint_is_whole_it_is_said_in_one_sentence(run: RunFolder)
     for path in run.checkpoints():
         (path / "optimizer.bin").write_bytes(b"")
     with pytest.raises(
-        InputError, match=r"step-00000004: optimizer\.bin .*step-00000002: .*no checkpoint is whole"
+        InputError, match=r"step-00000004: optimizer\.bin .*step-00000002: .*no checkpoint is intact"
     ) as e:
         run.newest_checkpoint()
     assert "\n" not in str(e.value)
