@@ -19,7 +19,7 @@ def usable_device(name: str) -> torch.device:
             f"--device: '{name}' cannot be used here ({first_line(error)}); 'cpu' always works"
         ) from error
     if device.type == "meta":
-        raise InputError(f"--device: '{name}' holds no numbers; 'cpu' always works")
+        raise InputError(f"--device: '{name}' cannot hold tensors; 'cpu' always works")
     return device
 
 

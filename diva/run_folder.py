@@ -81,7 +81,7 @@ class Position(BaseModel):
         Raises:
             InputError: it is not a position of this version.
         """
-        return read_model(checkpoint / POSITION, cls, "start the run anew with another --out", limit=None)
+        return read_model(checkpoint / POSITION, cls, "start the run again with another --out", limit=None)
 
 
 class RunFolder:
@@ -165,7 +165,7 @@ class RunFolder:
         whole, damaged = newest_whole(self.checkpoints())
         if damaged and whole is None:
             raise InputError(
-                f"{'; '.join(damaged)}; no checkpoint is whole: restore one, or start anew with another --out"
+                f"{'; '.join(damaged)}; no checkpoint is intact: restore one, or start again with another --out"
             )
         return whole, [f"{what}; continuing from {whole.name}" for what in damaged if whole]
 
@@ -190,7 +190,7 @@ def read_metrics(path: Path) -> list[MetricsLine]:
     """
     texts = read_file(path, MAX_METRICS).split(b"\n")[:-1]
     if not texts:
-        raise InputError(f"{path}: holds no line yet; wait for the run's first steps")
+        raise InputError(f"{path}: has no lines yet; wait for the run's first steps")
     return [_line(path, number, text) for number, text in enumerate(texts, start=1)]
 
 
@@ -204,7 +204,7 @@ def _line(path: Path, number: int, text: bytes) -> MetricsLine:
         return MetricsLine.model_validate_json(text)
     except ValidationError as error:
         raise InputError(
-            f"{path}: line {number}: is no step of a training run; copy the file from the run's folder again"
+            f"{path}: line {number}: is not a step of a training run; copy the file from the run's folder again"
         ) from error
 
 

@@ -142,7 +142,7 @@ def find_tasks() -> dict[str, Task]:
     for entry in entry_points(group=GROUP):
         task = entry.load()
         if not isinstance(task, Task):
-            raise InputError(f"{entry.value}: is not a diva.tasks.Task; mend or remove the package that names it")
+            raise InputError(f"{entry.value}: is not a diva.tasks.Task; fix or remove the package that names it")
         found[task.name] = task
     return dict(sorted(found.items(), key=lambda each: (each[1].place, each[0])))
 

@@ -39,7 +39,7 @@ class Brightness(TowerTask):
     def check(self, data: Path, settings: BrightnessSettings) -> None:
         """Say what is missing before a tower is loaded."""
         if not list(data.glob("*.png")):
-            raise InputError(f"{data}: holds no .png; give a folder of pictures")
+            raise InputError(f"{data}: contains no .png; give a folder of pictures")
 
     def measure(
         self,

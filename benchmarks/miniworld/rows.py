@@ -98,12 +98,12 @@ def read_rows(path: Path, plan: Plan) -> list[Row]:
         return rows
     lines = read_file(path).splitlines()
     if not lines:
-        raise InputError(f"{path}: is empty, which no study leaves; remove it to begin anew")
+        raise InputError(f"{path}: is empty, which no study leaves behind; remove it to start again")
     for number, line in enumerate(lines, start=1):
         try:
             row = Row.model_validate_json(line)
         except ValidationError as error:
-            raise InputError(f"{path}: line {number} is no row of the study; remove it and run again") from error
+            raise InputError(f"{path}: line {number} is not a row of the study; remove it and run again") from error
         if row.terms != plan.terms(row.setting):
             raise InputError(
                 f"{path}: line {number} was measured under another plan; name another folder with --out"

@@ -33,7 +33,7 @@ def sentence(lines: Mapping[str, Line], controls: Mapping[str, Line]) -> str:
     pairs, zero_shot = _judge(lines, lambda line: line.pairs), _judge(lines, lambda line: line.zero_shot)
     every = f"{_count(len(lines), 'combination')} of method and preservation"
     if pairs.untested == len(lines):
-        return f"Nothing can be told yet: {every} ran on one base only, and an interval needs two."
+        return f"Nothing can be concluded yet: {every} ran on one base only, and an interval needs two."
     improved, *others = _of_pairs(pairs)
     if not pairs.better:
         said = [f"No method is shown to improve pair accuracy: of {every}, {_list(others)}"]

@@ -23,7 +23,7 @@ def read_picture(path: Path, folder: Path) -> Picture:
         raise InputError(f"{path}: does not lie in {folder}; make it again")
     content = read_file(path)
     if not content.startswith(PNG):
-        raise InputError(f"{path}: is no PNG; make it again")
+        raise InputError(f"{path}: is not a PNG; make it again")
     try:
         width, height = decode_image(content).size
     except UnusableError as error:

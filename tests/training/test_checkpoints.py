@@ -76,7 +76,7 @@ def test_where_no_checkpoint_is_whole_it_is_said_in_one_sentence(run: RunFolder)
     for path in run.checkpoints():
         (path / "optimizer.bin").write_bytes(b"")
     with pytest.raises(
-        InputError, match=r"step-00000004: optimizer\.bin .*step-00000002: .*no checkpoint is whole"
+        InputError, match=r"step-00000004: optimizer\.bin .*step-00000002: .*no checkpoint is intact"
     ) as e:
         run.newest_checkpoint()
     assert "\n" not in str(e.value)
@@ -107,7 +107,7 @@ def test_a_position_is_read_as_it_was_written_and_another_version_s_is_refused(t
         ('{"step": "x", "stage": 1, "processes": 1, "data": {}}', "step"),
     ):
         (tmp_path / "position.json").write_text(content)
-        with pytest.raises(InputError, match=rf"position\.json: {field}: .*; start the run anew"):
+        with pytest.raises(InputError, match=rf"position\.json: {field}: .*; start the run again"):
             Position.read(tmp_path)
 
 

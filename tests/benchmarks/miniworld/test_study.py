@@ -84,7 +84,7 @@ def test_a_study_keeps_every_run_and_a_second_call_repeats_none(plan: Plan, base
 
 def test_a_broken_row_is_named(plan: Plan, tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text("{")
-    with pytest.raises(InputError, match=r"rows\.jsonl: line 1 is no row of the study; remove it"):
+    with pytest.raises(InputError, match=r"rows\.jsonl: line 1 is not a row of the study; remove it"):
         read_rows(tmp_path / "rows.jsonl", plan)
 
 

@@ -83,7 +83,7 @@ def test_a_damaged_metrics_file_is_named_with_its_line(tmp_path: Path) -> None:
     metrics = write_metrics(tmp_path / "metrics.jsonl", lines=3)
     metrics.write_text(metrics.read_text()[:-20] + "\n")
     (left_out,) = read_sources([tmp_path]).left_out
-    assert left_out.reason.startswith("line 3: is no step of a training run")
+    assert left_out.reason.startswith("line 3: is not a step of a training run")
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"[1]\n", b'{"loss": 1}\n'])

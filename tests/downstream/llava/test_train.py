@@ -188,7 +188,7 @@ def test_each_file_of_a_checkpoint_that_is_damaged_makes_the_older_one_be_used(
     assert RunFolder(out).newest_checkpoint() == (newest, [])
     for path in (out / "checkpoints").iterdir():
         damage(path / "optimizer.pt")
-    with pytest.raises(InputError, match=r"checkpoint-2: optimizer\.pt .*no checkpoint is whole: restore one"):
+    with pytest.raises(InputError, match=r"checkpoint-2: optimizer\.pt .*no checkpoint is intact: restore one"):
         train(settings, out, resume=True)
 
 
