@@ -97,7 +97,8 @@ def run(plan: Plan, bases: Path, work: Path, path: Path, *, processes: int, cons
     for number, base in needed.items():
         if not base.recipe.is_file():
             raise InputError(
-                f"{base.path}: is not a complete base; run diva miniworld pretrain --out {base.path} --seed {number}"
+                f"{base.path}: is not a complete base; run diva miniworld pretrain --out {base.path}"
+                f" --seed {number}"
             )
     for row in rows:
         if row.base in needed and row.base_sha256 != _base_sha256(needed[row.base]):

@@ -171,6 +171,7 @@ def _graded(graded: Graded) -> Benchmark:
 
     of_mme = graded is mme_task.BENCHMARK
     headline = mme.HEADLINE if of_mme else graded.figures[0]
+    unit = "picture" if of_mme else headline
     return Benchmark(
         task=graded.name,
         headline=headline,
@@ -179,6 +180,7 @@ def _graded(graded: Graded) -> Benchmark:
         score=mme.score if of_mme else partial(graded_score, graded),
         compare=mme.comparisons if of_mme else lambda result, baseline: [compare(result, baseline, headline)],
         pictures=graded_tasks.doc_to_image,
+        item=lambda document: str(document["units"][unit]),
     )
 
 

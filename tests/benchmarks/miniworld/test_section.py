@@ -94,8 +94,8 @@ def test_nothing_improved_is_said_first(tmp_path: Path) -> None:
 def test_one_base_is_shown_but_not_judged(tmp_path: Path) -> None:
     found = compare(tmp_path, study(study_line("DIVA", 30.0, -30.0, runs=1), bases=(1,), seeds=(0,)))
     assert sentence(found) == (
-        "Nothing can be concluded yet: 1 combination of method and preservation ran on one base only, and an interval"
-        " needs two."
+        "Nothing can be concluded yet: 1 combination of method and preservation ran on one base only, and an"
+        " interval needs two."
     )
     pairs = change(groups(found)["DIVA"]["no preservation"], 0)
     assert (pairs["value"], pairs["interval"], pairs["judgement"]) == (30, None, "untested")
