@@ -120,5 +120,5 @@ def test_a_task_that_is_not_of_towers_and_one_that_does_not_exist_are_refused(tm
 
 
 def test_every_task_of_ours_is_found_in_the_order_of_the_report() -> None:
-    assert list(find_tasks())[:3] == ["study", "mmvp-vlm", "zero-shot"]
+    assert list(find_tasks())[:3] == ["study", "mmvp-vlm", "pairs"]
     assert {"mmbench", "mmvp-vqa", "pope", "llava-bench", "segmentation", "throughput"} <= find_tasks().keys()
