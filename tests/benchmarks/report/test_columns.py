@@ -31,7 +31,9 @@ def test_no_two_paths_end_up_alike(labels: set[str]) -> None:
 
 
 def test_a_tower_is_described_by_the_result_that_knows_its_recipe() -> None:
-    inside = AFTER.model_copy(update={"source": "llava/model", "recipe": None})  # as a language model's result has it
+    inside = AFTER.model_copy(
+        update={"source": "llava/model", "recipe": None}
+    )  # as a language model's result has it
     towers, _ = columns([result(inside, [1]), result(AFTER, [1]), result(inside, [1])])
     assert [(tower.source, tower.recipe) for tower in towers] == [(AFTER.source, AFTER.recipe)]
 
