@@ -17,7 +17,7 @@ from diva.errors import InputError
 Model = TypeVar("Model", bound=BaseModel)
 MAX_BYTES = 64 * 2**20  # of a document; a command that reads data sets names its own limit
 MAX_YAML_BYTES = 2**20
-FileName = Annotated[str, Field(pattern=r"^[^./][^/]*$")]  # of a file beside the document that names it
+FileName = Annotated[str, Field(pattern=r"^[^./\x00][^/\x00]*$")]  # of a file beside the document that names it
 MAX_DEPTH = 64  # of lists in lists
 MAX_NODES = 100_000  # of a YAML file, with every alias written out
 

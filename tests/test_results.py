@@ -156,3 +156,10 @@ def test_the_recorded_command_can_be_typed_again(monkeypatch: pytest.MonkeyPatch
 def test_result_files_open_without_torch() -> None:
     code = "import sys, diva.results; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["../other.png", "/etc/passwd", ".hidden", "a\0b.png", ""])
+def test_an_item_names_pictures_beside_its_result_alone(name: str) -> None:
+    with pytest.raises(ValidationError, match="pictures"):
+        Item(id="1", group="all", outcome=1, pictures=[name])
+    assert Item(id="1", group="all", outcome=1, pictures=["pope-random.1-1.png"]).pictures

@@ -37,9 +37,9 @@ def read_run(path: Path) -> tuple[Section, str, list[Origin]]:
     manifest = read_manifest(path)
     stages = {name: record for name, record in manifest.stages.items() if name != REPORT}
     missing = ", ".join(name for name, record in stages.items() if record.state != "done")
-    said, count = f"All {len(stages)} stages are done.", sum(record.state != "done" for record in stages.values())
+    said, count = f"All {len(stages)} steps are done.", sum(record.state != "done" for record in stages.values())
     if missing:
-        said = f"Of the {len(stages)} stages of {manifest.recipe}, {count} are not done: {missing}."
+        said = f"Of the {len(stages)} steps of {manifest.recipe}, {count} are not done: {missing}."
     blocks: list[Block] = [
         Heading(text=manifest.recipe, note=str(path)),
         Paragraph(content=words(said, "strong" if missing else "plain")),

@@ -27,7 +27,7 @@ from tests.benchmarks.report.figures import rows, section, text
 
 def test_what_a_run_lacks_is_said_at_the_top_and_in_its_section(full_report: Path) -> None:
     content = json.loads((full_report / "report.json").read_text())
-    assert content["incomplete"] == ["Of the 3 stages of diva/openai-vit-l14-224, 2 are not done: mmvp, visualise."]
+    assert content["incomplete"] == ["Of the 3 steps of diva/openai-vit-l14-224, 2 are not done: mmvp, visualise."]
     assert list(rows(content, "run")) == ["train", "mmvp", "visualise"]  # the report is at work
     for name in ("report.html", "report.md"):
         page = (full_report / name).read_text()
