@@ -164,4 +164,5 @@ def _existing(folder: Path) -> Path:
 
 
 def _time(seconds: float) -> str:
-    return str(timedelta(seconds=round(seconds)))
+    days = seconds / 86400
+    return f"{days:,.0f} days" if days > 3 else str(timedelta(seconds=round(seconds)))

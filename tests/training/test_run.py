@@ -137,7 +137,9 @@ def test_a_run_killed_midway_and_resumed_ends_as_an_uninterrupted_one(
     assert len(RunFolder(killed).checkpoints()) == 2
 
 
-def test_sigterm_saves_and_the_run_goes_on_where_it_stopped(tiny: Tiny, tmp_path: Path) -> None:
+def test_sigterm_saves_and_the_run_goes_on_where_it_stopped(
+    tiny: Tiny, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     recipe = tiny("training.checkpoint_every=100", "training.ema_decay=0.9", "training.micro_batch=4")
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     train(recipe, whole)
@@ -151,10 +153,13 @@ def test_sigterm_saves_and_the_run_goes_on_where_it_stopped(tiny: Tiny, tmp_path
     train(recipe, stopped)
     assert signal.getsignal(signal.SIGTERM) is before
     (saved,) = RunFolder(stopped).checkpoints()
-    assert 3 <= int(saved.name.removeprefix("step-")) < 20
+    step = int(saved.name.removeprefix("step-"))
+    assert 3 <= step < 20
     assert not (stopped / "tower").exists()
+    assert f"stopped at step {step} as asked" in capfd.readouterr().err
 
     train(recipe, stopped, resume=True)
+    assert f"resuming from step {step} (" in capfd.readouterr().err
     assert_equal(whole, stopped)
     averaged = [load_file(run / "tower-ema" / "open_clip_model.safetensors") for run in (whole, stopped)]
     assert all(torch.equal(averaged[0][key], averaged[1][key]) for key in averaged[0])
