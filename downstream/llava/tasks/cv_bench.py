@@ -20,7 +20,7 @@ def _documents(paths: Sequence[Path]) -> Iterator[Document]:
         yield document(
             f"{row['prompt']}\n{INSTRUCTIONS['en']}",
             letter_in(row["answer"], row["choices"], f"{file}: row {number}"),
-            {"accuracy": str(row["idx"])},
+            {"accuracy": f"{row['type']} {row['idx']}"},
             file=file,
             row=number,
             columns=["image"],

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from diva.documents import read_json
-from diva.errors import InputError
 from diva_downstream.llava.tasks.graded import Graded, document
 from diva_downstream.llava.tasks.source import Document, find
 
@@ -19,25 +18,21 @@ RIGHT = {"0": "no", "1": "yes"}
 
 def _documents(paths: Sequence[Path]) -> Iterator[Document]:
     (path,) = paths
-    rows = read_json(path, limit=None)
-    for number, row in enumerate(rows if isinstance(rows, list) else [None]):
-        try:
-            if str(row["visual_input"]) == "0":
-                continue
-            place = f"{row['category']} {row['subcategory']} {row['set_id']}"
-            yield document(
-                f"{row['question']}\nPlease answer yes or no.",
-                RIGHT[str(row["gt_answer"])],
-                {
-                    "accuracy": f"{place} {row['figure_id']} {row['question_id']}",
-                    "figure": f"{place} figure {row['figure_id']}",
-                    "question": f"{place} question {row['question_id']}",
-                },
-                file=path.parent / PICTURES / row["filename"].removeprefix("./").removeprefix(f"{PICTURES}/"),
-                about=str(row["subcategory"]),
-            )
-        except (KeyError, TypeError, AttributeError) as error:
-            raise InputError(f"{path}: record {number} is none of {FILE}'s; fetch the file again") from error
+    for row in read_json(path, limit=None):
+        if str(row["visual_input"]) == "0":
+            continue
+        place = f"{row['category']} {row['subcategory']} {row['set_id']}"
+        yield document(
+            f"{row['question']}\nPlease answer yes or no.",
+            RIGHT[str(row["gt_answer"])],
+            {
+                "accuracy": f"{place} {row['figure_id']} {row['question_id']}",
+                "figure": f"{place} figure {row['figure_id']}",
+                "question": f"{place} question {row['question_id']}",
+            },
+            file=path.parent / PICTURES / row["filename"].removeprefix("./").removeprefix(f"{PICTURES}/"),
+            about=str(row["subcategory"]),
+        )
 
 
 def _read(_: Document, answer: str) -> str | None:

@@ -1,7 +1,7 @@
 """Tables of the hub, which hold questions with their pictures."""
 
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ def read_rows(paths: Sequence[Path], columns: Sequence[str]) -> Iterator[tuple[P
         yield from ((path, number, row) for number, row in enumerate(rows))
 
 
+@cache
 def picture_of(path: str, row: int, column: str) -> Image.Image:
     """Return a picture in RGB.
 

@@ -257,6 +257,12 @@ def test_hallusionbench_counts_answers_figures_and_question_pairs(tmp_path: Path
     (folder / "HallusionBench.json").write_text(json.dumps(records))
     found = scored("hallusionbench", tmp_path, ["Yes.", "yes!", "No, it is not", "Yes or no?"])
     assert values(found) == {"accuracy": 75.0, "figure": 50.0, "question": 50.0, "unread": 25.0}
+    for damaged in ({"a": 1}, [None], [records[0] | {"gt_answer": "2"}], [records[0] | {"filename": None}], []):
+        (folder / "HallusionBench.json").write_text(json.dumps(damaged))
+        with pytest.raises(
+            InputError, match=r"HallusionBench(\.json)?: (a question is not as in|holds no question)"
+        ):
+            BENCHMARKS["hallusionbench"].read(tmp_path, None)
 
 
 WRITERS: dict[str, Callable[[Path], None]] = {
@@ -309,6 +315,7 @@ def test_the_first_questions_are_whole_units(tmp_path: Path) -> None:
     ("spoil", "says"),
     [
         (lambda row: row.pop("prompt"), "no column prompt; give the official file"),
+        (lambda row: row.update(choices=None), "a question is not as in CV-Bench's files"),
         (lambda row: row.update(answer="(D)"), "row 0: needs options and the letter of one as its answer"),
         (lambda row: row.update(image={"bytes": b"torn", "path": None}), "image of row 0 cannot be decoded"),
     ],
