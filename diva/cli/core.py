@@ -106,6 +106,21 @@ def towers_inspect(
     print_inspection(inspect_tower(file, allow_torchscript=allow_torchscript))
 
 
+@towers.command("check")
+def towers_check(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="architectures of open_clip or timm, files or folders; all if none")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="page whose table is replaced")] = None,
+) -> None:
+    """Check towers against their libraries: tokens, preprocessing, export, one training step."""
+    from rich.console import Console
+
+    from diva.conformance.command import check_towers
+
+    check_towers(names or (), out, Console(stderr=True))
+
+
 @data.command("cache-latents")
 def data_cache_latents(
     recipe: Annotated[str, typer.Argument(help="recipe whose teacher, tower and images the cache is for")],

@@ -4,7 +4,7 @@ They have no joint space: their tokens stay in the trunk's own.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -53,6 +53,19 @@ def build_trunk(trunk: Trunk, preprocess: Mapping[str, Any]) -> ImageOnly:
     model = ImageOnly(visual).eval()
     set_model_preprocess_cfg(model, {**preprocess, "size": visual.image_size})
     return model
+
+
+def sized(architecture: str, arguments: Mapping[str, Any], size: Sequence[int]) -> dict[str, Any]:
+    """Return `arguments` with pictures of `size`, unless they say one or a model of this kind reads any."""
+    if "img_size" in arguments:
+        return dict(arguments)
+    wanted = {**arguments, "img_size": list(size)}
+    try:
+        with torch.device("meta"):
+            timm.create_model(architecture, num_classes=0, **wanted)
+    except Exception:  # that there is no such argument; what else is wrong is said when the model is built
+        return dict(arguments)
+    return wanted
 
 
 def _own_pool(name: str) -> str:

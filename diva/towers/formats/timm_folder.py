@@ -15,7 +15,7 @@ from diva.errors import InputError
 from diva.towers.checkpoint import read_state_dict, shards
 from diva.towers.formats.settings import check_preprocess, check_trunk
 from diva.towers.formats.source import UNKNOWN, TowerSource
-from diva.towers.trunk import CONFIG, Trunk
+from diva.towers.trunk import CONFIG, Trunk, sized
 
 WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
 PREFIX = "timm_model."  # of transformers' wrapper
@@ -62,7 +62,8 @@ def read_timm_folder(folder: Path, weights: Path | None = None) -> TowerSource:
     crop = known.get("crop_pct") or WHOLE
     doubts = (f"its pictures lose no margin here, of which timm keeps {crop:g}",) if crop != WHOLE else ()
     name, arguments = fields["architecture"], fields.get("model_args") or {}
-    own = {key: value for key, value in arguments.items() if key not in GIVEN}
+    given = {key: value for key, value in arguments.items() if key not in GIVEN}
+    own = sized(name, given, preprocess["size"])
     trunk = Trunk(architecture=name, arguments=own, pool=fields.get("global_pool") or "")
     return trunk_source("timm folder", folder, weights, _tensors(weights, name), trunk, preprocess, doubts)
 

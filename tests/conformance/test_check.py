@@ -1,0 +1,65 @@
+"""`diva towers check`, and the table of docs/towers.md that it writes."""
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from safetensors.torch import load_file, save_file
+
+from diva.conformance.command import BEGIN, END, check, check_towers, table
+from diva.conformance.subjects import all_names, image_side
+from diva.errors import InputError, RunError
+from tests.fixtures.towers import tiny_clip
+
+PAGE = Path(__file__).parents[2] / "docs" / "towers.md"
+SAMPLE = ("ViT-B-32", "PE-Core-T-16-384", "EVA02-B-16", "convnext_tiny", "vit_base_patch14_dinov2")
+
+
+def rows() -> dict[str, str]:
+    """Return the rows of the page's table by the first name in each."""
+    lines = PAGE.read_text().split(BEGIN)[1].split(END)[0].splitlines()[2:]
+    return {line.split("`")[1]: line for line in lines}
+
+
+def alike(name: str) -> list[str]:
+    return [other for other in all_names() if image_side(other) == image_side(name)]
+
+
+@pytest.mark.parametrize("name", SAMPLE)
+def test_a_row_of_the_page_is_what_the_command_finds(name: str) -> None:
+    same = alike(name)
+    assert table([check(*same)]).splitlines()[-1] == rows()[same[0]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted({alike(name)[0] for name in all_names()} - {*SAMPLE}))
+def test_every_other_row_is_too(name: str) -> None:
+    test_a_row_of_the_page_is_what_the_command_finds(name)
+
+
+def test_the_page_has_every_tower_and_no_failure() -> None:
+    names = {name for line in rows().values() for name in line.split("|")[1].replace("`", "").split(", ")}
+    assert {name.strip() for name in names} == set(all_names())
+    assert len(rows()) >= 60
+    cells = {cell.strip() for line in rows().values() for cell in line.split("|")[3:-1]}
+    assert all(cell.startswith(("✓", "–")) for cell in cells)
+
+
+def test_a_tower_that_a_check_fails_is_named_after_the_table(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    folder = tiny_clip(tmp_path / "tower")
+    weights = folder / "open_clip_model.safetensors"
+    state = load_file(weights)
+    save_file(state | {"visual.proj": state["visual.proj"] * float("nan")}, weights)
+    with pytest.raises(RunError, match=r"checks failed: .*tower: pooled token: differs"):
+        check_towers([str(folder)], None, Console(file=io.StringIO()))
+    assert f"| `{folder}` | pooled, 4 × 4 patches; 32 wide | differs |" in capsys.readouterr().out
+
+
+def test_what_cannot_be_checked_or_written_is_refused(tmp_path: Path) -> None:
+    quiet = Console(file=io.StringIO())
+    with pytest.raises(InputError, match="NAME: 'ViT-B-31' is unknown; did you mean 'ViT-B-32'"):
+        check_towers(["ViT-B-31"], None, quiet)
+    (tmp_path / "page.md").write_text("# Towers\n")
+    with pytest.raises(InputError, match=r"page\.md: has no lines '<!-- diva towers check -->'"):
+        check_towers(["ViT-B-32"], tmp_path / "page.md", quiet)
