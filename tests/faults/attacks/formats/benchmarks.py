@@ -1,4 +1,4 @@
-"""What `diva bench` reads: MMVP-VLM and zero-shot sets."""
+"""What `diva bench` reads: MMVP-VLM, other pairs and zero-shot sets."""
 
 import hashlib
 from functools import partial
@@ -9,12 +9,18 @@ import numpy as np
 import torch
 from rich.console import Console
 
+from diva.atomic import write_json
 from diva_benchmarks.mmvp_folder import read_mmvp
+from diva_benchmarks.pairs.account import FILE, account
+from diva_benchmarks.pairs.account_section import read_account
+from diva_benchmarks.pairs.layouts import read_pairs
 from diva_benchmarks.tensor_cache import TensorCache
 from diva_benchmarks.zero_shot.data import read_set
 from diva_benchmarks.zero_shot.sets import ZeroShotSet
+from tests.benchmarks.report.examples import AFTER, BEFORE, mmvp, right_in_each
 from tests.faults.attacks.cell import Format
 from tests.fixtures.mmvp import write_mmvp_folder
+from tests.fixtures.pairs import WRITERS, write_plain
 from tests.fixtures.zero_shot import (
     digits,
     write_captioned,
@@ -36,6 +42,20 @@ def _read_mmvp(folder: Path) -> Any:
     found = read_mmvp(folder)
     pictures = [image.decode().tobytes() for pair in found.pairs for image in pair.images]
     return [(pair.id, pair.category, pair.statements) for pair in found.pairs], pictures
+
+
+def _read_pairs(name: str, folder: Path) -> Any:
+    found = read_pairs(name, folder)
+    pictures = [image.decode().tobytes() for pair in found.pairs for image in pair.images]
+    return [(pair.id, pair.category, pair.statements) for pair in found.pairs], pictures
+
+
+def _write_account(folder: Path) -> None:
+    write_json(account(mmvp(AFTER, right_in_each(2)), mmvp(BEFORE, right_in_each(1))), folder / FILE)
+
+
+def _read_account(folder: Path) -> Any:
+    return read_account(folder / FILE).model_dump()
 
 
 def _read_set(folder: Path) -> Any:
@@ -66,6 +86,16 @@ def _write_class_folders(folder: Path) -> None:
 FORMATS = (
     Format("MMVP-VLM: questions", "text", _write_mmvp, "Questions.csv", _read_mmvp),
     Format("MMVP-VLM: picture", "picture", _write_mmvp, "MLLM_VLM Images/Color/11.jpg", _read_mmvp),
+    Format("pairs", "json lines", write_plain, "pairs.jsonl", partial(_read_pairs, "plain")),
+    Format("pairs: entries", "json", WRITERS["eqben"], "all_select.json", partial(_read_pairs, "eqben")),
+    Format(
+        "pairs: table",
+        "arrow",
+        WRITERS["vismin"],
+        "data/test-00000-of-00001.parquet",
+        partial(_read_pairs, "vismin"),
+    ),
+    Format("account of a gain", "json", _write_account, FILE, _read_account),
     Format("zero-shot: class names", "text", partial(write_digits, count=10), "classnames.txt", _read_set),
     Format("zero-shot: templates", "text", partial(write_digits, count=10), TEMPLATES, _read_set),
     Format("zero-shot: shard", "tar", partial(write_digits, count=10), "test/0.tar", _read_set),
