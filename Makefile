@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV ?= .venv
 READY := $(VENV)/.ready
 
-.PHONY: quickstart test test-slow chromium check docs
+.PHONY: quickstart test test-slow test-gpu chromium check docs
 
 quickstart: $(READY)
 	$(VENV)/bin/diva quickstart
@@ -14,6 +14,10 @@ test: $(READY) chromium
 
 test-slow: $(READY)
 	$(VENV)/bin/pytest -m slow
+
+test-gpu: $(READY)
+	@if $(VENV)/bin/python -c "import torch; raise SystemExit(not torch.cuda.is_available())"; \
+	  then $(VENV)/bin/pytest -m gpu tests/gpu; else echo "no GPU can be used here: tests/gpu is skipped"; fi
 
 # the report's page is tested in a real browser; without one and without root those tests are skipped, but not in CI
 chromium:

@@ -1,42 +1,62 @@
-"""How training goes, on a terminal."""
+"""How training and measuring go on."""
 
+from contextlib import ExitStack
 from math import isfinite
 from typing import Any
 
-from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
-from rich.console import Console
-from rich.text import Text
 
 from diva.errors import RunError
+from diva.progress import Phase, phase
 
 
 @HOOKS.register_module()
 class Progress(Hook):
-    """Prints the loss twenty times a run and stops at one that is not finite; `vis_data/scalars.json` has all."""
+    """Says how far a run is, and stops at a loss that is not finite; `vis_data/scalars.json` has all losses."""
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True)
+        self._open, self._phase = ExitStack(), Phase("")
+
+    def before_train(self, runner: Runner) -> None:
+        """Begin the phase of training."""
+        self._phase = self._open.enter_context(phase("iterations", runner.max_iters, done=runner.iter))
+
+    def before_test(self, runner: Runner) -> None:
+        """Begin the phase of measuring."""
+        self._phase = self._open.enter_context(phase("batches of pictures", len(runner.test_dataloader)))
+
+    def after_train(self, runner: Runner) -> None:
+        """End the phase of training."""
+        del runner
+        self._open.close()
+
+    def after_test(self, runner: Runner) -> None:
+        """End the phase of measuring."""
+        del runner
+        self._open.close()
+
+    def after_test_iter(self, *_: Any, **__: Any) -> None:
+        """Count a batch."""
+        self._phase.advance()
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict[str, Any] | None = None
     ) -> None:
-        """Print one line where a twentieth of the run is done.
+        """Count an iteration.
 
         Raises:
             RunError: the loss is not a finite number.
         """
-        del data_batch
+        del runner, data_batch
+        self._phase.done = batch_idx + 1
         if outputs is None:
             return
-        done, total = batch_idx + 1, runner.max_iters
         loss = float(outputs["loss"].detach())
         if not isfinite(loss):
             raise RunError(
-                f"iteration {done}: the loss is {loss}; lower the rate with optim_wrapper.optimizer.lr=… or check"
-                " the tower's weights"
+                f"iteration {batch_idx + 1}: the loss is {loss}; lower optim_wrapper.optimizer.lr or"
+                " check the tower's weights"
             )
-        if done % max(1, total // 20) == 0 and is_main_process():
-            self._console.print(Text(f"iteration {done} of {total}: loss {loss:.3f}"))
+        self._phase.note = f"loss {loss:.3f}"
