@@ -6,7 +6,7 @@ from typing import Any
 from transformers import AutoImageProcessor, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from diva.documents import read_file
-from diva.errors import InputError, install
+from diva.errors import InputError, first_line, install
 from diva.pretrained import load_pretrained
 from diva.towers.quiet import quiet
 
@@ -54,7 +54,10 @@ def _check_conversion(tokenizer: PreTrainedTokenizerBase, path: Path) -> None:
     """Check that the fast tokenizer that transformers made of a `tokenizer.model` gives SentencePiece's ids."""
     from sentencepiece import SentencePieceProcessor  # an extra, which was needed to make it
 
-    theirs = SentencePieceProcessor(model_proto=read_file(path)).encode(PROBE)
+    try:
+        theirs = SentencePieceProcessor(model_proto=read_file(path)).encode(PROBE)
+    except RuntimeError as error:  # SentencePiece's own, for a damaged file that transformers still reads
+        raise InputError(f"{path}: cannot be read ({first_line(error)}); fetch it again") from error
     if tokenizer(PROBE, add_special_tokens=False)["input_ids"] != theirs:
         raise InputError(
             f"{path}: the installed transformers turns it into a tokenizer of other ids; add its tokenizer.json"
