@@ -68,7 +68,11 @@ def subject(name: str) -> Iterator[Clip]:
 def _of_open_clip(name: str, config: dict[str, Any], folder: Path) -> Clip:
     vision = dict(config["vision_cfg"])
     if trunk := vision.get("timm_model_name"):
-        document = {"architecture": trunk, "model_args": _arguments(trunk), "pretrained_cfg": {}}
+        document: dict[str, Any] = {
+            "architecture": trunk,
+            "model_args": _arguments(trunk),
+            "pretrained_cfg": {},
+        }
         (folder / CONFIG).write_text(json.dumps(document))
         vision |= {"timm_model_name": f"local-dir:{folder}", "timm_model_pretrained": False}
     else:

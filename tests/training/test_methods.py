@@ -136,6 +136,7 @@ def test_the_ablation_s_dit_is_judged_by_a_projected_vector_and_left_as_it_is(
     assert all(name.startswith("visual.") for name in changed)
 
 
+@pytest.mark.slow
 def test_two_processes_train_a_denoiser_and_then_a_tower_as_one_process_does(load: Load, tmp_path: Path) -> None:
     recipe = load("genhancer/quickstart", "tower.adapt.dropout=0.0", "diagnostics.every=2")
     write_recipe(recipe, tmp_path / "mine.yaml")

@@ -22,6 +22,7 @@ from tests.training.conftest import WriteRecipe
 from tests.training.test_run import metrics, wait_for, weights
 
 
+@pytest.mark.slow
 def test_sigterm_to_the_launcher_saves_a_checkpoint_before_it_kills(
     write_tiny: WriteRecipe, tmp_path: Path
 ) -> None:

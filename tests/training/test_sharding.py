@@ -51,6 +51,7 @@ def assert_close(run: Path, other: Path, recipe: Recipe) -> None:
             assert ours[key] == pytest.approx(theirs[key], rel=1e-3, abs=1e-5), key
 
 
+@pytest.mark.slow
 def test_two_sharded_processes_killed_and_resumed_end_where_one_whole_one_does(tiny: Tiny, tmp_path: Path) -> None:
     sgd = {"type": "sgd", "lr": 1e-1}
     stages = [
