@@ -133,6 +133,8 @@ def _say(record: SwapRecord, llava: Llava, out: Path) -> None:
     console = Console(stderr=True)
     tokens = patch_count(llava.vision) + llava.class_token
     console.print(Text(f"wrote {out}: {record.tower_architecture}, {tokens} tokens an image"), soft_wrap=True)
+    if record.template == "vicuna_v1" and record.projector == "fresh" and llava.tokenizer.chat_template:
+        console.print("it is asked by LLaVA-1.5's template; --template chat asks it by its own")
     if record.projector == "kept":
         console.print("the projector is kept: it may be measured as it is (zero-retrain), or trained again")
     else:

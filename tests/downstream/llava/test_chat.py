@@ -352,6 +352,15 @@ def test_a_template_that_cannot_be_used_is_refused(
     assert not (tmp_path / "llava").exists()
 
 
+def test_a_language_model_with_a_template_of_its_own_is_told_of_it(
+    tower_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = language_model("qwen2", tmp_path / "language")
+    for template, said in ((None, True), ("chat", False)):
+        swap(folder, str(tower_folder), tmp_path / f"{said}", template=template)
+        assert ("--template chat asks it by its own" in capsys.readouterr().err) == said
+
+
 def test_the_template_of_a_trained_llava_stays(llava_folder: Path, tower_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"--template: there is no 'chta'; did you mean 'chat'"):
         swap(llava_folder, str(tower_folder), tmp_path / "out", template="chta")
