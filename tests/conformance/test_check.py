@@ -13,7 +13,7 @@ from diva.errors import InputError, RunError
 from tests.fixtures.towers import tiny_clip
 
 PAGE = Path(__file__).parents[2] / "docs" / "towers.md"
-SAMPLE = ("ViT-B-32", "PE-Core-T-16-384", "EVA02-B-16", "convnext_tiny", "vit_base_patch14_dinov2")
+SAMPLE = ("ViT-B-32", "PE-Core-T-16-384", "vit_base_patch14_dinov2")
 
 
 def rows() -> dict[str, str]:
