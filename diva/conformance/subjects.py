@@ -80,7 +80,7 @@ def _of_open_clip(name: str, config: dict[str, Any], folder: Path) -> Clip:
     else:
         vision["layers"] = [1, 1, 1, 1] if isinstance(vision["layers"], list) else 1
     # no part of an image tower depends on its text tower
-    fields = {key: config[key] for key in IMAGE_FIELDS if key in config}
+    fields: dict[str, Any] = {key: config[key] for key in IMAGE_FIELDS if key in config}
     cut: dict[str, Any] = {**fields, "custom_text": True, "vision_cfg": vision, "text_cfg": NO_TEXT}
     model = build_model(cut, PREPROCESS)
     return Clip(model=model, architecture=name, source=name, weights=None, input=TowerInput.of(model), config=cut)
