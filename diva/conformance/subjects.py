@@ -30,7 +30,13 @@ IMAGE_ONLY: Final = (
 )
 IMAGE_FIELDS: Final = ("embed_dim", "quick_gelu", "vision_cfg")  # of open_clip's configuration
 # how a family of timm's is told to have one block a stage
-CUTS: Final[tuple[dict[str, Any], ...]] = ({"depth": 1}, {"depths": (1, 1, 1, 1)}, {"layers": (1, 1, 1, 1)}, {})
+CUTS: Final[tuple[dict[str, Any], ...]] = (
+    {"depth": 1},
+    {"depths": (1, 1, 1, 1)},
+    {"layers": (1,) * 5},
+    {"layers": (1,) * 4},
+    {},
+)
 PREPROCESS: Final = {"mean": [0.5] * 3, "std": [0.25] * 3, "interpolation": "bicubic", "resize_mode": "shortest"}
 
 
@@ -99,16 +105,14 @@ def _of_timm(name: str) -> Clip:
 
 
 def _arguments(name: str) -> dict[str, Any]:
+    """Return the arguments with which timm builds `name` at its own size, with one block a stage where it can."""
     known = timm.get_pretrained_cfg(name)
-    return sized(name, _cut(name), known.input_size[1:]) if known else _cut(name)
-
-
-def _cut(name: str) -> dict[str, Any]:
-    """Return the arguments with which timm builds `name` with one block a stage; none where it cannot."""
-    for arguments in CUTS:
+    size = known.input_size[1:] if known else (224, 224)
+    for cut in CUTS:
         try:
+            arguments = sized(name, cut, size)
             with torch.device("meta"):
-                timm.create_model(name, num_classes=0, **arguments)
+                timm.create_model(name, num_classes=0, **arguments)(torch.empty(1, 3, *size))
         except (AssertionError, IndexError, RuntimeError, TypeError):  # each family refuses in a way of its own
             continue
         return arguments

@@ -14,6 +14,8 @@ from diva.towers import ZOO, load_clip
 from diva.towers.build import fitted
 from diva.towers.recognise import architecture_name, recognise
 
+SLOW = pytest.mark.slow
+
 
 @cache
 def shapes_of(architecture: str) -> dict[str, Tensor]:
@@ -50,10 +52,10 @@ def test_an_activation_makes_another_architecture() -> None:
 @pytest.mark.parametrize(
     ("architecture", "others"),
     [
-        ("RN50", {"RN50-quickgelu"}),
+        pytest.param("RN50", {"RN50-quickgelu"}, marks=SLOW),
         ("PE-Core-T-16-384", set()),
-        ("EVA02-B-16", set()),
-        ("MobileCLIP2-S0", set()),
+        pytest.param("EVA02-B-16", set(), marks=SLOW),
+        pytest.param("MobileCLIP2-S0", set(), marks=SLOW),
         ("ViT-L-14-CLIPA", set()),
     ],
 )

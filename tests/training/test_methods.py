@@ -338,7 +338,7 @@ def test_a_resnet_is_trained_by_methods_that_read_the_pooled_token_alone(load: L
         train(load("diva/quickstart", *short), tmp_path / "patches")
 
 
-@pytest.mark.parametrize("kind", ["dinov3", "CLIPVisionModel"])
+@pytest.mark.parametrize("kind", ["dinov3", pytest.param("CLIPVisionModel", marks=SLOW)])
 def test_an_image_tower_without_text_is_trained_in_its_own_space(kind: str, load: Load, tmp_path: Path) -> None:
     folder = tmp_path / "base"
     if kind == "dinov3":
