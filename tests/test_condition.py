@@ -176,7 +176,9 @@ def mlp(module: torch.nn.Module, token: torch.Tensor) -> torch.Tensor:
 
 def build(section: AnyCondition, denoiser: Denoiser) -> Condition:
     torch.manual_seed(0)
-    module = build_condition(section, SimpleNamespace(width=WIDTH, patches=PATCHES), denoiser)
+    module = build_condition(
+        section, SimpleNamespace(width=WIDTH, patches=PATCHES, require_patches=lambda _: None), denoiser
+    )
     return module.double()
 
 
