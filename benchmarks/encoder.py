@@ -13,7 +13,7 @@ from torch import Tensor
 
 from diva.digest import tensors_sha256
 from diva.errors import RunError
-from diva.progress import steps
+from diva.progress import phase, steps
 from diva.towers import Clip
 from diva.towers.activation import activation_of
 from diva_benchmarks.fingerprint import hash_lines
@@ -82,8 +82,12 @@ class Encoder:
         """Return the embeddings of `texts` [N, D], float32 on the CPU, before L2 normalisation."""
 
         def compute() -> Tensor:
-            starts = steps(range(0, len(texts), self.batch), f"{title}, texts")
-            return torch.cat([self.clip.encode_text(texts[at : at + self.batch]).float().cpu() for at in starts])
+            with phase(f"{title}, texts", len(texts)) as current:
+                found = []
+                for at in range(0, len(texts), self.batch):
+                    found.append(self.clip.encode_text(texts[at : at + self.batch]).float().cpu())
+                    current.advance(self.batch)
+                return torch.cat(found)
 
         what = f"{title}: text embeddings of {self.clip.source}"
         return finite(self.cache.get("texts", self.text_tower, self.text_hash(texts), what, compute), self.clip)

@@ -115,6 +115,8 @@ class _Reporter:
 
     def end(self, current: Phase, *, good: bool) -> None:
         with self._lock:
+            if current not in self._phases:  # a generator that outlived the block in which phases are shown
+                return
             self._phases.remove(current)
             if self._bars is not None and current.bar is not None:
                 self._bars.remove_task(current.bar)
@@ -169,8 +171,11 @@ class _Reporter:
             self._bars = None
 
     def _print(self, line: str) -> None:
-        self._stream.write(f"{line}\n")
-        self._stream.flush()
+        try:
+            self._stream.write(f"{line}\n")
+            self._stream.flush()
+        except OSError:  # nobody reads any more, or the log's disk is full: the work goes on
+            self._closed.set()
 
 
 _REPORTER: ContextVar[_Reporter | None] = ContextVar("reporter", default=None)

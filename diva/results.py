@@ -208,7 +208,7 @@ class Clock:
             command=_command(sys.argv),
             started=self._started,
             wall_seconds=time.perf_counter() - self._begin,
-            peak_memory_bytes=_peak_memory_bytes(),
+            peak_memory_bytes=peak_memory_bytes(),
             seeds=self._seeds,
             versions=installed_versions(),
             device=self._device,
@@ -227,7 +227,8 @@ def _command(arguments: Sequence[str]) -> list[str]:
     return ["diva" if program.parts[-3:] == ("diva", "cli", "__main__.py") else program.name, *arguments[1:]]
 
 
-def _peak_memory_bytes() -> int:
+def peak_memory_bytes() -> int:
+    """Return the most memory that this process has held, in bytes."""
     if platform.system() == "Linux":
         # getrusage would do, but there its peak outlives exec: a child starts with that of its parent
         fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())

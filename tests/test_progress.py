@@ -20,7 +20,7 @@ class Terminal(io.StringIO):
 @pytest.fixture(autouse=True)
 def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "SHORT", 0.1)
-    monkeypatch.setattr(progress, "EVERY", 0.2)
+    monkeypatch.setattr(progress, "EVERY", 60)  # however slow the machine is
     monkeypatch.setattr(progress, "TICK", 0.01)
 
 
@@ -31,15 +31,16 @@ def test_a_short_phase_is_not_mentioned() -> None:
     assert stream.getvalue() == ""
 
 
-def test_a_long_one_says_where_it_is_now_and_then_and_how_long_it_took() -> None:
+def test_a_long_one_says_where_it_is_now_and_then_and_how_long_it_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "EVERY", 0.2)
     stream = io.StringIO()
     with reporting(stream):
         for _ in steps(range(10), "looking"):
             time.sleep(0.05)
     *on_the_way, last = stream.getvalue().splitlines()
-    assert 2 <= len(on_the_way) <= 3  # half a second, a line every 0.2 s
-    assert all(re.fullmatch(r"looking: \d of 10, 0 s so far, 0 s left", line) for line in on_the_way)
-    assert last == "looking: done in 0 s" or last == "looking: done in 1 s"
+    assert 2 <= len(on_the_way) < 10  # half a second or more, a line every 0.2 s
+    assert all(re.fullmatch(r"looking: \d+ of 10, \d s so far(, \d s left)?", line) for line in on_the_way)
+    assert re.fullmatch(r"looking: done in \d s", last)
 
 
 def test_a_line_names_what_is_done_and_what_of_it_now() -> None:
@@ -75,7 +76,7 @@ def test_nothing_is_shown_that_nobody_asked_for(capfd: pytest.CaptureFixture[str
     for _ in steps(range(5), "drawing"):
         time.sleep(0.05)
     assert capfd.readouterr() == ("", "")
-    assert threading.active_count() == threads
+    assert threading.active_count() <= threads  # one of an earlier test may have ended
 
 
 def test_a_fork_stays_silent_in_place_of_waiting_for_a_clock_that_it_has_not() -> None:
@@ -85,3 +86,22 @@ def test_a_fork_stays_silent_in_place_of_waiting_for_a_clock_that_it_has_not() -
             with phase("in a worker"):
                 os._exit(0)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_work_goes_on_where_nobody_reads_how_far_it_is() -> None:
+    class Broken(io.StringIO):
+        def flush(self) -> None:
+            raise BrokenPipeError
+
+    with reporting(Broken()):
+        for number in range(2):
+            with phase(f"long {number}"):
+                time.sleep(0.15)
+
+
+def test_a_generator_that_outlives_the_block_ends_in_silence(capfd: pytest.CaptureFixture[str]) -> None:
+    with reporting(io.StringIO()):
+        later = steps(range(3), "counted")
+        next(later)
+    later.close()
+    assert capfd.readouterr().err == ""

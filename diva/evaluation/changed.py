@@ -29,7 +29,7 @@ def changed_items(measure: Measure, measured: Measured) -> Iterator[Details]:
             ]
             shown = [
                 Pictures(pictures=entry.pictures[row.name], caption=_caption(row))
-                for row in rows
+                for row in rows[:SHOWN]
                 if row.name in entry.pictures
             ]
             if rows:

@@ -37,15 +37,9 @@ def _missing_device(pipeline: Pipeline) -> Iterator[str]:
         return
     import torch  # which takes seconds to import
 
-    from diva.device import usable_device
-
-    try:
-        device = usable_device(pipeline.device)
-    except InputError:
+    count = torch.cuda.device_count()  # no tensor is made: its context would hold a GPU while the steps run
+    kind, _, index = pipeline.device.partition(":")
+    if kind == "cuda" and (not (index or "0").isdecimal() or int(index or 0) >= count):
         yield f"pipeline.device: this machine has no {pipeline.device}; run it on one that has, or set another"
-        return
-    if device.type == "cuda" and pipeline.processes > torch.cuda.device_count():
-        yield (
-            f"pipeline.processes: {pipeline.processes}, but this machine has {torch.cuda.device_count()} GPUs; set"
-            " it to that"
-        )
+    elif kind in ("cuda", "auto") and 0 < count < pipeline.processes:
+        yield f"pipeline.processes: {pipeline.processes}, but this machine has {count} GPUs; set it to that"

@@ -1,6 +1,5 @@
 """A trial of a run: a few small updates through everything that it does, and what the whole of it will take."""
 
-import resource
 import shutil
 from collections.abc import Sequence
 from datetime import timedelta
@@ -17,6 +16,7 @@ from diva.atomic import check_files_in, discard, temporary_name
 from diva.data import count_images, open_source
 from diva.errors import RunError
 from diva.recipes import Recipe
+from diva.results import peak_memory_bytes
 from diva.run_folder import MetricsLine, RunFolder
 from diva.towers.quiet import quiet
 from diva.training.build import join_processes, stage_steps
@@ -35,7 +35,7 @@ class Trial(NamedTuple):
         device: that it ran on.
         seconds: of an image of the run, in each stage, as if its size were the trial's.
         memory, memory_there: the most that was in use, and all there is, in bytes; of a GPU where there is one.
-        written: bytes of a checkpoint, and of what is written at the end.
+        written: bytes of a checkpoint, of a tower that is kept beside it, and of what is written at the end.
     """
 
     recipe: Recipe
@@ -43,7 +43,7 @@ class Trial(NamedTuple):
     seconds: list[float]
     memory: int
     memory_there: int
-    written: tuple[int, int]
+    written: tuple[int, int, int]
 
 
 def try_out(recipe: Recipe, folder: Path, *, console: Console) -> None:
@@ -107,8 +107,10 @@ def told(recipe: Recipe, found: Trial, free: int) -> list[str]:
     seconds = sum(number * batch * each * larger for number, each in zip(updates, found.seconds, strict=True))
     bound = f"at most {_time(seconds)}, by {larger:.3g} times the pixels" if larger > 1 else _time(seconds)
     speed = ", ".join(f"{1 / each:.3g}" for each in found.seconds)
-    keep, (checkpoint, end) = recipe.training.keep_checkpoints, found.written
-    needed = (keep + 1) * checkpoint + end  # a new one is written before the oldest goes
+    keep, (checkpoint, kept, end) = recipe.training.keep_checkpoints, found.written
+    towers = -(-sum(updates) // recipe.training.checkpoint_every) * kept
+    needed = (keep + 1) * checkpoint + towers + end  # a new checkpoint is written before the oldest goes
+    and_towers = ", the towers beside them" if kept else ""
     smaller = small.training.micro_batch < recipe.training.micro_batch or larger > 1
     more = f"; micro-batches of {recipe.training.micro_batch} at {recipe.data.image_size} px take more"
     return [
@@ -117,8 +119,8 @@ def told(recipe: Recipe, found: Trial, free: int) -> list[str]:
         f"time: {speed} images/s; the whole run ({sum(updates):,} updates of {batch:,} images) takes {bound},"
         " besides diagnostics and checkpoints",
         f"memory: {found.memory / GIB:.1f} of {found.memory_there / GIB:.1f} GiB{more if smaller else ''}",
-        f"disk: {needed / GIB:.1f} GiB for {keep} checkpoints and what is written at the end, {free / GIB:.1f} GiB"
-        f" are free{'' if needed < free else ': TOO LITTLE'}",
+        f"disk: {needed / GIB:.1f} GiB for {keep} checkpoints{and_towers} and what is written at the end,"
+        f" {free / GIB:.1f} GiB are free{'' if needed < free else ': TOO LITTLE'}",
     ]
 
 
@@ -135,7 +137,12 @@ def _measured(recipe: Recipe, run: RunFolder, state: PartialState) -> Trial:
     if state.is_main_process and not run.tower.exists():
         raise RunError("the trial was stopped before its end; start it again")
     checkpoints = [_size(path) for path in run.checkpoints()]
-    written = (max(checkpoints, default=0), _size(run.path) - sum(checkpoints))
+    towers = [_size(path) for path in run.kept_tower(0).parent.glob("*")]
+    written = (
+        max(checkpoints, default=0),
+        max(towers, default=0),
+        _size(run.path) - sum(checkpoints) - sum(towers),
+    )
     memory, there = _memory(state.device)
     return Trial(recipe, state.device, _seconds(lines), memory, there, written)
 
@@ -148,7 +155,7 @@ def _seconds(lines: Sequence[MetricsLine]) -> list[float]:
 def _memory(device: torch.device) -> tuple[int, int]:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device), torch.cuda.get_device_properties(device).total_memory
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, psutil.virtual_memory().total
+    return peak_memory_bytes(), psutil.virtual_memory().total
 
 
 def _images(recipe: Recipe) -> str:

@@ -50,7 +50,7 @@ def test_a_dry_run_names_what_half_filled_folders_lack_the_device_and_another_ru
         "data/VOCdevkit/VOC2010 lacks annotations_detectron2/pc459_val; where to get it: docs/segmentation.md\n",
         "checkpoints/stable-diffusion-2-1-base lacks vae, text_encoder, tokenizer, scheduler; where",
         "pipeline.device: this machine has no cuda:99; ",
-        "runs/mine holds another run: seed: differs from what runs/mine began with",
+        "runs/mine holds another run: seed: differs from the value in runs/mine",
         "segmentation-pascal-context-459: data missing\n",
         "llava-eval: data missing\n",
     ):
