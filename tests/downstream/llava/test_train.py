@@ -178,11 +178,11 @@ def test_each_file_of_a_checkpoint_that_is_damaged_makes_the_older_one_be_used(
         damage(newest / name)
         found, (said,) = RunFolder(out).newest_checkpoint()
         assert found == out / "checkpoints" / "checkpoint-2", name
-        assert f"checkpoint-4: {name} is " in said
+        assert f"checkpoint-4: {name} " in said
         shutil.copy(tmp_path / "kept" / "checkpoints" / "checkpoint-4" / name, newest / name)
     damage(newest / "optimizer.pt")
     train(settings, out, resume=True)
-    assert "checkpoint-4: optimizer.pt is " in capsys.readouterr().err.replace("\n", " ")
+    assert "checkpoint-4: optimizer.pt " in capsys.readouterr().err.replace("\n", " ")
     assert (out / "model.safetensors").read_bytes() == before
     assert sorted(path.name for path in (out / "checkpoints").iterdir()) == ["checkpoint-2", "checkpoint-4"]
     assert RunFolder(out).newest_checkpoint() == (newest, [])
