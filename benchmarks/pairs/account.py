@@ -129,7 +129,7 @@ def account(
     unchanged = _outcomes(baseline, after, baseline)
     expected, (low, high) = best_by_chance(table, unchanged, groups) if looks else (0.0, (0.0, 0.0))
     tower, choice = _tower_and_choice(
-        bare - reference, quoted - held_out(table, groups), groups, chosen=bool(looks)
+        bare - reference, quoted - held_out(table, groups), groups, chosen=len(looks) > 1
     )
     return Account(
         data=baseline.data.name,

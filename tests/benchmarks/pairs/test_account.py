@@ -66,6 +66,12 @@ def test_without_looks_and_by_one_feature_the_whole_difference_is_the_tower_s() 
     assert shares(found)["tower"].interval == found.interval
 
 
+def test_one_look_is_no_choice() -> None:
+    after, before = made("after", [1, 1, 1, 0]), made("before", [1, 0, 0, 0])
+    choice = shares(account(after, before, looks=[after]))["choice"]
+    assert (choice.points, choice.interval) == (0, (0, 0))
+
+
 def test_feature_and_rule_are_what_the_trained_tower_gains_by_them_alone() -> None:
     before = made("before", [1, 0, 0, 0, 0], text=[1, 1, 0, 0, 0])
     bare = made("after", [1, 1, 0, 0, 0], text=[1, 1, 0, 0, 0])
