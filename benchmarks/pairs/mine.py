@@ -116,7 +116,7 @@ def run(
         raise InputError(f"--above, --below: {above} and {below} are not both cosines; give numbers from -1 to 1")
     console, place = Console(stderr=True), usable_device(device)
     source = open_source(images)
-    eyes = [open_eye(name, place) for name in (tower, other)]
+    eyes = [open_eye(name, place, field) for name, field in ((tower, "--tower"), (other, "--other"))]
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".mine-", dir=out.parent) as scratch:
         read = _Images(source)

@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -95,13 +96,36 @@ def dino(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_self_supervised_folder_gives_its_class_token(dino: Path) -> None:
-    eye = open_eye(str(dino), CPU)
+    eye = open_eye(str(dino), CPU, "--other")
     model = transformers.Dinov2Model.from_pretrained(dino).eval()
     pixels = torch.stack([eye.see(image) for image in crops(2)])
     assert pixels.shape == (2, 3, 28, 28)
     with torch.no_grad():
         expected = model(pixels).last_hidden_state[:, 0]
         torch.testing.assert_close(eye.embed(pixels), expected)
+
+
+@pytest.mark.parametrize("field", ["--tower", "--other"])
+def test_a_self_supervised_folder_without_weights_is_told_by_the_option_that_named_it(
+    field: str, dino: Path, tmp_path: Path
+) -> None:
+    damaged = Path(shutil.copytree(dino, tmp_path / "dino"))
+    (damaged / "model.safetensors").unlink()
+    with pytest.raises(InputError, match=f"^{field}: {damaged}"):
+        open_eye(str(damaged), CPU, field)
+
+
+def test_embeddings_that_are_not_finite_numbers_are_refused_with_the_model_s_name(
+    dino: Path, tmp_path: Path
+) -> None:
+    broken, model = tmp_path / "broken", transformers.Dinov2Model.from_pretrained(dino)
+    with torch.no_grad():
+        model.layernorm.weight[0] = torch.nan
+    shutil.copytree(dino, broken)
+    model.save_pretrained(broken)
+    eye = open_eye(str(broken), CPU, "--other")
+    with pytest.raises(RunError, match=f"^{broken}: the tower's embeddings are not finite numbers"):
+        eye.embed(torch.stack([eye.see(image) for image in crops(2)]))
 
 
 def mine(images: Path, tower: Path, other: Path, out: Path, **changes: object) -> None:
