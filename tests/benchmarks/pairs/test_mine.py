@@ -1,4 +1,6 @@
+import io
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +12,7 @@ import torch
 import transformers
 from PIL import Image
 
+from diva import progress
 from diva.errors import InputError, RunError
 from diva_benchmarks.pairs.blocks import Blocks
 from diva_benchmarks.pairs.candidates import each_once, find_candidates
@@ -175,6 +178,28 @@ def test_what_cannot_be_mined_is_told(
     with pytest.raises(error, match=says):
         mine(tmp_path / "images", tower_folder, tower_folder, tmp_path / "out", **changes)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every phase be mentioned, however short."""
+    for name, seconds in (("SHORT", 0), ("EVERY", 0), ("TICK", 0.001)):
+        monkeypatch.setattr(progress, name, seconds)
+
+
+@pytest.mark.usefixtures("at_once")
+def test_embedding_and_comparing_say_how_far_they_are(tower_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    for number, image in enumerate(crops(8)):
+        (tmp_path / "images" / f"{number}.png").write_bytes(encode(image, "png"))
+    stream = io.StringIO()
+    with progress.reporting(stream):
+        mine(tmp_path / "images", tower_folder, tower_folder, tmp_path / "mined", batch=2)
+        blocks = [written(tmp_path / str(n), each, 8) for n, each in enumerate(planted(500)[:2])]
+        find_candidates(*blocks, above=0.9, below=0.6, device=CPU)
+    said = stream.getvalue()
+    assert re.search("^embedding, [2468] images, ", said, re.MULTILINE)
+    assert re.search("^comparing: [0-9]+ of 63, ", said, re.MULTILINE)
 
 
 MEASURE = """
