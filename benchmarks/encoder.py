@@ -25,14 +25,14 @@ TOKENISED = 100  # texts whose tokens tell tokenizers apart; the tokens of 25,00
 AHEAD = 2  # batches that are decoded while another is encoded
 
 
-def finite(embeddings: Tensor, clip: Clip) -> Tensor:
-    """Return `embeddings`, which `clip` made.
+def finite(embeddings: Tensor, source: str) -> Tensor:
+    """Return `embeddings`, which the tower that lies at `source` made.
 
     Raises:
         RunError: one of them is NaN or infinite.
     """
     if not torch.isfinite(embeddings).all():
-        raise RunError(f"{clip.source}: the tower's embeddings are not finite numbers; its weights are damaged")
+        raise RunError(f"{source}: the tower's embeddings are not finite numbers; its weights are damaged")
     return embeddings
 
 
@@ -76,7 +76,7 @@ class Encoder:
         found = self.cache.get(
             "images", self.image_tower, fingerprint, what, lambda: self._encode(list(images), title)
         )
-        return finite(found, self.clip)
+        return finite(found, self.clip.source)
 
     def texts(self, texts: Sequence[str], title: str) -> Tensor:
         """Return the embeddings of `texts` [N, D], float32 on the CPU, before L2 normalisation."""
@@ -90,7 +90,8 @@ class Encoder:
                 return torch.cat(found)
 
         what = f"{title}: text embeddings of {self.clip.source}"
-        return finite(self.cache.get("texts", self.text_tower, self.text_hash(texts), what, compute), self.clip)
+        found = self.cache.get("texts", self.text_tower, self.text_hash(texts), what, compute)
+        return finite(found, self.clip.source)
 
     def text_hash(self, texts: Sequence[str]) -> str:
         """Return the SHA-256 of `texts` and, for the tokenizer, of the tokens of the first ones."""

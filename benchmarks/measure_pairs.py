@@ -98,7 +98,7 @@ def _similarities(
         tokens = clip.tower(torch.stack(pixels).to(device))
         texts = clip.encode_text([scoring.prompt + statement for pair in chunk for statement in pair.statements])
         for embeddings in (*tokens, texts):
-            finite(embeddings, clip)
+            finite(embeddings, clip.source)
         texts = F.normalize(texts, dim=-1).unflatten(0, (len(chunk), texts_each))
         for index in range(len(chunk)):
             here = slice(images_each * index, images_each * (index + 1))

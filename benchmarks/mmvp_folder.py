@@ -18,7 +18,6 @@ from typing import NamedTuple
 
 from diva.documents import read_file
 from diva.errors import InputError
-from diva_benchmarks.pair_rule import PAIR, Scoring
 from diva_benchmarks.pair_set import Pair, PairSet
 from diva_benchmarks.stored_image import StoredImage
 
@@ -38,11 +37,6 @@ TITLES = {
     "text": "Texts",
     "camera perspective": "Viewpoint and Perspective",
 }
-
-PROMPT = "a photo of "
-SCORING = Scoring(
-    "mmvp-vlm", "MMVP-VLM", {"average": PAIR}, by_category=True, breakdown="visual pattern", prompt=PROMPT
-)
 
 
 class _Row(NamedTuple):

@@ -1,10 +1,12 @@
 """Images with the statements that are true of one of them, as benchmarks of pairs hold them."""
 
 import hashlib
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from diva.errors import InputError
 from diva.towers.checkpoint import file_sha256
 from diva_benchmarks.stored_image import StoredImage
 from diva_benchmarks.table_image import TableImage
@@ -39,11 +41,20 @@ class PairSet:
 
     Attributes:
         files: that name statements and images.
+
+    Raises:
+        InputError: two pairs have one id.
     """
 
     folder: Path
     pairs: tuple[Pair, ...]
     files: tuple[Path, ...]
+
+    def __post_init__(self) -> None:
+        """Check the ids, by which two results are compared."""
+        for name, count in Counter(pair.id for pair in self.pairs).items():
+            if count > 1:
+                raise InputError(f"{self.files[0]}: id '{name}': {count} pairs have it; give each pair its own id")
 
     @cached_property
     def fingerprint(self) -> str:

@@ -21,8 +21,9 @@ from diva.evaluation.section import (
 )
 from diva.evaluation.statistics import paired_test
 from diva.results import Item, Result
+from diva_benchmarks.mmvp_scoring import SCORING
 
-CHANCE = 25.0  # percent: each of a pair's two statements picks one of two images
+CHANCE = 100 * SCORING.rules[SCORING.headline].chance(2, 2)  # percent
 
 
 def patterns(measured: Measured, measures: Sequence[Measure]) -> Section:

@@ -7,6 +7,7 @@ from diva.evaluation.measures import Measured
 from diva.evaluation.section import Section
 from diva.results import Result
 from diva.tasks import TowerTask
+from diva_benchmarks.mmvp_scoring import SCORING
 from diva_benchmarks.mmvp_vlm.published import published
 from diva_benchmarks.mmvp_vlm.section import patterns
 from diva_benchmarks.mmvp_vlm.split import split
@@ -42,7 +43,7 @@ class MmvpVlmTask(TowerTask):
     ) -> Result:
         """Measure `clip` on the MMVP-VLM folder `data`."""
         from diva_benchmarks.measure_pairs import measure_pairs
-        from diva_benchmarks.mmvp_folder import SCORING, read_mmvp
+        from diva_benchmarks.mmvp_folder import read_mmvp
         from diva_benchmarks.protocols import find_protocol
 
         return measure_pairs(
@@ -62,4 +63,4 @@ class MmvpVlmTask(TowerTask):
         return [*of_patterns, *split(measured, measures), published(measured, measures)]
 
 
-TASK = MmvpVlmTask("mmvp-vlm", "MMVP-VLM", place=10)
+TASK = MmvpVlmTask(SCORING.task, SCORING.title, place=10)

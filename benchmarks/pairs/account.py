@@ -14,10 +14,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from diva.errors import InputError, did_you_mean
 from diva.evaluation.statistics import Interval, difference_interval, macro_mean
 from diva.results import Result
+from diva_benchmarks.mmvp_scoring import SCORING as MMVP
 from diva_benchmarks.pairs.choice import best_by_chance, held_out
 from diva_benchmarks.pairs.scores import by_rule, categories_of
+from diva_benchmarks.pairs.sets import TASK
 
 FILE = "account.json"
+TASKS = (TASK, MMVP.task)  # whose results say which pairs are right by which rule
 POINTS = 100.0
 
 Outcomes = NDArray[np.float64]
@@ -100,8 +103,11 @@ def account(
         rule, baseline_rule: of the quoted scores; the headline unless given, and the same for both.
 
     Raises:
-        InputError: the results are not of the same pairs, or one that the account needs is missing.
+        InputError: the results are not of pairs or not of the same, or one that the account needs is missing.
     """
+    plain = same_feature or trained
+    for each in (trained, baseline, plain, *looks):
+        check_task(each)
     after = rule or trained.headline
     before = baseline_rule or after
     if trained.protocol != baseline.protocol and same_feature is None:
@@ -109,11 +115,11 @@ def account(
             f"--same-feature: the trained tower was measured by '{trained.protocol}' and the baseline by"
             f" '{baseline.protocol}'; give the trained tower's result by '{baseline.protocol}' too"
         )
-    plain = same_feature or trained
     _check(trained, baseline, plain, looks)
     for result, name in ((trained, after), (trained, before), (baseline, before), (baseline, after)):
-        if name not in result.metrics:
-            raise InputError(f"{_name(result)}: has no '{name}'; {did_you_mean(name, result.metrics)}")
+        rules = [each for each, metric in result.metrics.items() if not metric.breakdown]
+        if name not in rules:
+            raise InputError(f"{_name(result)}: has no score '{name}'; {did_you_mean(name, rules)}")
     groups = categories_of(baseline)
     quoted, by_baseline_rule = (_outcomes(trained, each, baseline) for each in (after, before))
     bare, reference = _outcomes(plain, before, baseline), _outcomes(baseline, before, baseline)
@@ -123,7 +129,7 @@ def account(
     unchanged = _outcomes(baseline, after, baseline)
     expected, (low, high) = best_by_chance(table, unchanged, groups) if looks else (0.0, (0.0, 0.0))
     tower, choice = _tower_and_choice(
-        bare - reference, quoted - held_out(table, groups), groups, chosen=bool(looks)
+        bare - reference, quoted - held_out(table, groups), groups, chosen=len(looks) > 1
     )
     return Account(
         data=baseline.data.name,
@@ -168,6 +174,19 @@ def _tower_and_choice(
 def _share(name: Literal["feature", "rule"], values: Outcomes, groups: Sequence[str] | None) -> Share:
     points, interval = _points(values, groups)
     return Share(name=name, points=points, interval=interval)
+
+
+def check_task(result: Result) -> None:
+    """Check that `result` is of pairs.
+
+    Raises:
+        InputError: it is not.
+    """
+    if result.task not in TASKS or "protocol" not in result.settings:
+        raise InputError(
+            f"{_name(result)}: its result of '{result.measured}' is not one that diva bench pairs or diva bench"
+            " mmvp writes; give one of theirs"
+        )
 
 
 def _check(trained: Result, baseline: Result, plain: Result, looks: Sequence[Result]) -> None:

@@ -1,6 +1,6 @@
 """Pairs of images that one tower takes for alike and another for different (MMVP's procedure, arXiv 2401.06209)."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from diva.progress import steps
 from diva_benchmarks.pairs.blocks import Blocks, dtype_on
 
 KEPT = 100_000  # candidates at most, those that differ most; a set of pairs has some hundreds
@@ -25,28 +26,19 @@ class Candidate(NamedTuple):
 
 
 def find_candidates(
-    alike: Blocks,
-    different: Blocks,
-    *,
-    above: float,
-    below: float,
-    device: torch.device,
-    track: Callable[[Iterable[int]], Iterable[int]] = iter,
+    alike: Blocks, different: Blocks, *, above: float, below: float, device: torch.device
 ) -> NDArray[np.void]:
     """Return the pairs whose cosine is `above` in one tower and `below` in the other, those first that differ most.
 
     N images cost N² / 2 products of the first tower's embeddings, and of the second's where a pair of blocks holds
     images that are alike. Two blocks of each tower are in memory, and `KEPT` pairs.
-
-    Args:
-        track: draws progress over the blocks.
     """
     found = np.empty(0, FOUND)
     # the same memory for all products: of what is freed in pieces, the process keeps more and more
     room = [blocks.memory(device) for blocks in (alike, alike, different, different)]
     memory = [torch.empty(alike.size, alike.size, dtype=dtype_on(device), device=device) for _ in range(2)]
     mask = torch.empty(alike.size, alike.size, dtype=torch.bool, device=device)
-    for row in track(range(len(alike))):
+    for row in steps(range(len(alike)), "comparing"):
         rows, other_rows = alike.read(row, room[0]), None
         for column in range(row, len(alike)):
             products = _product(rows, alike.read(column, room[1]), memory[0])

@@ -12,7 +12,7 @@ from diva.errors import InputError, printable
 from diva.measure import evaluate
 from diva.results import Result, read_result
 from diva.run_folder import RunFolder
-from diva_benchmarks.pairs.account import FILE, account
+from diva_benchmarks.pairs.account import FILE, account, check_task
 from diva_benchmarks.pairs.wording import said
 
 
@@ -41,7 +41,9 @@ def run(
     if out is not None:
         check_file(out / FILE)
     console = Console(stderr=True)
-    quoted = read_result(trained)
+    quoted, before = read_result(trained), read_result(baseline)
+    for each in (quoted, before):
+        check_task(each)  # before anything is measured
     looked = [read_result(path) for path in looks]
     if checkpoints is not None:
         looked += _kept(checkpoints, quoted, batch, device, console)
@@ -49,7 +51,7 @@ def run(
             looked.append(quoted)
     found = account(
         quoted,
-        read_result(baseline),
+        before,
         same_feature=read_result(same_feature) if same_feature else None,
         looks=looked,
         rule=rule,

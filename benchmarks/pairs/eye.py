@@ -29,18 +29,21 @@ class Eye:
     embed: Callable[[Tensor], Tensor]
 
 
-def open_eye(name: str, device: torch.device) -> Eye:
+def open_eye(name: str, device: torch.device, field: str) -> Eye:
     """Load a tower that `diva.load_clip` takes, or a local folder of one of `SELF_SUPERVISED`.
+
+    Args:
+        field: the option that names it, such as "--other".
 
     Raises:
         InputError: it cannot be loaded.
     """
     config = Path(name) / "config.json"
     if config.is_file() and _kind(config) in SELF_SUPERVISED:
-        return _self_supervised(Path(name), device)
+        return _self_supervised(Path(name), device, field)
     clip = load_clip(name)
     clip.model.to(device)
-    return Eye(clip.input.image_transform(), lambda pixels: finite(clip.model.encode_image(pixels), clip))
+    return Eye(clip.input.image_transform(), lambda pixels: finite(clip.model.encode_image(pixels), clip.source))
 
 
 def _kind(config: Path) -> object:
@@ -48,13 +51,13 @@ def _kind(config: Path) -> object:
     return content.get("model_type") if isinstance(content, dict) else None
 
 
-def _self_supervised(folder: Path, device: torch.device) -> Eye:
+def _self_supervised(folder: Path, device: torch.device, field: str) -> Eye:
     """Read DINO's class token after the last norm, as MMVP's mining does."""
     from transformers import AutoImageProcessor, AutoModel
 
-    model = load_pretrained(AutoModel, folder, field="--other: ").eval().to(device)
-    processor = load_pretrained(AutoImageProcessor, folder, field="--other: ")
+    model = load_pretrained(AutoModel, folder, field=f"{field}: ").eval().to(device)
+    processor = load_pretrained(AutoImageProcessor, folder, field=f"{field}: ")
     return Eye(
         lambda image: processor(images=image, return_tensors="pt")["pixel_values"][0],
-        lambda pixels: model(pixel_values=pixels).pooler_output,
+        lambda pixels: finite(model(pixel_values=pixels).pooler_output, str(folder)),
     )

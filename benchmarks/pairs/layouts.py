@@ -45,7 +45,10 @@ def _plain(folder: Path) -> PairSet:
         statements, images = (_two(row, field, where) for field in ("statements", "images"))
         if not all(text.strip() for text in statements):
             raise InputError(f"{where}: a statement is empty; complete the pair, or remove its line")
-        name, category = (str(row.get(field, default)) for field, default in (("id", number), ("category", "")))
+        name, category = (
+            str(default if row.get(field) is None else row[field])
+            for field, default in (("id", number), ("category", ""))
+        )
         pairs.append(Pair(name, category, statements, tuple(_image(folder, each, where) for each in images)))
     return PairSet(folder, tuple(pairs), (path,))
 

@@ -6,7 +6,6 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from html import escape
 from itertools import islice
 from pathlib import Path
@@ -16,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from rich.console import Console
-from rich.progress import track
 from rich.text import Text
 
 from diva.atomic import check_folder, new_folder
@@ -27,6 +25,7 @@ from diva.device import usable_device
 from diva.errors import InputError, RunError
 from diva.images import UnusableError, decode_image
 from diva.miniworld.writers.jsonl import write_jsonl
+from diva.progress import phase
 from diva_benchmarks.pairs.blocks import Blocks
 from diva_benchmarks.pairs.candidates import Candidate, each_once, find_candidates
 from diva_benchmarks.pairs.eye import Eye, open_eye
@@ -114,15 +113,14 @@ def run(
     check_folder(out)
     if not (-1 <= above <= 1 and -1 <= below <= 1):
         raise InputError(f"--above, --below: {above} and {below} are not both cosines; give numbers from -1 to 1")
-    console, place = Console(stderr=True), usable_device(device)
+    place = usable_device(device)
     source = open_source(images)
-    eyes = [open_eye(name, place) for name in (tower, other)]
+    eyes = [open_eye(name, place, field) for name, field in ((tower, "--tower"), (other, "--other"))]
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".mine-", dir=out.parent) as scratch:
         read = _Images(source)
-        seen = _embed(read, eyes, Path(scratch), batch, place, console)
-        progress = partial(track, description="comparing", console=console, transient=True)
-        candidates = find_candidates(*seen, above=above, below=below, device=place, track=progress)
+        seen = _embed(read, eyes, Path(scratch), batch, place)
+        candidates = find_candidates(*seen, above=above, below=below, device=place)
         chosen = list(islice(each_once(candidates, seen[1], read.copies()), pairs))
     if not chosen:
         raise RunError(f"{images}: none of {len(read.places):,} images make a pair; lower --above or raise --below")
@@ -131,18 +129,20 @@ def run(
         _write(content, chosen, read, names)
     skipped = f", {read.unusable:,} could not be read" if read.unusable else ""
     looked = f"{len(chosen)} pairs of {len(read.places):,} images{skipped}"
-    console.print(Text(f"{out}: {looked}; look at {SHEET}, complete {PAIRS}"), soft_wrap=True)
+    Console(stderr=True).print(Text(f"{out}: {looked}; look at {SHEET}, complete {PAIRS}"), soft_wrap=True)
 
 
 @torch.inference_mode()
 def _embed(
-    images: _Images, eyes: Sequence[Eye], folder: Path, batch: int, device: torch.device, console: Console
+    images: _Images, eyes: Sequence[Eye], folder: Path, batch: int, device: torch.device
 ) -> tuple[Blocks, Blocks]:
     """Embed every image with both models in one pass."""
     found = Blocks(folder / "0"), Blocks(folder / "1")
-    for pictures in track(images.batches(batch), "embedding", console=console, transient=True):
-        for eye, blocks in zip(eyes, found if pictures else (), strict=bool(pictures)):
-            blocks.add(eye.embed(torch.stack([eye.see(picture) for picture in pictures]).to(device)))
+    with phase("embedding") as current:
+        for pictures in images.batches(batch):
+            for eye, blocks in zip(eyes, found if pictures else (), strict=bool(pictures)):
+                blocks.add(eye.embed(torch.stack([eye.see(picture) for picture in pictures]).to(device)))
+            current.note = f"{len(images.places):,} images"
     for blocks in found:
         blocks.finish()
     return found

@@ -1,6 +1,9 @@
 """A result's scores one by one: each rule's outcomes, and the comparison of two results by every rule."""
 
+import numpy as np
+
 from diva.evaluation.comparison import compare
+from diva.evaluation.statistics import Values, weighted_differences
 from diva.results import Comparison, Item, Result
 from diva_benchmarks.pairs.sets import SETS
 
@@ -26,6 +29,12 @@ def compare_scores(result: Result, baseline: Result) -> list[Comparison]:
     grouped = categories_of(result) is not None
     rules = [name for name, metric in result.metrics.items() if not metric.breakdown and name in baseline.metrics]
     return [compare(by_rule(result, rule), by_rule(baseline, rule), rule, grouped=grouped) for rule in rules]
+
+
+def weights_of(result: Result) -> Values:
+    """Return what each pair weighs in the scores [pairs], in the order of the items; the weights sum to 1."""
+    n = len(result.items) or result.data.items
+    return weighted_differences(np.ones(n), np.zeros(n), categories_of(result) or None)
 
 
 def categories_of(result: Result) -> list[str] | None:

@@ -1,6 +1,9 @@
 """What the report says of sets of pairs: the scores by every rule, and what so many pairs can decide."""
 
+import math
 from collections.abc import Iterator
+
+import numpy as np
 
 from diva.evaluation.comparison import paired_outcomes
 from diva.evaluation.measures import Measure, Measured, paired_difference
@@ -18,8 +21,9 @@ from diva.evaluation.section import (
     plain_table,
     words,
 )
+from diva.evaluation.statistics import Values
 from diva.results import Result
-from diva_benchmarks.pairs.scores import by_rule
+from diva_benchmarks.pairs.scores import by_rule, weights_of
 from diva_benchmarks.pairs.sets import SETS, TASK
 
 SHARES = (0.1, 0.2)  # of pairs that a training changes, where no two towers tell it
@@ -31,6 +35,10 @@ EXPLAINED = (
 DECIDES = (
     "What so many pairs can decide: a true value at the limit is found by the exact test, two-sided at 5 %, in four"
     " of five such sets; below it a set of this size cannot tell it from nothing, whatever was observed."
+)
+WEIGHED = (
+    " Its categories weigh the same and are not of one size, so differences are tested by flipping signs at random,"
+    " and the set decides as much as {count:,} pairs of one weight: K² / Σ(1 / n) for K categories of n pairs."
 )
 
 
@@ -47,8 +55,10 @@ def _of_measure(measure: Measure, measured: Measured) -> Iterator[Block]:
     rules = [name for name, metric in measure.metrics.items() if not metric.breakdown]
     yield Heading(text=measure.title, note=measure.note)
     yield measured.table([_of_rule(measure, rule) for rule in rules], "Score")
-    yield Paragraph(content=words(DECIDES), style="soft")
-    yield plain_table(["Question", "Limit"], list(_limits(measure, measured)))
+    weights = weights_of(measure.results[0])
+    uneven = "" if np.allclose(weights, weights[0]) else WEIGHED.format(count=_worth(weights))
+    yield Paragraph(content=words(DECIDES + uneven), style="soft")
+    yield plain_table(["Question", "Limit"], list(_limits(measure, measured, weights)))
     if categories := [name for name, metric in measure.metrics.items() if metric.breakdown]:
         rows = [measure.row(name, name.partition("/")[2]) for name in categories]
         summary = f"{measure.headline.capitalize()} by {measure.metrics[categories[0]].breakdown} ({len(rows)})"
@@ -67,17 +77,26 @@ def _of_rule(measure: Measure, rule: str) -> Row:
     return row.model_copy(update={"cells": cells})
 
 
-def _limits(measure: Measure, measured: Measured) -> Iterator[Row]:
-    n = measure.data.items
-    yield Row(name="One pair", cells=[[Number(value=100 / n, unit="points")]])
+def _worth(weights: Values) -> int:
+    """Return how many pairs of one weight tell a mean as precisely as pairs of these weights."""
+    return round(1 / float(weights @ weights))
+
+
+def _limits(measure: Measure, measured: Measured, weights: Values) -> Iterator[Row]:
+    n = _worth(weights)
+    least, most = (Number(value=100 * float(each), unit="points") for each in (weights.min(), weights.max()))
+    one: list[Inline] = [least] if math.isclose(least.value, most.value) else [least, Words(text=" to "), most]
+    yield Row(name="One pair", cells=[one])
     for share in SHARES:
         name = f"Least difference of two towers, if {100 * share:.0f} % of the pairs change"
-        yield Row(name=name, cells=[_limit(smallest_difference(n, share), "points", f"none of {n} pairs shows it")])
+        none = f"none of {len(weights)} pairs shows it"
+        yield Row(name=name, cells=[_limit(smallest_difference(n, share), "points", none)])
     for column, ours, theirs in _compared(measure):
         first, second, _ = paired_outcomes(ours, theirs)
-        changed = int((first != second).sum())
-        name = f"Least difference of {measured.towers[column].label}, with {changed} pairs changed as observed"
-        yield Row(name=name, cells=[_limit(smallest_difference(n, changed / n), "points", "none could be shown")])
+        changed = weights_of(theirs)[first != second]
+        name = f"Least difference of {measured.towers[column].label}, with {len(changed)} pairs changed as observed"
+        found = smallest_difference(n, float(changed @ changed / (weights @ weights)))
+        yield Row(name=name, cells=[_limit(found, "points", "none could be shown")])
     for rule, chance in _chances(measure).items():
         name = f"Least {rule} above guessing"
         cell = _limit(least_above(chance, n), "percent", "none could be told from it")

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from diva.errors import InputError, did_you_mean
+from diva_benchmarks.mmvp_scoring import SCORING as MMVP
 from diva_benchmarks.pair_rule import ARGMAX, BOTH, GROUP, IMAGE, MATCH, PAIR, TEXT, Rule, Scoring
 
 TASK = "pairs"
@@ -38,7 +39,7 @@ class SetFacts(NamedTuple):
 
 
 SETS = {
-    "mmvp": SetFacts("MMVP-VLM", 2, 2, PAIR, by_category=True, prompt="a photo of "),
+    "mmvp": SetFacts(MMVP.title, 2, 2, MMVP.rules[MMVP.headline], by_category=MMVP.by_category, prompt=MMVP.prompt),
     "winoground": SetFacts("Winoground", 2, 2, GROUP),
     "whatsup": SetFacts("What'sUp", 4, 2, ARGMAX),
     "colorswap": SetFacts("ColorSwap", 2, 2, GROUP),

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from diva.cli.options import Batch, Device, check_exists, check_towers
+from diva.cli.options import Batch, Device, check_exists, check_towers, libraries
 from diva.tower_names import check_tower
 
 app = typer.Typer(no_args_is_help=True, help="Pairs of images: what a gain is made of, and new ones.")
@@ -36,7 +36,8 @@ def account(
 ) -> None:
     """Split a quoted difference into tower, feature, rule, and choice on the test set."""
     check_exists(checkpoints, "--checkpoints")
-    from diva_benchmarks.pairs.command import run
+    with libraries():
+        from diva_benchmarks.pairs.command import run
 
     run(
         trained,
@@ -69,7 +70,8 @@ def mine(
     """Find images that a tower does not tell apart and another model does, as MMVP's authors did."""
     check_towers(tower)
     check_tower(other, "--other")
-    from diva_benchmarks.pairs.mine import run
+    with libraries():
+        from diva_benchmarks.pairs.mine import run
 
     run(
         images,
@@ -91,8 +93,9 @@ def generate(
     seed: Annotated[int, typer.Option(help="of the world")] = 0,
 ) -> None:
     """Write pairs of the miniature world: as many as a question needs, with known answers."""
-    from diva.atomic import new_folder
-    from diva.miniworld.writers import write_pairs
+    with libraries():
+        from diva.atomic import new_folder
+        from diva.miniworld.writers import write_pairs
 
     with new_folder(out) as content:
         write_pairs(content, pairs=pairs, key=(seed, GENERATED))

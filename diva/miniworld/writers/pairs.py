@@ -8,13 +8,15 @@ from diva.miniworld.scene import generator
 from diva.miniworld.vocabulary import ATTRIBUTES
 from diva.miniworld.writers.jsonl import write_jsonl
 from diva.miniworld.writers.pictures import jpegs
+from diva.progress import steps
 
 PROMPT = "a photo of "
 
 
 def write_pairs(folder: Path, *, pairs: int, key: tuple[int, ...]) -> None:
     """Write `pairs` pairs of each of the nine patterns; `key` seeds the draws."""
-    write_jsonl(folder / "pairs.jsonl", _rows(folder, pairs, key))
+    rows = steps(_rows(folder, pairs, key), "writing pairs", pairs * len(ATTRIBUTES))
+    write_jsonl(folder / "pairs.jsonl", rows)
 
 
 def _rows(folder: Path, pairs: int, key: tuple[int, ...]) -> Iterator[dict[str, object]]:

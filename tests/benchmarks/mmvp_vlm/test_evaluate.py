@@ -14,7 +14,8 @@ from diva.evaluation.comparison import compare
 from diva.results import Result
 from diva.towers import Clip, load_clip
 from diva_benchmarks.measure_pairs import measure_pairs
-from diva_benchmarks.mmvp_folder import SCORING, read_mmvp
+from diva_benchmarks.mmvp_folder import read_mmvp
+from diva_benchmarks.mmvp_scoring import SCORING
 from diva_benchmarks.protocols import find_protocol
 from tests.fixtures.mmvp import write_mmvp_folder, write_questions
 from tests.fixtures.towers import write_today

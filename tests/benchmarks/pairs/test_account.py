@@ -66,6 +66,12 @@ def test_without_looks_and_by_one_feature_the_whole_difference_is_the_tower_s() 
     assert shares(found)["tower"].interval == found.interval
 
 
+def test_one_look_is_no_choice() -> None:
+    after, before = made("after", [1, 1, 1, 0]), made("before", [1, 0, 0, 0])
+    choice = shares(account(after, before, looks=[after]))["choice"]
+    assert (choice.points, choice.interval) == (0, (0, 0))
+
+
 def test_feature_and_rule_are_what_the_trained_tower_gains_by_them_alone() -> None:
     before = made("before", [1, 0, 0, 0, 0], text=[1, 1, 0, 0, 0])
     bare = made("after", [1, 1, 0, 0, 0], text=[1, 1, 0, 0, 0])
@@ -116,11 +122,19 @@ def test_a_mean_of_categories_stays_one() -> None:
         ({"looks": [made("after", [1, 0], "diva-openai")]}, "--looks: after was measured by 'diva-openai'"),
         ({"baseline": made("before", [1, 0], part="whatsup")}, "after: was measured on other pairs than before"),
         ({"trained": made("after", [1, 0, 1])}, "holds other pairs than before"),
-        ({"rule": "text score"}, "has no 'text score'"),
+        ({"rule": "text score"}, "has no score 'text score'"),
+        ({"rule": "category/Object"}, "has no score 'category/Object'"),
+        (
+            {"looks": [made("other", [1, 0], task="zero-shot")]},
+            "other: its result of 'zero-shot/winoground' is not",
+        ),
+        ({"baseline": made("before", [1, 0], task="pope", settings={})}, "before: its result of 'pope/winoground'"),
     ],
 )
 def test_results_that_do_not_belong_together_are_refused(change: dict[str, Any], says: str) -> None:
     given: dict[str, Any] = {"trained": made("after", [1, 0]), "baseline": made("before", [0, 0])} | change
+    for result in (given["trained"], given["baseline"]):
+        result.metrics["category/Object"] = Metric(value=50, unit="percent", n=2, breakdown="category")
     with pytest.raises(InputError, match=says):
         account(given.pop("trained"), given.pop("baseline"), **given)
 
@@ -147,9 +161,19 @@ def test_the_kept_towers_of_a_run_are_the_looks_and_the_report_shows_the_account
     assert sum(values[:4]) == pytest.approx(values[4]) == pytest.approx(found["difference"])
 
 
-def test_a_run_that_kept_no_towers_is_told_how_to_keep_them(tmp_path: Path) -> None:
-    write_result(made("after", [1, 0]), tmp_path / "after.json")
-    with pytest.raises(InputError, match=r"kept no towers; train with training\.keep_towers=true"):
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({}, r"kept no towers; train with training\.keep_towers=true"),
+        ({"task": "zero-shot", "settings": {}}, "after: its result of 'zero-shot/winoground' is not one that diva"),
+        ({"settings": {}}, "after: its result of 'pairs/winoground' is not one that diva"),
+    ],
+)
+def test_checkpoints_need_kept_towers_and_a_result_of_pairs(
+    changes: dict[str, Any], says: str, tmp_path: Path
+) -> None:
+    write_result(made("after", [1, 0], **changes), tmp_path / "after.json")
+    with pytest.raises(InputError, match=says):
         run(
             tmp_path / "after.json",
             baseline=tmp_path / "after.json",

@@ -138,3 +138,23 @@ def test_a_line_that_cannot_be_used_is_named(change: dict[str, object], says: st
     path.write_text("\n".join([json.dumps(json.loads(first) | change), *rest]))
     with pytest.raises(InputError, match=says):
         read_pairs("plain", tmp_path)
+
+
+def test_ids_and_categories_that_are_left_out_or_null_are_the_line_and_nothing(tmp_path: Path) -> None:
+    path = write_plain(tmp_path, 3) / "pairs.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    rows[1] |= {"id": None, "category": None}
+    rows[2] = {name: rows[2][name] for name in ("images", "statements")}
+    path.write_text("\n".join(map(json.dumps, rows)))
+    found = [(pair.id, pair.category) for pair in read_pairs("plain", tmp_path).pairs]
+    assert found == [("p0", "turned"), ("2", ""), ("3", "")]
+
+
+def test_an_id_that_two_pairs_have_is_refused(tmp_path: Path) -> None:
+    path = write_plain(tmp_path, 3) / "pairs.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    rows[0]["id"] = "2"  # which the second gets from its line
+    del rows[1]["id"]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    with pytest.raises(InputError, match=rf"{re.escape(str(path))}: id '2': 2 pairs have it"):
+        read_pairs("plain", tmp_path)

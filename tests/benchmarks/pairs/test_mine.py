@@ -1,4 +1,7 @@
+import io
 import json
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +12,7 @@ import torch
 import transformers
 from PIL import Image
 
+from diva import progress
 from diva.errors import InputError, RunError
 from diva_benchmarks.pairs.blocks import Blocks
 from diva_benchmarks.pairs.candidates import each_once, find_candidates
@@ -95,13 +99,36 @@ def dino(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_self_supervised_folder_gives_its_class_token(dino: Path) -> None:
-    eye = open_eye(str(dino), CPU)
+    eye = open_eye(str(dino), CPU, "--other")
     model = transformers.Dinov2Model.from_pretrained(dino).eval()
     pixels = torch.stack([eye.see(image) for image in crops(2)])
     assert pixels.shape == (2, 3, 28, 28)
     with torch.no_grad():
         expected = model(pixels).last_hidden_state[:, 0]
         torch.testing.assert_close(eye.embed(pixels), expected)
+
+
+@pytest.mark.parametrize("field", ["--tower", "--other"])
+def test_a_self_supervised_folder_without_weights_is_told_by_the_option_that_named_it(
+    field: str, dino: Path, tmp_path: Path
+) -> None:
+    damaged = Path(shutil.copytree(dino, tmp_path / "dino"))
+    (damaged / "model.safetensors").unlink()
+    with pytest.raises(InputError, match=f"^{field}: {damaged}"):
+        open_eye(str(damaged), CPU, field)
+
+
+def test_embeddings_that_are_not_finite_numbers_are_refused_with_the_model_s_name(
+    dino: Path, tmp_path: Path
+) -> None:
+    broken, model = tmp_path / "broken", transformers.Dinov2Model.from_pretrained(dino)
+    with torch.no_grad():
+        model.layernorm.weight[0] = torch.nan
+    shutil.copytree(dino, broken)
+    model.save_pretrained(broken)
+    eye = open_eye(str(broken), CPU, "--other")
+    with pytest.raises(RunError, match=f"^{broken}: the tower's embeddings are not finite numbers"):
+        eye.embed(torch.stack([eye.see(image) for image in crops(2)]))
 
 
 def mine(images: Path, tower: Path, other: Path, out: Path, **changes: object) -> None:
@@ -151,6 +178,28 @@ def test_what_cannot_be_mined_is_told(
     with pytest.raises(error, match=says):
         mine(tmp_path / "images", tower_folder, tower_folder, tmp_path / "out", **changes)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every phase be mentioned, however short."""
+    for name, seconds in (("SHORT", 0), ("EVERY", 0), ("TICK", 0.001)):
+        monkeypatch.setattr(progress, name, seconds)
+
+
+@pytest.mark.usefixtures("at_once")
+def test_embedding_and_comparing_say_how_far_they_are(tower_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    for number, image in enumerate(crops(8)):
+        (tmp_path / "images" / f"{number}.png").write_bytes(encode(image, "png"))
+    stream = io.StringIO()
+    with progress.reporting(stream):
+        mine(tmp_path / "images", tower_folder, tower_folder, tmp_path / "mined", batch=2)
+        blocks = [written(tmp_path / str(n), each, 8) for n, each in enumerate(planted(500)[:2])]
+        find_candidates(*blocks, above=0.9, below=0.6, device=CPU)
+    said = stream.getvalue()
+    assert re.search("^embedding, [2468] images, ", said, re.MULTILINE)
+    assert re.search("^comparing: [0-9]+ of 63, ", said, re.MULTILINE)
 
 
 MEASURE = """

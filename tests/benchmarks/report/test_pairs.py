@@ -1,8 +1,10 @@
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 
 from diva.evaluation.power import least_above, smallest_difference
+from diva.evaluation.statistics import macro_mean, paired_test
 from diva.results import DataSource, Item, Result, Subject
 from tests.benchmarks.report.conftest import Build
 from tests.benchmarks.report.examples import AFTER, BEFORE, percent, run
@@ -76,3 +78,51 @@ def test_a_single_tower_has_limits_but_no_differences(build: Build) -> None:
     content = build(winoground(BEFORE, range(4), range(10)))
     assert change(rows(content, "pairs")["Group score"], 0) is None
     assert not any("observed" in name for name in rows(content, "pairs", 1))
+
+
+def vismin(subject: Subject, sizes: Sequence[int], right: float) -> Result:
+    """Return a result of categories of these sizes, of which the first pairs are right by the group score."""
+    items = [
+        Item(id=f"{group}-{at}", group=str(group), outcome=at < right * size)
+        for group, size in enumerate(sizes)
+        for at in range(size)
+    ]
+    average = macro_mean([item.outcome for item in items], [item.group for item in items])
+    figure = percent(100 * average, len(items), (5.0, 50.0))
+    source = DataSource(name="VisMin", path="data/vismin", fingerprint="5" * 64, items=len(items))
+    changes = {"part": "vismin", "data": source, "metrics": {"group score": figure}, "items": items}
+    return winoground(subject, (), ()).model_copy(update=changes)
+
+
+def test_categories_of_unequal_size_decide_as_much_as_fewer_equal_pairs(build: Build) -> None:
+    sizes, differing = (100, 400, 1600), 0.2
+    content = build(vismin(BEFORE, sizes, 0.3), vismin(AFTER, sizes, 0.4))
+    limits = rows(content, "pairs", 1)
+    one = limits["One pair"]["cells"][0]
+    assert [each["value"] for each in (one[0], one[2])] == pytest.approx([100 / 4800, 100 / 300])
+    assert "as much as 686 pairs of one weight" in text(section(content, "pairs")["blocks"])
+    # a tenth of every category changed
+    observed = value(limits["Least difference of after, with 210 pairs changed as observed"], 0)
+    of_ten, of_twenty = (
+        value(limits[f"Least difference of two towers, if {share} % of the pairs change"], 0) or 0
+        for share in (10, 20)
+    )
+    assert observed == pytest.approx(of_ten)
+    difference = of_twenty / 100
+    groups = [str(group) for group, size in enumerate(sizes) for _ in range(size)]
+    random, shown, rounds = np.random.default_rng(0), 0, 400
+    shares = [(differing + difference) / 2, (differing - difference) / 2, 1 - differing]
+    for _ in range(rounds):
+        moved = random.choice([1.0, -1.0, 0.0], p=shares, size=len(groups))
+        test = paired_test(moved > 0, moved < 0, groups)
+        shown += test.p_value < 0.05 and macro_mean(moved, groups) > 0
+    assert shown / rounds == pytest.approx(0.8, abs=0.06)
+
+
+def test_the_score_above_guessing_is_told_from_it_by_four_of_five_means_of_unequal_categories(build: Build) -> None:
+    sizes = (100, 400, 1600)
+    content = build(vismin(BEFORE, sizes, 0.3))
+    score = (value(rows(content, "pairs", 1)["Least group score above guessing"], 0) or 0) / 100
+    chance, random = 1 / 6, np.random.default_rng(0)
+    means = [np.mean([random.binomial(n, p, 20_000) / n for n in sizes], 0) for p in (chance, score)]
+    assert np.mean(means[1] > np.quantile(means[0], 0.975)) == pytest.approx(0.8, abs=0.04)

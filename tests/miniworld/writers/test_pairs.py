@@ -1,7 +1,11 @@
+import io
+import re
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from diva import progress
 from diva.miniworld.pairs import draw_pairs
 from diva.miniworld.render import render
 from diva.miniworld.scene import generator
@@ -36,3 +40,12 @@ def test_equal_seeds_write_equal_bytes(tmp_path: Path) -> None:
         contents.append([path.read_bytes() for path in files])
     assert contents[0] == contents[1]
     assert len(contents[0]) == 1 + 9 * 2 * 2
+
+
+def test_writing_says_how_many_of_all_pairs_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, seconds in (("SHORT", 0), ("EVERY", 0), ("TICK", 0.001)):
+        monkeypatch.setattr(progress, name, seconds)
+    stream = io.StringIO()
+    with progress.reporting(stream):
+        write_pairs(tmp_path, pairs=3, key=(7,))
+    assert re.search("^writing pairs: [0-9]+ of 27, ", stream.getvalue(), re.MULTILINE)
