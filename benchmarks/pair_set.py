@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from diva.tables import TableImage
 from diva.towers.checkpoint import file_sha256
 from diva_benchmarks.stored_image import StoredImage
-from diva_benchmarks.table_image import TableImage
 
 
 @dataclass(frozen=True)

@@ -351,7 +351,7 @@ def test_a_damaged_table_is_named(spoil: Callable[[dict[str, Any]], Any], says: 
     with pytest.raises(InputError, match=says):
         benchmark.pictures(benchmark.read(tmp_path, None).documents[0])
     path.write_bytes(b"PAR1 no more")
-    with pytest.raises(InputError, match=r"test_2d\.parquet: cannot be read as a Parquet table"):
+    with pytest.raises(InputError, match=r"test_2d\.parquet: is not a Parquet table"):
         benchmark.read(tmp_path, None)
 
 
