@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -277,6 +278,15 @@ def test_hallusionbench_counts_answers_figures_and_question_pairs(tmp_path: Path
             InputError, match=r"HallusionBench(\.json)?: (a question is not as in|holds no question)"
         ):
             BENCHMARKS["hallusionbench"].read(tmp_path, None)
+    for outside in ("/etc/a.png", "./hallusion_bench/../../a.png"):
+        (folder / "HallusionBench.json").write_text(json.dumps([records[0] | {"filename": outside}]))
+        with pytest.raises(
+            InputError, match=r"HallusionBench\.json: VD ocr 0: .*a\.png: lies outside the data set"
+        ):
+            BENCHMARKS["hallusionbench"].read(tmp_path, None)
+    os.truncate(folder / "HallusionBench.json", 65 * 2**20)
+    with pytest.raises(InputError, match="more than the 67,108,864 that it may have"):
+        BENCHMARKS["hallusionbench"].read(tmp_path, None)
 
 
 WRITERS: dict[str, Callable[[Path], None]] = {
