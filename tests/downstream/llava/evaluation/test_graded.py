@@ -92,8 +92,8 @@ def test_mme_is_the_sum_of_accuracies_and_of_pictures_with_both_right(tmp_path: 
         graded_tasks.process_results({**each, "benchmark": "mme"}, [answer])
         for each, answer in zip(documents, answers, strict=True)
     ]
-    assert graded_tasks.perception([each["perception"] for each in graded]) == pytest.approx(500)  # type: ignore[misc]
-    assert graded_tasks.cognition([each["cognition"] for each in graded]) == pytest.approx(125)  # type: ignore[misc]
+    assert mme.perception([each["perception"] for each in graded]) == pytest.approx(500)  # type: ignore[misc]
+    assert mme.cognition([each["cognition"] for each in graded]) == pytest.approx(125)  # type: ignore[misc]
 
 
 CV = [
