@@ -7,9 +7,9 @@ from functools import cached_property
 from pathlib import Path
 
 from diva.errors import InputError
+from diva.tables import TableImage
 from diva.towers.checkpoint import file_sha256
 from diva_benchmarks.stored_image import StoredImage
-from diva_benchmarks.table_image import TableImage
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,17 @@ def open_file(path: Path) -> BinaryIO:
     return open(descriptor, "rb")
 
 
+def path_within(folder: Path, name: str, where: str) -> Path:
+    """Return the path of the file `name` that a document keeps in `folder`; `where` begins the sentence.
+
+    Raises:
+        InputError: the name leads out of the folder.
+    """
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        raise InputError(f"{where}: {name}: lies outside the data set; fetch it again")
+    return folder / name
+
+
 def read_file(path: Path, limit: int | None = MAX_BYTES) -> bytes:
     """Return the content of a regular file.
 

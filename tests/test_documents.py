@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diva.documents import check_yaml, parse_json, read_file, read_json, read_json_lines, read_yaml
+from diva.documents import check_yaml, parse_json, path_within, read_file, read_json, read_json_lines, read_yaml
 from diva.errors import InputError
 
 values = st.recursive(
@@ -29,6 +29,13 @@ def test_a_fifo_a_device_and_a_folder_are_refused_without_waiting(tmp_path: Path
     with pytest.raises(InputError, match=r"cannot be read|not a regular file"):
         read_file(tmp_path)
     assert time.monotonic() - begin < 5
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../x", "a/../../x", "a/.."])
+def test_a_name_that_leads_out_of_its_folder_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"^set\.json: .*: lies outside the data set; fetch it again"):
+        path_within(tmp_path, name, "set.json")
+    assert path_within(tmp_path, "a/..b.png", "set.json") == tmp_path / "a" / "..b.png"
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,11 @@ from typing import Any
 
 from diva.documents import read_json, read_json_lines
 from diva.errors import InputError
+from diva.tables import table_rows
 from diva_benchmarks.mmvp_folder import read_mmvp
 from diva_benchmarks.pair_set import Pair, PairSet
 from diva_benchmarks.pairs.sets import PLAIN
 from diva_benchmarks.stored_image import StoredImage
-from diva_benchmarks.table_image import table_rows
 
 PAIRS = "pairs.jsonl"
 MAX_BYTES = 512 * 2**20  # of a set's statements

@@ -1,7 +1,7 @@
 """The benchmarks that a LLaVA is measured on, by name."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -169,18 +169,16 @@ def _graded(graded: Graded) -> Benchmark:
             reading=graded.reading,
         )
 
-    of_mme = graded is mme_task.BENCHMARK
-    headline = mme.HEADLINE if of_mme else graded.figures[0]
-    unit = "picture" if of_mme else headline
+    headline = graded.figures[0]
     return Benchmark(
         task=graded.name,
         headline=headline,
         lm_eval_task=graded.name.replace("-", "_"),
         read=read,
-        score=mme.score if of_mme else partial(graded_score, graded),
-        compare=mme.comparisons if of_mme else lambda result, baseline: [compare(result, baseline, headline)],
+        score=partial(graded_score, graded),
+        compare=lambda result, baseline: [compare(result, baseline, headline)],
         pictures=graded_tasks.doc_to_image,
-        item=lambda document: str(document["units"][unit]),
+        item=lambda document: str(document["units"][headline]),
     )
 
 
@@ -210,7 +208,10 @@ BENCHMARKS = {
             pictures=llava_bench_task.doc_to_image,
             item=lambda document: str(document["question_id"]),
         ),
-        *(_graded(each) for each in graded_tasks.GRADED.values()),
+        replace(
+            _graded(mme_task.BENCHMARK), headline=mme.HEADLINE, score=mme.score, compare=mme.comparisons
+        ),  # whose figures are totals
+        *(_graded(each) for each in graded_tasks.GRADED.values() if not each.totals),
     )
 }
 DEFAULT = ("mmbench-en-dev", "mmvp-vqa", *(f"pope-{negatives}" for negatives in pope_task.NEGATIVES), LLAVA_BENCH)

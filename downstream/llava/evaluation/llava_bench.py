@@ -6,11 +6,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import track
 
 from diva.atomic import replacing
 from diva.evaluation.statistics import CONFIDENCE, RESAMPLES, SEED, Interval, swap_test
+from diva.progress import steps
 from diva.results import Comparison, Item, Metric, Result
 from diva_downstream.llava.evaluation.judge import Judge
 from diva_downstream.llava.evaluation.reviews import Review, Reviews, Rules
@@ -24,16 +23,13 @@ TEN = 10.0  # the highest score
 Scores = NDArray[np.float64]
 
 
-def judge_all(
-    answered: Sequence[Answered], judge: Judge, rules: Rules, reviews: Reviews, console: Console
-) -> list[Review]:
+def judge_all(answered: Sequence[Answered], judge: Judge, rules: Rules, reviews: Reviews) -> list[Review]:
     """Return the review of every answer, in order; those that `reviews` knows are not asked for again.
 
     Raises:
         RunError: the judge cannot be asked; what it said so far is kept.
     """
-    asked = track(answered, "LLaVA-Bench: reviews", console=console, transient=True)
-    return [reviews.of(each, judge, rules) for each in asked]
+    return [reviews.of(each, judge, rules) for each in steps(answered, "LLaVA-Bench: reviews")]
 
 
 def score(answered: Sequence[Answered], reviews: Sequence[Review]) -> Scored:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from diva.progress import steps
 from diva.results import Clock, DataSource, Missing, Result
 from diva.towers.checkpoint import file_sha256
 from diva_benchmarks.fingerprint import hash_lines
@@ -31,7 +32,7 @@ class Setting:
         first: how many questions, or pairs, are asked; None for all.
         device: for the result files.
         judge: of open answers, if there is one.
-        console: where progress is drawn.
+        console: for a line on what is asked.
     """
 
     data: Path
@@ -50,7 +51,7 @@ def read_questions(benchmark: Benchmark, data: Path, first: int | None) -> Quest
         InputError: a file is missing or cannot be used.
     """
     questions = benchmark.read(data, first)
-    for document in questions.documents:
+    for document in steps(questions.documents, f"{benchmark.name}: decoding pictures"):
         benchmark.pictures(document)
     return questions
 
@@ -107,7 +108,7 @@ def _judged(
 ) -> tuple[str, Scored]:
     rules = read_rules(questions.path)
     reviews = Reviews(setting.out / f"{benchmark.name}{REVIEWS}")
-    found = llava_bench.judge_all(answered, judge, rules, reviews, setting.console)
+    found = llava_bench.judge_all(answered, judge, rules, reviews)
     return f"judged by {judge.model}, {rules.name}", llava_bench.score(answered, found)
 
 

@@ -36,7 +36,9 @@ def with_pictures(benchmark: Benchmark, questions: Questions, result: Result, ou
 
 def _write(benchmark: Benchmark, documents: list[Document], out: Path, start: str) -> list[str]:
     """Write each image once, however often it was asked about, and return the files' names."""
-    once = {document["file"]: document for document in documents}
+    once = {  # a table holds many images
+        (document["file"], document.get("row"), *document.get("columns", ())): document for document in documents
+    }
     images = [image for document in once.values() for image in benchmark.pictures(document)]
     names = [f"{start}-{number}.png" for number in range(1, len(images) + 1)]
     for image, name in zip(images, names, strict=True):

@@ -42,6 +42,7 @@ class Graded:
         documents: those files → the questions, made by `document`.
         read: document, answer → what it says, as the document's `right` has it; None if that cannot be told.
         reading: how, for the protocol.
+        totals: what lm-eval is given the grades of all figures for, to make a total of them.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Graded:
     documents: Callable[[Sequence[Path]], Iterable[Document]]
     read: Callable[[Document, str], str | None]
     reading: str
+    totals: Sequence[str] = ()
 
 
 def document(

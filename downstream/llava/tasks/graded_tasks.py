@@ -13,16 +13,7 @@ GRADED = {
     each.BENCHMARK.name: each.BENCHMARK
     for each in (mme, cv_bench, naturalbench, mmstar, realworldqa, blink, hallusionbench)
 }
-__all__ = [
-    "GRADED",
-    "cognition",
-    "doc_to_image",
-    "doc_to_text",
-    "documents",
-    "perception",
-    "process_results",
-    "share",
-]
+__all__ = ["GRADED", "doc_to_image", "doc_to_text", "documents", "process_results", "share"]
 
 
 def documents(
@@ -53,19 +44,4 @@ def process_results(question: Document, answers: Sequence[str]) -> dict[str, obj
     said = graded.read(question, answers[0])
     right, units = said == question["right"], question["units"]
     found = {name: Grade(question["group"], units[name], right) for name in graded.figures}
-    totals = dict.fromkeys(mme.TASKS, found) if graded is mme.BENCHMARK else {}
-    return {**found, **totals, UNREAD: float(said is None)}
-
-
-def perception(given: Sequence[dict[str, Grade]]) -> float:
-    """Return MME's total of perception."""
-    return _total("perception", given)
-
-
-def cognition(given: Sequence[dict[str, Grade]]) -> float:
-    """Return MME's total of cognition."""
-    return _total("cognition", given)
-
-
-def _total(kind: str, given: Sequence[dict[str, Grade]]) -> float:
-    return mme.total(kind, *([each[name] for each in given] for name in ("question", "picture")))
+    return {**found, **dict.fromkeys(graded.totals, found), UNREAD: float(said is None)}

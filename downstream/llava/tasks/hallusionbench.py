@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from diva.documents import read_json
+from diva.documents import path_within, read_json
 from diva_downstream.llava.tasks.graded import Graded, document
 from diva_downstream.llava.tasks.source import Document, find
 
@@ -18,10 +18,11 @@ RIGHT = {"0": "no", "1": "yes"}
 
 def _documents(paths: Sequence[Path]) -> Iterator[Document]:
     (path,) = paths
-    for row in read_json(path, limit=None):
+    for row in read_json(path):
         if str(row["visual_input"]) == "0":
             continue
         place = f"{row['category']} {row['subcategory']} {row['set_id']}"
+        name = row["filename"].removeprefix("./").removeprefix(f"{PICTURES}/")
         yield document(
             f"{row['question']}\nPlease answer yes or no.",
             RIGHT[str(row["gt_answer"])],
@@ -30,7 +31,7 @@ def _documents(paths: Sequence[Path]) -> Iterator[Document]:
                 "figure": f"{place} figure {row['figure_id']}",
                 "question": f"{place} question {row['question_id']}",
             },
-            file=path.parent / PICTURES / row["filename"].removeprefix("./").removeprefix(f"{PICTURES}/"),
+            file=path_within(path.parent / PICTURES, name, f"{path}: {place}"),
             about=str(row["subcategory"]),
         )
 

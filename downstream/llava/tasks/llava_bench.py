@@ -10,7 +10,7 @@ from typing import Any
 from datasets import Dataset
 from PIL import Image
 
-from diva.documents import read_json_lines
+from diva.documents import path_within, read_json_lines
 from diva.errors import InputError
 from diva_downstream.llava.tasks.pictures import picture_file
 from diva_downstream.llava.tasks.source import IMAGE, Document, as_test_split, find, first_groups
@@ -40,8 +40,8 @@ def read(folder: Path) -> list[Document]:
     LLaVA's own script takes the files line by line, so that a line that is missing from one shifts all that follow.
 
     Raises:
-        InputError: a file or a field is missing, a question has no reference answer or no context, or is of another
-            category.
+        InputError: a file or a field is missing, a question has no reference answer or no context, is of another
+            category, or names a picture that lies elsewhere.
     """
     questions = read_lines(folder / QUESTIONS, ("question_id", "image", "text", "category"))
     contexts = {line["image"]: line["caption"] for line in read_lines(folder / CONTEXT, ("image", "caption"))}
@@ -107,5 +107,5 @@ def _document(
         "category": category,
         "context": "\n".join(caption) if isinstance(caption, list) else str(caption),
         "reference": references[number],
-        "file": str(folder / "images" / image),
+        "file": str(path_within(folder / "images", image, f"{folder / QUESTIONS}: question {number}")),
     }

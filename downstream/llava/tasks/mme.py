@@ -86,6 +86,20 @@ def total(kind: str, questions: Sequence[Grade], pictures: Sequence[Grade]) -> f
     return POINTS * len(tasks) * sum(share(given) for given in of_kind)
 
 
+def perception(given: Sequence[dict[str, Grade]]) -> float:
+    """Return the total of perception, for lm-eval."""
+    return _total("perception", given)
+
+
+def cognition(given: Sequence[dict[str, Grade]]) -> float:
+    """Return the total of cognition, for lm-eval."""
+    return _total("cognition", given)
+
+
+def _total(kind: str, given: Sequence[dict[str, Grade]]) -> float:
+    return total(kind, *([each[name] for each in given] for name in ("question", "picture")))
+
+
 BENCHMARK = Graded(
     name="mme",
     data="MME",
@@ -94,4 +108,5 @@ BENCHMARK = Graded(
     documents=_documents,
     read=_read,
     reading="yes or no by the official rule",
+    totals=tuple(TASKS),
 )

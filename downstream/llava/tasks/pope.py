@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from datasets import Dataset
 from PIL import Image
 
+from diva.documents import path_within
 from diva.errors import InputError
 from diva_downstream.llava.tasks.llava_bench import read_lines
 from diva_downstream.llava.tasks.pictures import picture_file
@@ -60,7 +61,7 @@ def read(path: Path, images: Path) -> list[Document]:
     """Read the official file, JSON lines despite its name; the pictures lie in the folder `images`.
 
     Raises:
-        InputError: the file is missing or damaged, or a label is neither yes nor no.
+        InputError: the file is missing or damaged, a label is neither yes nor no, or a picture lies elsewhere.
     """
     lines = read_lines(path, ("question_id", "image", "text", "label"))
     for line in lines:
@@ -73,7 +74,7 @@ def read(path: Path, images: Path) -> list[Document]:
             "question_id": str(line["question_id"]),
             "question": line["text"],
             "label": line["label"],
-            "file": str(images / line["image"]),
+            "file": str(path_within(images, line["image"], f"{path}: question {line['question_id']}")),
         }
         for number, line in enumerate(lines, 1)
     ]

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,11 @@ from diva.errors import InputError
 from diva.results import Result, read_result
 from diva_downstream.llava.evaluation.benchmarks import BENCHMARKS
 from diva_downstream.llava.evaluation.command import run
+from diva_downstream.llava.evaluation.pictures import with_pictures
 from diva_downstream.llava.evaluation.scored import Answered, Scored
 from diva_downstream.llava.tasks import graded_tasks, mme
 from tests.fixtures.images import crops
+from tests.test_results import a_result
 
 
 def picture(number: int = 0) -> bytes:
@@ -89,8 +92,8 @@ def test_mme_is_the_sum_of_accuracies_and_of_pictures_with_both_right(tmp_path: 
         graded_tasks.process_results({**each, "benchmark": "mme"}, [answer])
         for each, answer in zip(documents, answers, strict=True)
     ]
-    assert graded_tasks.perception([each["perception"] for each in graded]) == pytest.approx(500)  # type: ignore[misc]
-    assert graded_tasks.cognition([each["cognition"] for each in graded]) == pytest.approx(125)  # type: ignore[misc]
+    assert mme.perception([each["perception"] for each in graded]) == pytest.approx(500)  # type: ignore[misc]
+    assert mme.cognition([each["cognition"] for each in graded]) == pytest.approx(125)  # type: ignore[misc]
 
 
 CV = [
@@ -179,6 +182,18 @@ def test_naturalbench_counts_answers_questions_pictures_and_groups(tmp_path: Pat
     assert [item.outcome for item in found.items] == [1, 0, 0]
 
 
+def test_the_report_gets_every_picture_of_a_table_once(tmp_path: Path) -> None:
+    write_naturalbench(tmp_path)
+    benchmark = BENCHMARKS["naturalbench"]
+    items = scored("naturalbench", tmp_path, ["Yes"] * 12).items[:1]
+    baseline = a_result(items=[items[0].model_copy(update={"outcome": 1.0})])
+    questions = benchmark.read(tmp_path, 1)  # four: two about each of two pictures
+    shown = with_pictures(benchmark, questions, a_result(items=items, baseline=baseline), tmp_path)
+    assert shown.items[0].pictures == ["naturalbench.1-1.png", "naturalbench.1-2.png"]
+    for number, name in enumerate(shown.items[0].pictures):
+        assert (tmp_path / name).read_bytes() == picture(number)
+
+
 def test_mmstar_reads_letters_and_the_options_in_the_question(tmp_path: Path) -> None:
     question = "What is it?\nOptions: A: a ball, B: a box, red, C: a cat, D: none"
     rows = [
@@ -263,6 +278,15 @@ def test_hallusionbench_counts_answers_figures_and_question_pairs(tmp_path: Path
             InputError, match=r"HallusionBench(\.json)?: (a question is not as in|holds no question)"
         ):
             BENCHMARKS["hallusionbench"].read(tmp_path, None)
+    for outside in ("/etc/a.png", "./hallusion_bench/../../a.png"):
+        (folder / "HallusionBench.json").write_text(json.dumps([records[0] | {"filename": outside}]))
+        with pytest.raises(
+            InputError, match=r"HallusionBench\.json: VD ocr 0: .*a\.png: lies outside the data set"
+        ):
+            BENCHMARKS["hallusionbench"].read(tmp_path, None)
+    os.truncate(folder / "HallusionBench.json", 65 * 2**20)
+    with pytest.raises(InputError, match="more than the 67,108,864 that it may have"):
+        BENCHMARKS["hallusionbench"].read(tmp_path, None)
 
 
 WRITERS: dict[str, Callable[[Path], None]] = {
@@ -314,10 +338,17 @@ def test_the_first_questions_are_whole_units(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
-        (lambda row: row.pop("prompt"), "no column prompt; give the official file"),
+        (lambda row: row.pop("prompt"), "no column prompt; fetch the data set again"),
         (lambda row: row.update(choices=None), "a question is not as in CV-Bench's files"),
         (lambda row: row.update(answer="(D)"), "row 0: needs options and the letter of one as its answer"),
-        (lambda row: row.update(image={"bytes": b"torn", "path": None}), "image of row 0 cannot be decoded"),
+        (
+            lambda row: row.update(image={"bytes": b"torn", "path": None}),
+            "row 0 of group 0: cannot be decoded",
+        ),
+        (
+            lambda row: row.update(image="a.png"),
+            r"cannot be decoded \(it holds no image\)",
+        ),
     ],
 )
 def test_a_damaged_table_is_named(spoil: Callable[[dict[str, Any]], Any], says: str, tmp_path: Path) -> None:
@@ -330,7 +361,7 @@ def test_a_damaged_table_is_named(spoil: Callable[[dict[str, Any]], Any], says: 
     with pytest.raises(InputError, match=says):
         benchmark.pictures(benchmark.read(tmp_path, None).documents[0])
     path.write_bytes(b"PAR1 no more")
-    with pytest.raises(InputError, match=r"test_2d\.parquet: cannot be read as a Parquet table"):
+    with pytest.raises(InputError, match=r"test_2d\.parquet: is not a Parquet table"):
         benchmark.read(tmp_path, None)
 
 

@@ -157,6 +157,10 @@ def test_a_line_ends_at_its_line_feed_alone(separator: str, tmp_path: Path) -> N
         ({"questions": []}, "questions.jsonl: is empty"),
         ({"questions": [{"question_id": 3}]}, "line 1: has no 'image'"),
         ({"questions": [QUESTION | {"image": 5}]}, "line 1: 'image' is not text"),
+        (
+            {"questions": [QUESTION | {"image": "/a.jpg"}], "context": [CONTEXT | {"image": "/a.jpg"}]},
+            "question 3: /a.jpg: lies outside the data set",
+        ),
     ],
 )
 def test_files_that_do_not_fit_together_are_refused(

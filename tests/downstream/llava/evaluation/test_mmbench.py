@@ -171,6 +171,8 @@ def test_a_rotation_may_point_at_the_picture_of_another_row(tmp_path: Path) -> N
         ([row(0, ["red"], "A")], "row 0: needs a question, two options"),
         ([row(0, ["red", "blue"], "")], "row 0: needs a question"),
         ([row(0, ["red", "blue"], "A") | {"index": "x"}], "index 'x': is not a whole number"),
+        ([row(0, ["red", "blue"], "A") | {"index": "9" * 19}], "index '9{19}': is not a whole number"),
+        ([row(0, ["red", "blue"], "A") | {"index": "9" * 5000}], "index '9{40}': is not a whole number"),
         ([], "holds no question"),
     ],
 )
@@ -199,10 +201,11 @@ def test_missing_files_columns_and_pictures_are_told(tmp_path: Path) -> None:
     [
         ((PICTURES[0], "77"), "image of row 2, which names row 77, cannot be decoded"),
         ((PICTURES[0], ""), "image of row 2 cannot be decoded"),
+        ((PICTURES[0], "9" * 5000), "image of row 2 cannot be decoded"),
         (("2", "1"), "image of row 2, which names row"),
         (("2", "2"), "image of row 2 cannot be decoded"),
     ],
-    ids=["a row that is not there", "none", "each other", "itself"],
+    ids=["a row that is not there", "none", "no row's number", "each other", "itself"],
 )
 def test_a_picture_that_is_named_in_vain_is_told_with_its_row(
     images: tuple[str, str], says: str, tmp_path: Path

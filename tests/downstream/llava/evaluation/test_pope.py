@@ -108,6 +108,8 @@ def test_json_lines_are_read_where_either_guide_puts_them(tmp_path: Path, place:
     [
         ({"label": "maybe"}, "question 1: label 'maybe' is neither yes nor no"),
         ({"text": None}, "line 1: has no 'text'"),
+        ({"image": "../../secret.jpg"}, r"question 1: \.\./\.\./secret\.jpg: lies outside the data set"),
+        ({"text": "Is there a \ud800?"}, "a question holds what is no text"),
     ],
 )
 def test_a_file_that_cannot_be_scored_is_refused(tmp_path: Path, line: dict[str, object], says: str) -> None:
