@@ -199,6 +199,11 @@ def load_clip(
             config=config,
         )
     source = read_tower(checkpoint, allow_torchscript=allow_torchscript)
+    if source.trunk:
+        raise InputError(
+            f"{checkpoint}: holds timm's {source.trunk.architecture} without a text tower, and '{name}' is an"
+            " open_clip model; give open_clip's weights, or this path as the tower"
+        )
     # weights alone may not say more than their shapes
     fields, doubts = (source.preprocess, source.doubts) if source.config else usual_preprocess(architecture)
     activation, known = activation_in(config), source.activation.removesuffix("_tanh")

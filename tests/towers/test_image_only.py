@@ -56,6 +56,14 @@ def test_a_model_of_timm_s_gives_its_own_tokens(tmp_path: Path, name: str) -> No
         clip.encode_text(["a photo"])
 
 
+def test_a_model_of_timm_s_takes_no_name_of_another(tmp_path: Path) -> None:
+    write_timm(tmp_path, "vit_tiny_patch16_224")
+    for path in (tmp_path, tmp_path / "model.safetensors"):
+        with pytest.raises(InputError, match="holds timm's vit_tiny_patch16_224 without a text tower") as caught:
+            load_clip("openai-vit-l14-224", path)
+        assert str(path) in str(caught.value)
+
+
 def hub_model(kind: str) -> transformers.PreTrainedModel:
     shape = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 3}
     shape |= {"image_size": 64, "patch_size": 16}
