@@ -255,8 +255,7 @@ def _build(source: TowerSource) -> CLIP | CustomTextCLIP | ImageOnly:
             return build_trunk(source.trunk, source.preprocess)
         if source.has_text:
             return build_model(source.config, source.preprocess)
-        projected = "visual.proj" in source.state or "timm_model_name" in source.config["vision_cfg"]
-        return build_image_only(source.config, source.preprocess, projected=projected)
+        return build_image_only(source.config, source.preprocess, projected="visual.proj" in source.state)
     except Exception as error:  # open_clip and timm check nothing themselves
         if is_full(error):  # of the temporary file that open_clip reads it from
             raise
