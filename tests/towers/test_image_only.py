@@ -14,6 +14,7 @@ from torch import nn
 from diva.errors import InputError
 from diva.exporting.command import export
 from diva.towers import load_clip
+from diva.towers.inspect import inspect_tower
 
 TINY = {"embed_dim": 48, "depth": 2, "num_heads": 3}
 MODELS: dict[str, dict[str, Any]] = {
@@ -134,6 +135,21 @@ def test_a_dino_with_other_layers_is_refused_by_the_field_s_name(tmp_path: Path)
     (tmp_path / "config.json").write_text(json.dumps(fields | {"use_swiglu_ffn": True}))
     with pytest.raises(InputError, match="use_swiglu_ffn: True makes another model than timm's"):
         load_clip(str(tmp_path))
+
+
+def test_a_dino_whose_image_processor_gives_another_size_is_warned_of(tmp_path: Path) -> None:
+    hub_model("dinov2").save_pretrained(tmp_path)
+    processor = tmp_path / "preprocessor_config.json"
+    published = {"do_center_crop": True, "size": {"shortest_edge": 48}}  # as DINOv2's are, but for the numbers
+    processor.write_text(json.dumps(published | {"crop_size": {"height": 32, "width": 32}}))
+    assert inspect_tower(tmp_path).warnings == (
+        "reads 64 × 64 pixels as config.json says, and its image processor gives {'height': 32, 'width': 32}",
+    )
+    assert load_clip(str(tmp_path)).input.size == (64, 64)
+    processor.write_text(json.dumps(published | {"crop_size": {"height": 64, "width": 64}}))
+    assert not inspect_tower(tmp_path).warnings
+    processor.write_text(json.dumps({"do_center_crop": None, "size": {"height": 64, "width": 64}}))
+    assert not inspect_tower(tmp_path).warnings
 
 
 @pytest.mark.usefixtures("tiny_names")
