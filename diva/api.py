@@ -49,12 +49,12 @@ def export(
     base: Path | None = None,
     average: Sequence[float] = (),
 ) -> list[Path]:
-    """Write a trained tower as open_clip, transformers or LLaVA load it, and return the folders that were written.
+    """Write a trained tower as open_clip, transformers, LLaVA or timm load it, and return the folders written.
 
     Args:
         checkpoint: a run's folder, its `tower/`, or any tower file or folder.
         out: the folder to write; with several averages, one folder for each is written in it.
-        to: "open_clip", "transformers" or "llava".
+        to: "open_clip", "transformers", "llava", or "timm" for an image tower that had no text tower.
         base: the weights that training started from, for averages; the recipe's unless given.
         average: shares of the trained tower, each giving one average with the base (WiSE-FT).
 

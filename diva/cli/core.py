@@ -73,7 +73,7 @@ def export(
     push_to_hub: Annotated[str | None, typer.Option(help="hub repository to upload to")] = None,
     allow_torchscript: Torchscript = False,
 ) -> None:
-    """Write a tower as open_clip, transformers or LLaVA load it."""
+    """Write a tower as open_clip, transformers, LLaVA or timm load it."""
     check_exists(checkpoint, "CHECKPOINT")
     check_exists(base, "--base")
     from rich.console import Console

@@ -148,8 +148,10 @@ def _require_counterpart(clip: Clip) -> None:
     plain = isinstance(visual, OpenClipTransformer) and visual.attn_pool is None and visual.pool_type == "tok"
     same = is_siglip(clip) or (plain and isinstance(visual.transformer.resblocks[0].ls_1, nn.Identity))
     if not same or len({*clip.input.size}) > 1:
+        remedy = "use --to timm" if clip.trunk else "give the whole model, with its text tower"
         raise InputError(
-            f"{clip.source}: transformers has no CLIP or SigLIP of this kind of image tower; use --to open_clip"
+            f"{clip.source}: transformers has no CLIP or SigLIP of this kind of image tower;"
+            f" {'use --to open_clip' if clip.has_text else remedy}"
         )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import open_clip
 import torch
 from open_clip import CLIP, CustomTextCLIP
+from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
 
 from diva.errors import InputError
@@ -46,11 +47,11 @@ def build_image_only(config: Mapping[str, Any], preprocess: Mapping[str, Any], *
 
     Args:
         config, preprocess: as for `build_model`.
-        projected: whether the weights have the projection to the joint space. Without one the tokens stay in the
-            trunk's own space: the projection is the identity, and no part of the weights.
+        projected: whether the weights have a ViT's projection to the joint space. Without one the tokens stay in
+            the trunk's own space: the projection is the identity, and no part of the weights.
     """
     visual = build_model({**config, "custom_text": True, "text_cfg": NO_TEXT}, preprocess).visual
-    if not projected:
+    if not projected and isinstance(visual, VisionTransformer):  # elsewhere it is no tensor of its own
         width = visual.proj.shape[0]
         del visual.proj
         visual.register_buffer("proj", torch.eye(width), persistent=False)

@@ -199,6 +199,11 @@ def load_clip(
             config=config,
         )
     source = read_tower(checkpoint, allow_torchscript=allow_torchscript)
+    if source.trunk:
+        raise InputError(
+            f"{checkpoint}: holds timm's {source.trunk.architecture} without a text tower, and '{name}' is an"
+            " open_clip model; give open_clip's weights, or this path as the tower"
+        )
     # weights alone may not say more than their shapes
     fields, doubts = (source.preprocess, source.doubts) if source.config else usual_preprocess(architecture)
     activation, known = activation_in(config), source.activation.removesuffix("_tanh")
@@ -250,8 +255,7 @@ def _build(source: TowerSource) -> CLIP | CustomTextCLIP | ImageOnly:
             return build_trunk(source.trunk, source.preprocess)
         if source.has_text:
             return build_model(source.config, source.preprocess)
-        projected = "visual.proj" in source.state or "timm_model_name" in source.config["vision_cfg"]
-        return build_image_only(source.config, source.preprocess, projected=projected)
+        return build_image_only(source.config, source.preprocess, projected="visual.proj" in source.state)
     except Exception as error:  # open_clip and timm check nothing themselves
         if is_full(error):  # of the temporary file that open_clip reads it from
             raise

@@ -23,6 +23,7 @@ from diva.denoisers import Denoiser, load_denoiser
 from diva.denoisers.absent import AbsentDenoiser
 from diva.denoisers.base import ReadsImageEmbeddings
 from diva.errors import InputError
+from diva.exporting.whole_format import check_whole
 from diva.objectives import Anchored, Objective, build_objective
 from diva.progress import phase, steps
 from diva.recipes import Recipe
@@ -58,6 +59,7 @@ def build_trainer(recipe: Recipe, accelerator: Accelerator, clip: Clip, folder: 
     dtype = getattr(torch, training.frozen_dtype)
     trained = any("denoiser" in stage.train for stage in recipe.stages)
     check_denoiser(recipe.denoiser, clip.tower)
+    check_whole(clip)
     denoiser: Denoiser = AbsentDenoiser()
     if recipe.objective.asks_denoiser:
         denoiser = load_denoiser(recipe.denoiser, dtype=dtype, device=device, trained=trained)

@@ -14,6 +14,7 @@ from torch import nn
 from diva.errors import InputError
 from diva.exporting.command import export
 from diva.towers import load_clip
+from diva.towers.inspect import inspect_tower
 
 TINY = {"embed_dim": 48, "depth": 2, "num_heads": 3}
 MODELS: dict[str, dict[str, Any]] = {
@@ -54,6 +55,14 @@ def test_a_model_of_timm_s_gives_its_own_tokens(tmp_path: Path, name: str) -> No
     assert torch.equal(load_clip(str(tmp_path / "model" / "model.safetensors")).tower(pixels).pooled, tokens.pooled)
     with pytest.raises(InputError, match="has an image tower alone, and a text tower is needed here"):
         clip.encode_text(["a photo"])
+
+
+def test_a_model_of_timm_s_takes_no_name_of_another(tmp_path: Path) -> None:
+    write_timm(tmp_path, "vit_tiny_patch16_224")
+    for path in (tmp_path, tmp_path / "model.safetensors"):
+        with pytest.raises(InputError, match="holds timm's vit_tiny_patch16_224 without a text tower") as caught:
+            load_clip("openai-vit-l14-224", path)
+        assert str(path) in str(caught.value)
 
 
 def hub_model(kind: str) -> transformers.PreTrainedModel:
@@ -98,6 +107,15 @@ def test_transformers_dino_gives_its_own_tokens_here_and_as_a_file_of_timm_s(
         ({"architecture": "vit_of_nobody"}, r"config.json: architecture: timm has no 'vit_of_nobody'"),
         ({"architecture": "hf-hub:someone/vit"}, "architecture: timm has no 'hf-hub:someone/vit'"),
         ({"model_args": {"pretrained_cfg_overlay": {}}}, "model_args.pretrained_cfg_overlay: is not a setting"),
+        ({"pretrained_cfg": {"input_size": None}}, "pretrained_cfg.input_size: is null; give its three numbers"),
+        ({"pretrained_cfg": {"input_size": 224}}, "pretrained_cfg.input_size: 224 is of another type"),
+        ({"pretrained_cfg": {"input_size": [3, 224]}}, r"pretrained_cfg.input_size: \[3, 224\] is of another type"),
+        ({"pretrained_cfg": {"mean": None}}, "pretrained_cfg.mean: is null"),
+        ({"pretrained_cfg": {"mean": 0.5}}, "pretrained_cfg.mean: 0.5 is of another type"),
+        ({"pretrained_cfg": {"std": [0.5, 0, 0.5]}}, "std: .* are not statistics of three channels"),
+        ({"pretrained_cfg": {"crop_pct": "all"}}, "pretrained_cfg.crop_pct: 'all' is of another type"),
+        ({"pretrained_cfg": {"interpolation": None}}, "interpolation: None is not known"),
+        ({"pretrained_cfg": [1]}, "pretrained_cfg: is not a mapping"),
         ({"model_args": {"depth": 10**6}}, "model_args.depth: 1000000 is out of bounds"),
         ({"model_args": {**MODELS["vit_tiny_patch16_224"], "depth": 3}}, "does not fit the model: keys 12 missing"),
     ],
@@ -106,8 +124,9 @@ def test_what_timm_s_file_may_not_say_is_refused(tmp_path: Path, change: dict[st
     write_timm(tmp_path, "vit_tiny_patch16_224")
     fields = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(fields | change))
-    with pytest.raises(InputError, match=sentence):
+    with pytest.raises(InputError, match=sentence) as caught:
         load_clip(str(tmp_path))
+    assert "\n" not in str(caught.value)
 
 
 def test_a_dino_with_other_layers_is_refused_by_the_field_s_name(tmp_path: Path) -> None:
@@ -116,6 +135,21 @@ def test_a_dino_with_other_layers_is_refused_by_the_field_s_name(tmp_path: Path)
     (tmp_path / "config.json").write_text(json.dumps(fields | {"use_swiglu_ffn": True}))
     with pytest.raises(InputError, match="use_swiglu_ffn: True makes another model than timm's"):
         load_clip(str(tmp_path))
+
+
+def test_a_dino_whose_image_processor_gives_another_size_is_warned_of(tmp_path: Path) -> None:
+    hub_model("dinov2").save_pretrained(tmp_path)
+    processor = tmp_path / "preprocessor_config.json"
+    published = {"do_center_crop": True, "size": {"shortest_edge": 48}}  # as DINOv2's are, but for the numbers
+    processor.write_text(json.dumps(published | {"crop_size": {"height": 32, "width": 32}}))
+    assert inspect_tower(tmp_path).warnings == (
+        "reads 64 × 64 pixels as config.json says, and its image processor gives {'height': 32, 'width': 32}",
+    )
+    assert load_clip(str(tmp_path)).input.size == (64, 64)
+    processor.write_text(json.dumps(published | {"crop_size": {"height": 64, "width": 64}}))
+    assert not inspect_tower(tmp_path).warnings
+    processor.write_text(json.dumps({"do_center_crop": None, "size": {"height": 64, "width": 64}}))
+    assert not inspect_tower(tmp_path).warnings
 
 
 @pytest.mark.usefixtures("tiny_names")

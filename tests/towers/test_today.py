@@ -1,5 +1,8 @@
 """Towers of every other kind that open_clip has: which tokens they give, against their trunk's own outputs."""
 
+from pathlib import Path
+
+import open_clip
 import pytest
 import torch
 from open_clip import CLIP
@@ -73,6 +76,19 @@ def test_a_convolutional_tower_has_its_pooled_token_alone(
     assert (clip.tower.width, clip.tower.patches, tokens.patches.shape) == (24, 0, (2, 0, 24))
     with pytest.raises(InputError, match=r"condition\.tokens: needs patch tokens, and this tower has a pooled"):
         clip.tower.require_patches("condition.tokens")
+
+
+@pytest.mark.parametrize("prefix", ["", "visual."])
+@torch.no_grad()
+def test_a_resnet_s_image_part_alone_is_read_from_a_file(
+    towers: dict[str, Clip], pixels: Tensor, tmp_path: Path, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, "tiny-resnet", TODAY["resnet"])
+    visual = towers["resnet"].model.visual
+    torch.save({f"{prefix}{key}": value for key, value in visual.state_dict().items()}, tmp_path / "resnet.pt")
+    clip = load_clip(str(tmp_path / "resnet.pt"))
+    assert (clip.architecture, clip.has_text) == ("tiny-resnet", False)
+    assert torch.equal(clip.tower(pixels).pooled, visual(pixels))
 
 
 @torch.no_grad()

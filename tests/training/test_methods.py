@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate.state import AcceleratorState
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from diva.errors import InputError
@@ -26,7 +26,7 @@ from diva.training.adapt import plain_state
 from diva.training.build import build_accelerator, build_trainer
 from diva.training.run import _find_checkpoint
 from tests.fixtures.teachers import tiny_dit
-from tests.fixtures.towers import tiny_clip, transformers_model, write_today
+from tests.fixtures.towers import state_of, tiny_clip, transformers_model, write_today
 from tests.towers.test_image_only import write_timm
 
 Load = Callable[..., Recipe]
@@ -351,3 +351,14 @@ def test_an_image_tower_without_text_is_trained_in_its_own_space(kind: str, load
     assert trained.state_dict().keys() == state.keys()
     assert sum(not torch.equal(value, state[key]) for key, value in trained.state_dict().items()) > 20
     assert load_file(tmp_path / "run" / "projection.safetensors")["projection.weight"].shape[1] == base.width
+
+
+def test_an_image_tower_that_no_format_holds_is_refused_before_it_is_trained(load: Load, tmp_path: Path) -> None:
+    folder = write_today(tmp_path / "convnext", "convnext")
+    image = {key: value for key, value in state_of(folder).items() if key.startswith("visual.")}
+    save_file(image, folder / "open_clip_model.safetensors")
+    short = (f"tower.name={folder}", *ONE_UPDATE, "tower.adapt={type: whole}")
+    says = r"convnext: transformers has no CLIP or SigLIP .*; give the whole model, with its text tower$"
+    with pytest.raises(InputError, match=says):
+        train(load("genhancer/quickstart", *short), tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -62,6 +62,15 @@ def read_statistics(folder: Path, usual: Mapping[str, Any]) -> dict[str, Any]:
     return _open_clip_fields(fields, path, squash="height" in str(fields.get("size")))
 
 
+def other_size(folder: Path, side: int) -> str | None:
+    """Return the size that the folder's image processor gives pictures, in its own words, unless it is `side`."""
+    found, _ = _found(folder)
+    cropped = found.get("do_center_crop", True) and "crop_size" in found
+    size = found.get("crop_size" if cropped else "size", side)
+    same = (side, {"height": side, "width": side}, {"shortest_edge": side})
+    return None if size in same else f"{size!r:.60}"
+
+
 def _found(folder: Path) -> tuple[dict[str, Any], Path | None]:
     """Return what the folder's image processor says, and its file; nothing and None where there is none."""
     path = next((folder / name for name in FILES if os.path.lexists(folder / name)), None)

@@ -50,6 +50,14 @@ TRUNK: Mapping[str, Any] = {  # what timm's ViTs take that a file may say
     "global_pool": str,
     "in_chans": Literal[3],
 }
+PICTURES: Mapping[str, Any] = {  # what timm says of the pictures that a model was trained on
+    "input_size": tuple[int, int, int],
+    "mean": tuple[float, float, float],
+    "std": tuple[float, float, float],
+    "crop_pct": float,
+    "crop_mode": str,
+    "interpolation": str,
+}
 LARGEST = 2**14  # of any number
 LIMITS = {"layers": 512, "vocab_size": 2**21, "pad_id": 2**21, "eos_id": 2**21}
 
@@ -81,9 +89,13 @@ def check_trunk(fields: Mapping[str, Any], path: Path) -> None:
         raise InputError(f"{path}: architecture: timm has no '{name}'; name one of its models")
     _check(fields.get("model_args") or {}, TRUNK, f"{path}: model_args")
     _check({"global_pool": fields.get("global_pool")}, TRUNK, str(path))
-    known = fields.get("pretrained_cfg") or {}
-    if not isinstance(known, dict) or len(known.get("input_size", "rgb")) != len("rgb"):
-        raise InputError(f"{path}: pretrained_cfg: input_size has to be channels, height and width; correct it")
+    known, where = fields.get("pretrained_cfg") or {}, f"{path}: pretrained_cfg"
+    if isinstance(known, dict):
+        known = {name: known[name] for name in PICTURES if name in known}  # the others play no part
+    _check(known, PICTURES, where)
+    for name in ("input_size", "mean", "std"):
+        if name in known and known[name] is None:
+            raise InputError(f"{where}.{name}: is null; give its three numbers")
 
 
 def check_preprocess(fields: Any, path: Path) -> None:

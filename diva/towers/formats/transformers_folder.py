@@ -26,7 +26,13 @@ from diva.documents import read_json
 from diva.errors import InputError
 from diva.towers.checkpoint import read_state_dict, shards
 from diva.towers.formats import transformers_trunks
-from diva.towers.formats.image_processor import IMAGENET, SIGLIP, read_image_processor, read_statistics
+from diva.towers.formats.image_processor import (
+    IMAGENET,
+    SIGLIP,
+    other_size,
+    read_image_processor,
+    read_statistics,
+)
 from diva.towers.formats.settings import check_model
 from diva.towers.formats.source import TowerSource, tokenizer_folder
 from diva.towers.formats.timm_folder import trunk_source
@@ -131,8 +137,17 @@ def _read_trunk(folder: Path, kind: str, config: Any, weights: Path) -> TowerSou
         )
     state = transformers_trunks.to_timm(_read_shards(weights), config, str(weights))
     preprocess = read_statistics(folder, IMAGENET) | {"size": [config.image_size] * 2}
-    described = f"transformers {kind} folder"
-    return trunk_source(described, folder, weights, state, transformers_trunks.trunk_of(config), preprocess)
+    side, other = config.image_size, other_size(folder, config.image_size)
+    doubts = (f"reads {side} × {side} pixels as config.json says, and its image processor gives {other}",)
+    return trunk_source(
+        f"transformers {kind} folder",
+        folder,
+        weights,
+        state,
+        transformers_trunks.trunk_of(config),
+        preprocess,
+        doubts if other else (),
+    )
 
 
 def _read_shards(weights: Path) -> dict[str, Tensor]:
