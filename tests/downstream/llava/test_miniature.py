@@ -75,6 +75,7 @@ def test_the_loss_falls_below_that_of_the_same_run_with_shuffled_images(trained:
     assert record.state == "projector + lora"
 
 
+@pytest.mark.slow  # evaluation/test_command.py has the quick ones
 def test_what_was_swapped_and_trained_answers_all_four_benchmarks(
     trained: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

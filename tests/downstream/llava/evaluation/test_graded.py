@@ -289,11 +289,7 @@ def test_hallusionbench_counts_answers_figures_and_question_pairs(tmp_path: Path
         BENCHMARKS["hallusionbench"].read(tmp_path, None)
 
 
-WRITERS: dict[str, Callable[[Path], None]] = {
-    "mme": write_mme,
-    "cv-bench": write_cv_bench,
-    "naturalbench": write_naturalbench,
-}
+WRITERS: dict[str, Callable[[Path], None]] = {"mme": write_mme, "naturalbench": write_naturalbench}
 
 
 def test_they_are_asked_compared_and_written_as_the_others(says_a: Path, says_no: Path, tmp_path: Path) -> None:
@@ -313,7 +309,7 @@ def test_they_are_asked_compared_and_written_as_the_others(says_a: Path, says_no
     )
     results = {name: read_result(tmp_path / "out" / f"{name}.json") for name in WRITERS}
     figures = {name: result.metrics[result.headline].value for name, result in results.items()}
-    assert figures == {"mme": 10 * 50, "cv-bench": 0, "naturalbench": 0}  # of two questions one is a no
+    assert figures == {"mme": 10 * 50, "naturalbench": 0}  # of two questions one is a no
     natural = results["naturalbench"].metrics
     assert natural["accuracy"].value == pytest.approx(100 * 4 / 12)  # half of the yes-or-no questions
     compared = _comparisons(results["mme"])
