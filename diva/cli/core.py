@@ -114,11 +114,10 @@ def towers_check(
     out: Annotated[Path | None, typer.Option(help="page whose table is replaced")] = None,
 ) -> None:
     """Check towers against their libraries: tokens, preprocessing, export, one training step."""
-    from rich.console import Console
+    with libraries():
+        from diva.conformance.command import check_towers
 
-    from diva.conformance.command import check_towers
-
-    check_towers(names or (), out, Console(stderr=True))
+    check_towers(names or (), out)
 
 
 @data.command("cache-latents")

@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 import torch
 from rich.console import Console
-from rich.progress import track
 from torch import Tensor
 
 from diva.atomic import replacing
 from diva.conformance.checks import CHECKS, Cell
 from diva.conformance.subjects import all_names, image_side, subject
 from diva.errors import InputError, RunError, first_line
+from diva.progress import steps
 from diva.towers import Clip
 from diva.towers.quiet import quiet
 
@@ -32,7 +32,7 @@ class Row(NamedTuple):
     cells: dict[str, Cell]
 
 
-def check_towers(names: Sequence[str], out: Path | None, console: Console) -> None:
+def check_towers(names: Sequence[str], out: Path | None) -> None:
     """Check the towers `names`, or all that are known, and print the table, or write it into the page `out`.
 
     Raises:
@@ -47,7 +47,7 @@ def check_towers(names: Sequence[str], out: Path | None, console: Console) -> No
     alike: dict[str, list[str]] = {}
     for name in names or all_names():
         alike.setdefault(image_side(name), []).append(name)
-    rows = [check(*same) for same in track(alike.values(), "towers", console=console, transient=True)]
+    rows = [check(*same) for same in steps(alike.values(), "towers")]
     if out:
         before, after = page.split(BEGIN)[0], page.split(END)[1]
         with replacing(out) as temporary:

@@ -1,10 +1,8 @@
 """`diva towers check`, and the table of docs/towers.md that it writes."""
 
-import io
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 from safetensors.torch import load_file, save_file
 
 from diva.conformance.command import BEGIN, END, check, check_towers, table
@@ -51,14 +49,13 @@ def test_a_tower_that_a_check_fails_is_named_after_the_table(tmp_path: Path, cap
     state = load_file(weights)
     save_file(state | {"visual.proj": state["visual.proj"] * float("nan")}, weights)
     with pytest.raises(RunError, match=r"checks failed: .*tower: pooled token: differs"):
-        check_towers([str(folder)], None, Console(file=io.StringIO()))
+        check_towers([str(folder)], None)
     assert f"| `{folder}` | pooled, 4 × 4 patches; 32 wide | differs |" in capsys.readouterr().out
 
 
 def test_what_cannot_be_checked_or_written_is_refused(tmp_path: Path) -> None:
-    quiet = Console(file=io.StringIO())
     with pytest.raises(InputError, match="NAME: 'ViT-B-31' is unknown; did you mean 'ViT-B-32'"):
-        check_towers(["ViT-B-31"], None, quiet)
+        check_towers(["ViT-B-31"], None)
     (tmp_path / "page.md").write_text("# Towers\n")
     with pytest.raises(InputError, match=r"page\.md: has no lines '<!-- diva towers check -->'"):
-        check_towers(["ViT-B-32"], tmp_path / "page.md", quiet)
+        check_towers(["ViT-B-32"], tmp_path / "page.md")
