@@ -39,7 +39,21 @@ def _missing_device(pipeline: Pipeline) -> Iterator[str]:
 
     count = torch.cuda.device_count()  # no tensor is made: its context would hold a GPU while the steps run
     kind, _, index = pipeline.device.partition(":")
-    if kind == "cuda" and (not (index or "0").isdecimal() or int(index or 0) >= count):
+    if kind == "cuda":
+        there = (index or "0").isdecimal() and int(index or 0) < count
+    else:
+        there = kind == "auto" or _usable(pipeline.device)
+    if not there:
         yield f"pipeline.device: this machine has no {pipeline.device}; run it on one that has, or set another"
     elif kind in ("cuda", "auto") and 0 < count < pipeline.processes:
         yield f"pipeline.processes: {pipeline.processes}, but this machine has {count} GPUs; set it to that"
+
+
+def _usable(device: str) -> bool:
+    from diva.device import usable_device
+
+    try:
+        usable_device(device)
+    except InputError:
+        return False
+    return True

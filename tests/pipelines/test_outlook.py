@@ -8,6 +8,7 @@ from mmengine.config import Config
 from diva.braces import expand_braces
 from diva.cli.run import check_words
 from diva.pipelines.load import load_pipeline
+from diva.pipelines.outlook import obstacles
 from diva.pipelines.run import run
 from diva.recipes import load_recipe, write_recipe
 from diva_benchmarks.zero_shot.sets import SETS
@@ -74,3 +75,11 @@ def test_what_the_data_hold_is_what_their_readers_open() -> None:
         names = {f"{folder}/{name}.tsv" for folder in folders for name in mmbench.FILES[language, "dev"]}
         assert names in [set(expand_braces(part)) for part in holds]
     assert {f"{folder}/Questions.csv" for folder in mmvp.FOLDERS} in [set(expand_braces(part)) for part in holds]
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:x", "cuda:99", "meta"])
+def test_a_device_that_is_not_there_is_named_whatever_its_kind(device: str) -> None:
+    recipe = load_recipe("diva/openai-vit-l14-224")
+    pipeline = load_pipeline(None, recipe).model_copy(update={"device": device})
+    (line,) = obstacles((), pipeline, recipe, Path("nowhere"))
+    assert line.startswith(f"pipeline.device: this machine has no {device};")
