@@ -1,14 +1,10 @@
 """Measuring a tower by a task, and comparing what came out."""
 
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from diva.device import usable_device
 from diva.errors import InputError
-from diva.progress import reporting
 from diva.results import Comparison, Result
 from diva.tasks import Task, TowerTask, find_task
 from diva.towers import load_clip
@@ -25,7 +21,6 @@ def evaluate(
     against_checkpoint: Path | None = None,
     batch: int = 32,
     device: str = "auto",
-    console: Console | None = None,
     **settings: Any,
 ) -> Result:
     """Measure a tower by a task, beside a baseline where one is named, and return the result.
@@ -40,7 +35,6 @@ def evaluate(
         text_from: the whole model that `tower` was trained from, if it is an image tower alone.
         batch: images encoded at once.
         device: "auto" is a GPU if there is one.
-        console: where to draw progress; nowhere unless given.
         settings: the task's own settings.
 
     Raises:
@@ -56,12 +50,11 @@ def evaluate(
     told, where = chosen.read_settings(settings), usable_device(device)
     chosen.check(Path(data), told)
     named = [(tower, checkpoint, text_from)] + ([(against, against_checkpoint, None)] if against else [])
-    with reporting(console.file) if console else nullcontext():
-        clips = [load_clip(name, weights, text_from=text) for name, weights, text in named]
-        if chosen.needs_text:
-            for clip in clips:  # before the first of two is measured
-                clip.require_text()
-        results = [chosen.measure(clip, Path(data), told, device=where, batch=batch) for clip in clips]
+    clips = [load_clip(name, weights, text_from=text) for name, weights, text in named]
+    if chosen.needs_text:
+        for clip in clips:  # before the first of two is measured
+            clip.require_text()
+    results = [chosen.measure(clip, Path(data), told, device=where, batch=batch) for clip in clips]
     result = results[0]
     for baseline in results[1:]:
         result.baseline, result.comparisons = baseline, chosen.compare(result, baseline)

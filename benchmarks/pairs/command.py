@@ -40,13 +40,12 @@ def run(
     """
     if out is not None:
         check_file(out / FILE)
-    console = Console(stderr=True)
     quoted, before = read_result(trained), read_result(baseline)
     for each in (quoted, before):
         check_task(each)  # before anything is measured
     looked = [read_result(path) for path in looks]
     if checkpoints is not None:
-        looked += _kept(checkpoints, quoted, batch, device, console)
+        looked += _kept(checkpoints, quoted, batch, device)
         if quoted.subject.sha256 not in {each.subject.sha256 for each in looked}:
             looked.append(quoted)
     found = account(
@@ -63,7 +62,7 @@ def run(
         write_json(found, out / FILE)
 
 
-def _kept(run_folder: Path, quoted: Result, batch: int, device: str, console: Console) -> list[Result]:
+def _kept(run_folder: Path, quoted: Result, batch: int, device: str) -> list[Result]:
     """Measure every tower that a run kept, as `quoted` was measured."""
     towers = sorted(RunFolder(run_folder).kept_tower(0).parent.glob("step-*"))
     if not towers:
@@ -72,7 +71,4 @@ def _kept(run_folder: Path, quoted: Result, batch: int, device: str, console: Co
     if quoted.part:
         told["set"] = quoted.part
     data = Path(quoted.data.path)
-    return [
-        evaluate(quoted.task, str(tower), data, batch=batch, device=device, console=console, **told)
-        for tower in towers
-    ]
+    return [evaluate(quoted.task, str(tower), data, batch=batch, device=device, **told) for tower in towers]

@@ -84,7 +84,6 @@ def _of_task(name: str) -> Any:
             against_checkpoint=against_checkpoint,
             batch=batch,
             device=device,
-            console=Console(stderr=True),
             **settings,
         )
         show(result, Console())
