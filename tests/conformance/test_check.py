@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
+import open_clip
 import pytest
 from safetensors.torch import load_file, save_file
 
 from diva.conformance.command import BEGIN, END, check, check_towers, table
-from diva.conformance.subjects import all_names, image_side
+from diva.conformance.subjects import IMAGE_ONLY, all_names, image_side
 from diva.errors import InputError, RunError
 from tests.fixtures.towers import tiny_clip
 
@@ -37,9 +38,12 @@ def test_every_other_row_is_too(name: str) -> None:
 
 
 def test_the_page_has_every_tower_and_each_cell_is_passed_or_says_why_it_cannot_apply() -> None:
+    # other tests of this process may have made architectures of their own known to open_clip
+    shipped = {path.stem for path in Path(open_clip.__file__).parent.glob("model_configs/*.json")}
     first: dict[str, str] = {}
     for name in all_names():
-        first.setdefault(image_side(name), name)
+        if name in shipped or name in IMAGE_ONLY:
+            first.setdefault(image_side(name), name)
     assert set(rows()) == set(first.values())
     cells = {cell.strip() for line in rows().values() for cell in line.split("|")[3:-1]}
     assert all(cell.startswith(("✓", "–")) for cell in cells)
