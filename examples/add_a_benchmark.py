@@ -12,7 +12,7 @@ Installed as a package whose pyproject.toml names it, it is a verb of `diva benc
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from diva.errors import InputError
+from diva.errors import Missing
 from diva.evaluation.statistics import wilson_interval
 from diva.results import Clock, DataSource, Item, Metric, Result
 from diva.tasks import Settings, TowerTask
@@ -39,7 +39,7 @@ class Brightness(TowerTask):
     def check(self, data: Path, settings: BrightnessSettings) -> None:
         """Say what is missing before a tower is loaded."""
         if not list(data.glob("*.png")):
-            raise InputError(f"{data}: contains no .png; give a folder of pictures")
+            raise Missing(data, "contains no .png; give a folder of pictures")
 
     def measure(
         self,

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from diva.atomic import discard, new_folder
 from diva.documents import read_model
-from diva.errors import InputError, RunError
+from diva.errors import Failed, Invalid, Occupied
 from diva.exporting.average import average
 from diva.exporting.open_clip_format import write_open_clip
 from diva.miniworld.base import Base
@@ -96,13 +96,12 @@ def run(plan: Plan, bases: Path, work: Path, path: Path, *, processes: int, cons
     needed = {number: Base(bases / str(number)) for number in sorted({job.base for job in left})}
     for number, base in needed.items():
         if not base.recipe.is_file():
-            raise InputError(
-                f"{base.path}: is not a complete base; run diva miniworld pretrain --out {base.path}"
-                f" --seed {number}"
+            raise Invalid(
+                base.path, f"is not a complete base; run diva miniworld pretrain --out {base.path} --seed {number}"
             )
     for row in rows:
         if row.base in needed and row.base_sha256 != _base_sha256(needed[row.base]):
-            raise InputError(f"{path}: holds rows of another base {row.base}; name another folder with --out")
+            raise Occupied(path, f"holds rows of another base {row.base}; name another folder with --out")
     if not left:
         console.print("every run of the plan has been done")
         return
@@ -124,7 +123,7 @@ def run(plan: Plan, bases: Path, work: Path, path: Path, *, processes: int, cons
                 write_rows(rows, path)
             progress.advance(task)
     if failed:
-        raise RunError(f"{len(failed)} of {len(left)} runs failed, the others are kept: {'; '.join(failed)}")
+        raise Failed(f"{len(failed)} of {len(left)} runs failed, the others are kept: {'; '.join(failed)}")
 
 
 def _jobs(plan: Plan) -> Iterator[Job]:

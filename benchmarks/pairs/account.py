@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from diva.errors import InputError, did_you_mean
+from diva.errors import Changed, Invalid, Unknown, did_you_mean
 from diva.evaluation.statistics import Interval, difference_interval, macro_mean
 from diva.results import Result
 from diva_benchmarks.mmvp_scoring import SCORING as MMVP
@@ -111,15 +111,16 @@ def account(
     after = rule or trained.headline
     before = baseline_rule or after
     if trained.protocol != baseline.protocol and same_feature is None:
-        raise InputError(
-            f"--same-feature: the trained tower was measured by '{trained.protocol}' and the baseline by"
-            f" '{baseline.protocol}'; give the trained tower's result by '{baseline.protocol}' too"
+        raise Changed(
+            "--same-feature",
+            f"the trained tower was measured by '{trained.protocol}' and the baseline by"
+            f" '{baseline.protocol}'; give the trained tower's result by '{baseline.protocol}' too",
         )
     _check(trained, baseline, plain, looks)
     for result, name in ((trained, after), (trained, before), (baseline, before), (baseline, after)):
         rules = [each for each, metric in result.metrics.items() if not metric.breakdown]
         if name not in rules:
-            raise InputError(f"{_name(result)}: has no score '{name}'; {did_you_mean(name, rules)}")
+            raise Unknown(_name(result), f"has no score '{name}'; {did_you_mean(name, rules)}")
     groups = categories_of(baseline)
     quoted, by_baseline_rule = (_outcomes(trained, each, baseline) for each in (after, before))
     bare, reference = _outcomes(plain, before, baseline), _outcomes(baseline, before, baseline)
@@ -183,29 +184,33 @@ def check_task(result: Result) -> None:
         InputError: it is not.
     """
     if result.task not in TASKS or "protocol" not in result.settings:
-        raise InputError(
-            f"{_name(result)}: its result of '{result.measured}' is not one that diva bench pairs or diva bench"
-            " mmvp writes; give one of theirs"
+        raise Invalid(
+            _name(result),
+            f"its result of '{result.measured}' is not one that diva bench pairs or diva bench"
+            " mmvp writes; give one of theirs",
         )
 
 
 def _check(trained: Result, baseline: Result, plain: Result, looks: Sequence[Result]) -> None:
     for each in (trained, plain, *looks):
         if (each.measured, each.data.fingerprint) != (baseline.measured, baseline.data.fingerprint):
-            raise InputError(
-                f"{_name(each)}: was measured on other pairs than {_name(baseline)}; measure both on the same data"
+            raise Changed(
+                _name(each), f"was measured on other pairs than {_name(baseline)}; measure both on the same data"
             )
     if plain.protocol != baseline.protocol or plain.subject.sha256 != trained.subject.sha256:
-        raise InputError(
-            f"--same-feature: is not the trained tower by the baseline's protocol '{baseline.protocol}'; measure it"
+        raise Invalid(
+            "--same-feature",
+            f"is not the trained tower by the baseline's protocol '{baseline.protocol}'; measure it",
         )
     if looks and all(each.subject.sha256 != trained.subject.sha256 for each in looks):
-        raise InputError(f"--looks: {_name(trained)} is not among them; give all towers that were looked at")
+        raise Invalid("--looks", f"{_name(trained)} is not among them; give all towers that were looked at")
     for each in looks:
         if each.protocol != trained.protocol:
-            raise InputError(
-                f"--looks: {_name(each)} was measured by '{each.protocol}', the quoted tower by"
-                f" '{trained.protocol}'; measure all by the quoted protocol"
+            raise Changed(
+                "--looks",
+                _name(each),
+                f"was measured by '{each.protocol}', the quoted tower by"
+                f" '{trained.protocol}'; measure all by the quoted protocol",
             )
 
 
@@ -213,7 +218,7 @@ def _outcomes(result: Result, rule: str, order: Result) -> Outcomes:
     """Return the outcomes by `rule`, in the order of the items of `order`."""
     found = {item.id: item.outcome for item in by_rule(result, rule).items}
     if found.keys() != {item.id for item in order.items}:
-        raise InputError(f"{_name(result)}: holds other pairs than {_name(order)}; measure both again")
+        raise Changed(_name(result), f"holds other pairs than {_name(order)}; measure both again")
     return np.array([found[item.id] for item in order.items])
 
 

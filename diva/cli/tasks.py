@@ -94,10 +94,10 @@ def _of_task(name: str) -> Any:
 
 
 def _settings(words: Any) -> dict[str, str]:
-    from diva.errors import InputError
+    from diva.errors import Invalid
 
     pairs = [word.partition("=") for word in words]
     for name, equals, _ in pairs:
         if not equals:
-            raise InputError(f"{name}: is not of the form KEY=VALUE; give a setting and its value")
+            raise Invalid(name, "is not of the form KEY=VALUE; give a setting and its value")
     return {name: value for name, _, value in pairs}

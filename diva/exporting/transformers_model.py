@@ -20,7 +20,7 @@ from transformers import (
     SiglipVisionModel,
 )
 
-from diva.errors import InputError
+from diva.errors import Unsupported
 from diva.towers import Clip
 from diva.towers.activation import activation_of
 from diva.towers.formats.transformers_folder import ACTIVATIONS
@@ -136,9 +136,7 @@ def _hidden_act(clip: Clip, part: nn.Module) -> str:
     names = {ours: theirs for theirs, ours in ACTIVATIONS.items()}
     activation = activation_of(part)
     if activation not in names:
-        raise InputError(
-            f"{clip.source}: transformers has no model with {activation} in one tower; use open_clip's"
-        )
+        raise Unsupported(clip.source, f"transformers has no model with {activation} in one tower; use open_clip's")
     return names[activation]
 
 
@@ -149,9 +147,10 @@ def _require_counterpart(clip: Clip) -> None:
     same = is_siglip(clip) or (plain and isinstance(visual.transformer.resblocks[0].ls_1, nn.Identity))
     if not same or len({*clip.input.size}) > 1:
         remedy = "use --to timm" if clip.trunk else "give the whole model, with its text tower"
-        raise InputError(
-            f"{clip.source}: transformers has no CLIP or SigLIP of this kind of image tower;"
-            f" {'use --to open_clip' if clip.has_text else remedy}"
+        raise Unsupported(
+            clip.source,
+            "transformers has no CLIP or SigLIP of this kind of image tower;"
+            f" {'use --to open_clip' if clip.has_text else remedy}",
         )
 
 
@@ -162,7 +161,7 @@ def _require_text(clip: Clip) -> None:
     pooling = getattr(text, "pool_type", None) or model.text_pool_type
     expected, causal = ("last", False) if is_siglip(clip) else ("argmax", True)
     if pooling != expected or (text.attn_mask is not None) != causal:
-        raise InputError(
-            f"{clip.source}: transformers has no model with this text tower (it pools '{pooling}'); --to llava"
-            " needs none"
+        raise Unsupported(
+            clip.source,
+            f"transformers has no model with this text tower (it pools '{pooling}'); --to llava needs none",
         )

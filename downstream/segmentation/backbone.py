@@ -10,7 +10,7 @@ from mmseg.models.necks import Feature2Pyramid
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from diva.errors import InputError
+from diva.errors import Mismatch
 from diva.towers import load_clip
 from diva_downstream.segmentation.features import TowerFeatures
 
@@ -50,7 +50,7 @@ class DivaTower(BaseModule):
         """
         super().__init__()
         if pyramid and len(out_blocks) != len(SCALES):
-            raise InputError(f"out_blocks: a pyramid needs {len(SCALES)} blocks, but there are {len(out_blocks)}")
+            raise Mismatch("out_blocks", f"a pyramid needs {len(SCALES)} blocks, but there are {len(out_blocks)}")
         loaded = load_clip(tower, Path(checkpoint) if checkpoint else None).tower
         loaded.set_grad_checkpointing(grad_checkpointing)
         self.features = TowerFeatures(loaded, out_blocks, joint=joint)

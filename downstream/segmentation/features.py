@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import pad
 
-from diva.errors import InputError
+from diva.errors import Invalid, Unsupported
 from diva.towers import Tower
 from diva.towers.tower import project
 
@@ -41,12 +41,12 @@ class TowerFeatures(nn.Module):
         self._reader = _Reader(tower)
         depth = self._reader.depth
         if not blocks or any(not -depth <= block < depth for block in blocks):
-            raise InputError(
-                f"out_blocks: {list(blocks)} are no blocks of this tower; give some of 0 to {depth - 1}"
+            raise Invalid(
+                "out_blocks", f"{list(blocks)} are no blocks of this tower; give some of 0 to {depth - 1}"
             )
         self.blocks = [block % depth for block in blocks]
         if self.blocks != sorted(set(self.blocks)):
-            raise InputError(f"out_blocks: {list(blocks)} must rise, each block once")
+            raise Invalid("out_blocks", f"{list(blocks)} must rise, each block once")
         self._joint = joint
         self._grid = tower.grid
         self.patch = self._reader.patch
@@ -81,9 +81,10 @@ class _Reader(nn.Module):
         if isinstance(visual, TimmModel):
             trunk = visual.trunk
             if getattr(trunk, "rope", None) is not None or getattr(trunk, "pos_embed", None) is None:
-                raise InputError(
-                    "--tower: its positions are rotary or relative, which are read at the tower's own size alone;"
-                    " use a ViT with learned positions"
+                raise Unsupported(
+                    "--tower",
+                    "its positions are rotary or relative, which are read at the tower's own size alone;"
+                    " use a ViT with learned positions",
                 )
             trunk.patch_embed.strict_img_size = False
             self.depth, self.width = len(trunk.blocks), trunk.embed_dim
