@@ -188,6 +188,8 @@ def _a_task_loads_without_torch(tree: Tree) -> Iterator[str]:
             for each in tree.reached(module, lazy=False):
                 if _within(each.target, *BRINGS_TORCH):
                     yield f"{each.where}: {module} reaches {each.target}; the report loads every task without torch"
+                if module.endswith(".task") and _within(each.target, "scipy", "matplotlib"):
+                    yield f"{each.where}: {module} reaches {each.target}; `diva bench --help` loads every task"
 
 
 def _measuring_needs_no_trainer(tree: Tree) -> Iterator[str]:
@@ -326,6 +328,10 @@ BROKEN = {
     "a benchmark imports the trainer": (
         {"benchmarks/zero_shot/__init__.py": "def f():\n    from diva.training.trainer import Trainer"},
         "diva_benchmarks.zero_shot reaches diva.training.trainer.Trainer",
+    ),
+    "a task that is slow to load": (
+        {"benchmarks/pairs/task.py": "from scipy.stats import binom"},
+        "benchmarks/pairs/task.py:1: diva_benchmarks.pairs.task reaches scipy.stats.binom; `diva bench --help` loads",
     ),
     "the command line loads something heavy": (
         {"diva/cli.py": "import diva.show", "diva/show.py": "import numpy"},

@@ -4,15 +4,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import Field
+
 from diva.evaluation.measures import Measured
 from diva.evaluation.section import Section
 from diva.results import Comparison, Result
 from diva.tasks import TowerTask
 from diva_benchmarks.options import PairSettings
 from diva_benchmarks.pairs.account import FILE
-from diva_benchmarks.pairs.account_section import read_account
-from diva_benchmarks.pairs.scores import compare_scores
-from diva_benchmarks.pairs.section import scores
 from diva_benchmarks.pairs.sets import PLAIN, SETS, find_set
 from diva_benchmarks.pairs.sets import TASK as NAME
 
@@ -29,12 +28,11 @@ class SetSettings(PairSettings):
         set: a name from `diva_benchmarks.pairs.sets.SETS`.
     """
 
-    set: str = PLAIN
+    set: str = Field(default=PLAIN, description=f"{', '.join(SETS)}: its layout; {PLAIN} is a pairs.jsonl")
 
 
 class PairsTask(TowerTask):
-    """Statements and images that differ in one detail: set=NAME is one of mmvp, winoground, whatsup, colorswap,
-    sugarcrepe, sugarcrepe-pp, vismin, bivlc and eqben, or plain for a pairs.jsonl."""
+    """Statements and images that differ in one detail."""
 
     settings = SetSettings
 
@@ -77,14 +75,20 @@ class PairsTask(TowerTask):
 
     def compare(self, result: Result, baseline: Result) -> list[Comparison]:
         """Compare two results by every rule, the headline first."""
+        from diva_benchmarks.pairs.scores import compare_scores
+
         return compare_scores(result, baseline)
 
     def sections(self, measured: Measured) -> list[Section]:
         """Return the scores side by side, and what so many pairs can decide."""
+        from diva_benchmarks.pairs.section import scores
+
         return [scores(self.title, measured)] if measured.measures else []
 
     def other_files(self) -> Mapping[str, Callable[[Path], Section]]:
         """Return the reader of accounts."""
+        from diva_benchmarks.pairs.account_section import read_account
+
         return {FILE: read_account}
 
 
