@@ -8,33 +8,12 @@ import pytest
 import timm
 import torch
 import transformers
-from timm.models import save_for_hf
-from torch import nn
 
 from diva.errors import InputError
 from diva.exporting.command import export
 from diva.towers import load_clip
 from diva.towers.inspect import inspect_tower
-
-TINY = {"embed_dim": 48, "depth": 2, "num_heads": 3}
-MODELS: dict[str, dict[str, Any]] = {
-    "vit_small_patch14_dinov2": {"img_size": 56, **TINY},
-    "vit_base_patch14_reg4_dinov2": {"img_size": 56, **TINY},
-    "vit_small_patch16_dinov3": {"img_size": 64, **TINY},
-    "vit_tiny_patch16_224": {"img_size": 64, **TINY},
-    "convnext_atto": {},
-}
-
-
-def write_timm(folder: Path, name: str) -> nn.Module:
-    """Write a model as timm pushes it to the hub, and return it without its classifier."""
-    torch.manual_seed(0)
-    model = timm.create_model(name, **MODELS[name]).eval()
-    for parameter in model.parameters():
-        parameter.data += 0.02 * torch.randn_like(parameter)
-    save_for_hf(model, folder, model_args=MODELS[name], safe_serialization=True)
-    model.reset_classifier(0)
-    return model
+from tests.fixtures.image_only import MODELS, write_timm
 
 
 @pytest.mark.parametrize("name", MODELS)
