@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from diva.cli import app
-from diva.errors import InputError
+from diva.errors import Damaged, Unknown
 from diva.measure import compare, evaluate
 from diva.results import Result, read_result, write_result
 from diva.towers import Clip
@@ -97,24 +97,24 @@ def test_two_towers_are_compared_by_every_rule(tower_folder: Path, plain: Path, 
 
 
 @pytest.mark.parametrize(
-    ("settings", "says"),
+    ("settings", "refused"),
     [
-        ({"set": "winogrond"}, r"set: 'winogrond' is unknown; did you mean 'winoground'\?"),
-        ({"protocol": "pool"}, "--protocol: 'pool' is unknown"),
-        ({"set": "bivlc"}, r"has no test-\*\.parquet"),
+        ({"set": "winogrond"}, pytest.raises(Unknown, match=r"set: 'winogrond'.*'winoground'")),
+        ({"protocol": "pool"}, pytest.raises(Unknown, match="--protocol: 'pool'")),
+        ({"set": "bivlc"}, pytest.raises(Damaged, match=r"test-\*\.parquet")),
     ],
 )
 def test_a_setting_that_cannot_be_used_is_named(
-    settings: dict[str, str], says: str, tower_folder: Path, plain: Path
+    settings: dict[str, str], refused: pytest.RaisesExc[Exception], tower_folder: Path, plain: Path
 ) -> None:
-    with pytest.raises(InputError, match=says):
+    with refused:
         measure(tower_folder, plain, **settings)
 
 
 def test_an_unreadable_image_stops_the_measurement_with_its_name(tower_folder: Path, tmp_path: Path) -> None:
     write_plain(tmp_path)
     (tmp_path / "images" / "2-1.jpg").write_bytes(b"damaged")
-    with pytest.raises(InputError, match=r"2-1\.jpg: cannot be decoded"):
+    with pytest.raises(Damaged, match=r"2-1\.jpg:"):
         measure(tower_folder, tmp_path)
 
 
