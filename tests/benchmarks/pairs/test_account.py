@@ -143,9 +143,12 @@ def test_a_mean_of_categories_stays_one() -> None:
             pytest.raises(Changed, match=r"--looks: .*'diva-openai'"),
         ),
         ({"baseline": made("before", [1, 0], part="whatsup")}, pytest.raises(Changed, match="after:")),
-        ({"baseline": made("before", [1, 0], settings=ADAPTED)}, "--baseline: before adapts to the test pairs"),
-        ({"trained": made("after", [1, 0], settings=ADAPTED)}, "--unadapted: the trained tower was measured by"),
-        ({"unadapted": made("other", [1, 0])}, "--unadapted: is not the trained tower by the feature 'pooled'"),
+        (
+            {"baseline": made("before", [1, 0], settings=ADAPTED)},
+            pytest.raises(Invalid, match="--baseline: before"),
+        ),
+        ({"trained": made("after", [1, 0], settings=ADAPTED)}, pytest.raises(Changed, match="--unadapted: ")),
+        ({"unadapted": made("other", [1, 0])}, pytest.raises(Invalid, match=r"--unadapted: .*'pooled'")),
         ({"trained": made("after", [1, 0, 1])}, pytest.raises(Changed, match="after:")),
         ({"rule": "text score"}, pytest.raises(Unknown, match="'text score'")),
         ({"rule": "category/Object"}, pytest.raises(Unknown, match="'category/Object'")),
@@ -199,7 +202,7 @@ def test_the_kept_towers_of_a_run_are_the_looks_and_the_report_shows_the_account
         ({"settings": {}}, pytest.raises(Invalid, match=r"after: .*'pairs/winoground'")),
         (
             {"settings": ADAPTED},
-            "--checkpoints: the quoted tower adapts to the test pairs; measure each kept tower",
+            pytest.raises(Invalid, match=r"--checkpoints: .*--adapt"),
         ),
     ],
 )
