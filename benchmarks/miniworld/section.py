@@ -40,8 +40,8 @@ MEASURED = (
     " Probes: the details are read off the pooled token, or off all patches, by a linear map. Feedback gap: how"
     " much worse the teacher denoises under another image's condition, when the tower began to learn → at the"
     " end; – where it learned from the start. Drift: 1 − cosine to the untrained tower's embeddings. Cost: time"
-    " of one CPU core. An average takes the share that it names from the trained weights, the rest from the"
-    " untrained ones."
+    " of one CPU core, with that of judging. An average takes the share that it names from the trained weights, the"
+    " rest from the untrained ones."
 )
 FOREST = (
     "{}: points against the untrained tower with its 95 % interval over bases. A filled dot: better or worse; an"

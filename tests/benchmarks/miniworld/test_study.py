@@ -11,7 +11,9 @@ from rich.console import Console
 from diva.errors import InputError
 from diva.miniworld.base import SHIPPED
 from diva.miniworld.render import SIZE
+from diva.miniworld.vocabulary import ATTRIBUTES
 from diva.recipes import load_recipe
+from diva.recipes.objectives import Verdicts
 from diva.towers import load_clip
 from diva.verdicts.judge import LOSSES
 from diva.verdicts.readings import Readings
@@ -20,9 +22,9 @@ from diva_benchmarks.miniworld.command import study
 from diva_benchmarks.miniworld.fit import Schedule
 from diva_benchmarks.miniworld.labels import Labels
 from diva_benchmarks.miniworld.measure import Measured, Sizes
-from diva_benchmarks.miniworld.plan import Distillation, Plan, Setting, read_plan
+from diva_benchmarks.miniworld.plan import PLAN, Distillation, Plan, Setting, read_plan
 from diva_benchmarks.miniworld.rows import MOVING_AVERAGE, ORIGINAL, Row, averaged, read_rows, write_rows
-from diva_benchmarks.miniworld.study import _details, _write_shards, run
+from diva_benchmarks.miniworld.study import _details, _statements, _write_shards, run
 from diva_benchmarks.miniworld.summary import TRAINED
 from diva_benchmarks.miniworld.table import summarise
 
@@ -206,11 +208,27 @@ def test_a_missing_base_is_named_with_the_command_that_makes_it(plan: Plan, tmp_
         run(plan, tmp_path, tmp_path, tmp_path / "rows.jsonl", processes=1, console=Console(quiet=True))
 
 
-def test_every_setting_of_the_packaged_plan_is_a_recipe_that_loads() -> None:
-    plan = read_plan()
+@pytest.mark.parametrize("name", ["plan", "tournament"])
+def test_every_setting_of_the_plan_is_a_recipe_that_loads_with_its_statements(name: str, tmp_path: Path) -> None:
+    plan = read_plan(PLAN.with_name(f"{name}.yaml"))
+    whole = {attribute.name for attribute in ATTRIBUTES}
     for setting in plan.settings:
-        if isinstance(setting, Setting):
-            load_recipe(setting.recipe, [*plan.change, *setting.change])
+        if not isinstance(setting, Setting):
+            continue
+        recipe = load_recipe(setting.recipe, [*_statements(setting, tmp_path), *plan.change, *setting.change])
+        if isinstance(recipe.objective, Verdicts):
+            judged = set(load_statements(recipe.objective.statements).judged)
+            missing = {setting.name.removeprefix("without ")} if setting.name.startswith("without") else set()
+            assert judged == whole - missing
+
+
+def test_a_setting_that_is_judged_by_what_is_not_measured_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "plan.yaml"
+    path.write_text(
+        PLAN.with_name("tournament.yaml").read_text().replace("averages: [0.5, 0.75]", "averages: [0.5]")
+    )
+    with pytest.raises(InputError, match=r"plan\.yaml: is not a plan of the study"):
+        read_plan(path)
 
 
 def test_a_plan_with_two_settings_of_one_name_is_refused(tmp_path: Path) -> None:
