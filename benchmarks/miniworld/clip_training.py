@@ -9,7 +9,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from open_clip import CLIP
-from rich.progress import Progress
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -57,7 +56,6 @@ def train_clip(
     seed: int,
     device: torch.device,
     folder: Path,
-    progress: Progress,
 ) -> CLIP:
     """Train a CLIP contrastively on pictures and alt texts: first of shapes and places, then with details.
 
@@ -97,7 +95,6 @@ def train_clip(
         bare_schedule,
         key=(seed, BARE_KEY),
         checkpoint=folder / "clip-bare.pt",
-        progress=progress,
         title="CLIP, shapes and places",
     )
     fit(
@@ -106,7 +103,6 @@ def train_clip(
         schedule,
         key=(seed, CLIP_KEY),
         checkpoint=folder / "clip.pt",
-        progress=progress,
         title="CLIP, details",
         enough=half_known,
     )

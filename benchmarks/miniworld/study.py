@@ -16,7 +16,6 @@ from typing import NamedTuple
 import torch
 from pydantic import BaseModel
 from rich.console import Console
-from rich.progress import Progress
 from torch import Tensor
 
 from diva.atomic import discard, new_folder
@@ -28,6 +27,7 @@ from diva.miniworld.base import Base
 from diva.miniworld.captions import full_captions
 from diva.miniworld.scene import Scenes, draw, generator
 from diva.miniworld.writers import write_shards
+from diva.progress import phase, steps
 from diva.recipes import Recipe, load_recipe
 from diva.run_folder import MetricsLine, RunFolder, read_metrics
 from diva.towers import load_clip
@@ -84,7 +84,7 @@ def run(plan: Plan, bases: Path, work: Path, path: Path, *, processes: int, cons
         work: worlds, weaker teachers and logs; what lies there is used again.
         path: the file of the rows.
         processes: runs at once, one core each.
-        console: where the progress is drawn.
+        console: where it is said that nothing is left.
 
     Raises:
         InputError: a base is missing, or is another than that of the rows.
@@ -108,21 +108,16 @@ def run(plan: Plan, bases: Path, work: Path, path: Path, *, processes: int, cons
         return
     _prepare(plan, left, bases, work)
     failed = []
-    with (
-        ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=torch.set_num_threads,
-                            initargs=(1,)) as pool,
-        Progress(console=console) as progress,
-    ):  # fmt: skip
-        task = progress.add_task("study", total=len(left))
+    spawn = get_context("spawn")
+    with ProcessPoolExecutor(processes, spawn, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         futures = {pool.submit(_run_job, job, plan, bases, work): job for job in left}
-        for future in as_completed(futures):
+        for future in steps(as_completed(futures), "runs of the study", len(left)):
             job = futures[future]
             if error := future.exception():
                 failed.append(f"{job.name}, base {job.base}, seed {job.seed}: {error}")
             else:
                 rows += future.result()
                 write_rows(rows, path)
-            progress.advance(task)
     if failed:
         raise RunError(f"{len(failed)} of {len(left)} runs failed, the others are kept: {'; '.join(failed)}")
 
@@ -137,6 +132,7 @@ def _jobs(plan: Plan) -> Iterator[Job]:
                 yield Job(base, setting, seed)
 
 
+@phase("writing worlds and weaker teachers")
 def _prepare(plan: Plan, jobs: list[Job], bases: Path, work: Path) -> None:
     """Make the worlds and the weaker teachers that the jobs need, where they do not lie there yet."""
     for seed in {job.seed for job in jobs if job.seed is not None}:
@@ -233,8 +229,7 @@ def _trained(job: Job, plan: Plan, bases: Path, work: Path, folder: RunFolder) -
 
 def _distil(base: Base, scenes: Scenes, schedule: Schedule, seed: int, folder: RunFolder) -> None:
     clip = load_clip(str(base.clip))
-    with Progress() as progress:
-        self_distil(clip, scenes, schedule, seed=seed, folder=folder.path, progress=progress)
+    self_distil(clip, scenes, schedule, seed=seed, folder=folder.path)
     write_open_clip(clip, folder.tower)
 
 
