@@ -47,6 +47,8 @@ def train_head(record: HeadRecord, clip: Clip, data: Located, out: Path, *, work
         for what in damaged if first else ():
             warning = f"warning: {what}; continuing after {done} iterations"
             Console(stderr=True).print(Text(warning, style="yellow"), soft_wrap=True)
+        if first and done:
+            Console(stderr=True).print(Text(f"resuming after {done} iterations"), soft_wrap=True)
         start = {"resume": True, "load_from": str(checkpoint_of(out.resolve(), done))} if done else {}
         build_runner(config, clip, out, **start).train()
 
