@@ -9,7 +9,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from open_clip import CLIP
-from rich.progress import Progress
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -59,7 +58,6 @@ def train_clip(
     seed: int,
     device: torch.device,
     folder: Path,
-    progress: Progress,
 ) -> CLIP:
     """Train a CLIP contrastively on pictures and alt texts: first of shapes and places, then with details.
 
@@ -109,7 +107,6 @@ def train_clip(
             if repeat
             else (seed, BARE_KEY),  # no repeat: the bytes of the shipped base
             checkpoint=folder / f"clip-bare-{repeat}.pt",
-            progress=progress,
             title="CLIP, shapes and places",
         )
         if known():
@@ -120,7 +117,6 @@ def train_clip(
         schedule,
         key=(seed, CLIP_KEY),
         checkpoint=folder / "clip.pt",
-        progress=progress,
         title="CLIP, details",
         enough=half_known,
     )

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from diva.atomic import check_files_in, replacing
 from diva.errors import RunError
@@ -28,10 +27,7 @@ def run_pretrain(out: Path, *, seed: int, device: torch.device, console: Console
         InputError: `out` cannot be used.
         RunError: a gate failed; the base is kept, with the failure in its recipe.
     """
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as progress:
-        gates = pretrain(out, seed=seed, settings=Settings(), device=device, progress=progress)
-    _report(gates, out, console)
+    _report(pretrain(out, seed=seed, settings=Settings(), device=device), out, console)
 
 
 def run_gates(base: Path, *, device: torch.device, console: Console) -> None:

@@ -18,7 +18,6 @@ import torch
 import yaml
 from pydantic import BaseModel
 from rich.console import Console
-from rich.progress import Progress
 from torch import Tensor
 
 from diva.atomic import discard, new_folder, replacing, write_json
@@ -30,6 +29,7 @@ from diva.miniworld.base import Base
 from diva.miniworld.captions import full_captions
 from diva.miniworld.scene import Scenes, draw, generator
 from diva.miniworld.writers import write_shards
+from diva.progress import phase
 from diva.recipes import Recipe, load_recipe
 from diva.recipes.files import merged, read_fields
 from diva.recipes.objectives import Verdicts
@@ -99,7 +99,7 @@ def run(plan: Plan, bases: Path, work: Path, path: Path, *, processes: int, cons
         work: worlds, weaker teachers and logs; what lies there is used again.
         path: the file of the rows.
         processes: runs at once, one core each.
-        console: where the progress is drawn.
+        console: where it is said that nothing is left.
 
     Raises:
         InputError: a base is missing, or is another than that of the rows.
@@ -126,13 +126,11 @@ def run(plan: Plan, bases: Path, work: Path, path: Path, *, processes: int, cons
         console.print("every run of the plan has been done")
         return
     failed = []
+    spawn, total = get_context("spawn"), sum(map(len, batches))
     with (
-        ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=torch.set_num_threads,
-                            initargs=(1,)) as pool,
-        Progress(console=console) as progress,
-    ):  # fmt: skip
-        total = sum(map(len, batches))
-        task = progress.add_task("study", total=total)
+        ProcessPoolExecutor(processes, spawn, initializer=torch.set_num_threads, initargs=(1,)) as pool,
+        phase("runs of the study", total) as progress,
+    ):
         for batch in batches:
             _prepare(plan, batch, bases, work)
             # settings share verdicts; where judging fails, each of them tries it again and says why
@@ -150,7 +148,7 @@ def run(plan: Plan, bases: Path, work: Path, path: Path, *, processes: int, cons
                 else:
                     rows += future.result()
                     write_rows(rows, path)
-                progress.advance(task)
+                progress.advance()
     if failed:
         raise RunError(f"{len(failed)} of {total} runs failed, the others are kept: {'; '.join(failed)}")
 
@@ -216,6 +214,7 @@ def _verdicts(recipe: Recipe, setting: Setting, work: Path) -> Path:
     return work / "verdicts" / hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
 
 
+@phase("writing worlds and weaker teachers")
 def _prepare(plan: Plan, jobs: list[Job], bases: Path, work: Path) -> None:
     """Make the worlds and the weaker teachers that the jobs need, where they do not lie there yet."""
     for seed in {job.seed for job in jobs if job.seed is not None}:
@@ -316,8 +315,7 @@ def _trained(job: Job, plan: Plan, bases: Path, work: Path, folder: RunFolder) -
 
 def _distil(base: Base, scenes: Scenes, schedule: Schedule, seed: int, folder: RunFolder) -> None:
     clip = load_clip(str(base.clip))
-    with Progress() as progress:
-        self_distil(clip, scenes, schedule, seed=seed, folder=folder.path, progress=progress)
+    self_distil(clip, scenes, schedule, seed=seed, folder=folder.path)
     write_open_clip(clip, folder.tower)
 
 

@@ -186,6 +186,7 @@ def streams(recipe: Recipe, source: Source, seed: int, rank: int, world_size: in
     )
 
 
+@phase("preparing the diagnostics")
 def _diagnostics(
     recipe: Recipe,
     accelerator: Accelerator,
