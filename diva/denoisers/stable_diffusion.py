@@ -12,6 +12,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from diva.denoisers.base import Context
 from diva.denoisers.latent import DdpmDenoiser, read_part
 from diva.errors import Mismatch
+from diva.progress import phase
 from diva.towers.checkpoint import file_sha256
 
 
@@ -72,6 +73,7 @@ class StableDiffusionDenoiser(DdpmDenoiser):
         """Return what the UNet is told besides timesteps and tokens."""
         return {}
 
+    @phase("loading a text encoder")
     def _text_encoder(
         self, reader: Any, encoder_part: str, tokenizer_part: str, dtype: torch.dtype
     ) -> Callable[[Sequence[str]], Any]:

@@ -25,19 +25,11 @@ from diva.atomic import new_files
 from diva.compat import keep_whole_what_is_there
 from diva.digest import tensors_sha256
 from diva.documents import read_json
-from diva.errors import (
-    DivaError,
-    Invalid,
-    Mismatch,
-    NotInstalled,
-    Unsupported,
-    first_line,
-    from_worker,
-)
+from diva.errors import DivaError, Invalid, Mismatch, NotInstalled, Unsupported, first_line, from_worker
 from diva.pretrained import load_pretrained
 from diva.recipes.load import write_recipe
 from diva.recipes.resume import check_resumed
-from diva.run_folder import RunFolder
+from diva.run_folder import RunFolder, step_of
 from diva_downstream.llava.data import Collator, ConversationData
 from diva_downstream.llava.formats import read_llava, write_transformers
 from diva_downstream.llava.formats.loading import load_image_processor, load_model
@@ -45,6 +37,7 @@ from diva_downstream.llava.formats.transformers_folder import assembled
 from diva_downstream.llava.inputs import check_inputs, hash_inputs, write_inputs
 from diva_downstream.llava.recipe import LlavaRecipe, load_llava_recipe
 from diva_downstream.llava.record import StageDone, SwapRecord, read_record, write_record
+from diva_downstream.llava.shown import train_shown
 from diva_downstream.llava.tower import check_tower, write_tower
 from diva_downstream.llava.trainable import is_adapted, load_trained, prepare, set_dtypes
 from diva_downstream.llava.trainer import Curves, StageTrainer
@@ -95,6 +88,8 @@ def _train(recipe: LlavaRecipe, run: RunFolder, *, first: bool, resume: bool) ->
     arguments = _arguments(recipe, run)  # from here on, processes know of each other
     latest: Path | None
     (latest,) = broadcast_object_list([_find_checkpoint(recipe, run, resume, console) if first else None])
+    if latest:
+        console.print(Text(f"resuming from step {step_of(latest)} ({latest})"), soft_wrap=True)
     processor = _processor(source)
     model: Any = load_model(LlavaForConditionalGeneration, source, **_quantized(recipe))
     data = ConversationData(recipe.data, processor, image_tokens=model.config.image_seq_length, seed=recipe.seed)
@@ -112,7 +107,7 @@ def _train(recipe: LlavaRecipe, run: RunFolder, *, first: bool, resume: bool) ->
         write_recipe(recipe, run.recipe)
         write_inputs(inputs, run.path)
     try:
-        trainer.train(resume_from_checkpoint=str(latest) if latest else None)
+        train_shown(trainer, latest)
     except DivaError as error:
         raise from_worker(error) from error
     trained = trainer.trained_state()
@@ -167,6 +162,7 @@ def _arguments(recipe: LlavaRecipe, run: RunFolder) -> TrainingArguments:
             seed=recipe.seed,
             data_seed=recipe.seed,
             report_to="none",
+            disable_tqdm=True,
         )
     except ValueError as error:
         raise Invalid("training.precision", f"{first_line(error)}; try fp32") from error
