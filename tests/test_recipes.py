@@ -187,7 +187,7 @@ def test_a_tower_that_has_a_file_is_composed_as_by_its_full_name(name: str) -> N
 @pytest.mark.parametrize(
     ("name", "tower", "says"),
     [
-        ("diva", None, "diva: is a method; add its tower: diva/dfn-vit-h14-224, or --tower"),
+        ("diva", None, "diva: is a method; add its tower: diva/datacomp-vit-l14-224, or --tower"),
         ("divo", "mine", "divo: is not a method or a method's variant, .*; did you mean 'diva'"),
         ("diva/as-relased", "mine", "did you mean 'diva/as-released'"),
         ("diva/openai-vit-l14-224", "mine", "is not a method or a method's variant"),

@@ -74,12 +74,13 @@ def vision_model(clip: Clip) -> PreTrainedModel:
         if config := counterpart(trunk):
             return to_transformers(trunk, config, f"{clip.source}: for transformers")
     _require_counterpart(clip)
-    state = {key: value for key, value in _their_state(clip).items() if key.startswith(f"{VISION}.")}
+    state = {key: value for key, value in _their_state(clip, "visual.").items() if key.startswith(f"{VISION}.")}
     return _filled(SiglipVisionModel if is_siglip(clip) else CLIPVisionModel, _vision_config(clip), state)
 
 
-def _their_state(clip: Clip) -> dict[str, Tensor]:
-    state = {key: value.detach().cpu() for key, value in clip.model.state_dict().items()}
+def _their_state(clip: Clip, part: str = "") -> dict[str, Tensor]:
+    own = clip.model.state_dict().items()
+    state = {key: value.detach().cpu() for key, value in own if key.startswith(part)}
     keys = siglip_keys(state) if is_siglip(clip) else clip_keys(state)
     return keys.to_theirs(state, f"{clip.source}: for transformers")
 
