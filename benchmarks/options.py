@@ -19,8 +19,11 @@ class PairSettings(Settings):
         seeds: how many draws a random protocol makes; a deterministic one makes none.
     """
 
-    protocol: str = POOLED
-    seeds: int = Field(default=5, ge=1)
+    protocol: str = Field(
+        default=POOLED,
+        description="pooled, or as DIVA's authors measured: diva-openai, diva-metaclip or diva-dfn-378",
+    )
+    seeds: int = Field(default=5, ge=1, description="draws of a random protocol")
 
 
 def named_towers(

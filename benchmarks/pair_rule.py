@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import softmax
 
 CATEGORY = "category/"  # begins the names of the metrics of a breakdown
 
@@ -75,6 +74,8 @@ def pairs_right(similarities: ArrayLike, scale: float) -> Decisions:
         [...] booleans.
     """
     logits = scale * np.asarray(similarities, dtype=np.float64)
+    from scipy.special import softmax  # takes a quarter of a second to import
+
     picks_first = softmax(logits, axis=-1)[..., 0] > 0.5
     return picks_first[..., 0] & ~picks_first[..., 1]
 

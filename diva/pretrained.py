@@ -1,4 +1,7 @@
-"""`from_pretrained` of transformers, diffusers and peft, for local folders: the one place that calls it."""
+"""`from_pretrained` of transformers, diffusers and peft, for local folders: the one place that calls it.
+
+Transformers' models are also saved here, without its bars.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,9 +60,15 @@ def load_pretrained(
     return model
 
 
+def save_pretrained(model: Any, folder: Path, **options: Any) -> None:
+    """Write a model of transformers into `folder`; `options` are those of its own method."""
+    with _silent(type(model)):
+        model.save_pretrained(folder, **options)
+
+
 @contextmanager
 def _silent(reader: Any) -> Iterator[None]:
-    """Keep the bars and remarks of transformers, whose models are loaded, out of ours."""
+    """Keep the bars and remarks of transformers, whose models these are, out of ours."""
     if not reader.__module__.startswith("transformers."):
         yield
         return

@@ -17,6 +17,7 @@ from diva.results import Comparison, Result
 
 if TYPE_CHECKING:
     import torch
+    from rich.console import Console
 
     from diva.evaluation.measures import Measured
     from diva.evaluation.section import Change, Section
@@ -90,12 +91,23 @@ class TowerTask(Task, ABC):
     """A task that measures one CLIP tower on a data set.
 
     Attributes:
-        settings: the model of what it can be told.
+        settings: the model of what it can be told: each field is an option of the verb, its description the help.
         needs_text: whether a tower without its text tower cannot be measured.
     """
 
     settings: type[Settings] = Settings
     needs_text = True
+
+    @property
+    def verb(self) -> str:
+        """As `diva bench` calls it."""
+        return self.name
+
+    def show(self, result: Result, console: "Console") -> None:
+        """Print a result: here every metric of the whole, beside a baseline's where there is one."""
+        from diva.evaluation.show import show
+
+        show(result, console)
 
     @abstractmethod
     def measure(self, clip: "Clip", data: Path, settings: Any, *, device: "torch.device", batch: int) -> Result:

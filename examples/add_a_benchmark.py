@@ -12,6 +12,8 @@ Installed as a package whose pyproject.toml names it, it is a verb of `diva benc
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import Field
+
 from diva.errors import InputError
 from diva.evaluation.statistics import wilson_interval
 from diva.results import Clock, DataSource, Item, Metric, Result
@@ -26,9 +28,9 @@ TEXTS = ("a dark photo", "a bright photo")
 
 
 class BrightnessSettings(Settings):
-    """What `diva bench brightness KEY=VALUE` can be told."""
+    """Options of `diva bench brightness`."""
 
-    threshold: float = 0.5
+    threshold: float = Field(default=0.5, ge=0, le=1, description="mean grey value above which a picture is bright")
 
 
 class Brightness(TowerTask):

@@ -98,8 +98,10 @@ def test_a_benchmark_of_another_package_is_a_verb_and_a_section(
     assert [(each["id"], each["title"]) for each in content["sections"]][-1] == ("brightness", "Brightness")
     (row,) = content["summary"]
     assert row["cells"][0][0]["value"] == read_result(tmp_path / "result.json").metrics["accuracy"].value
+    with pytest.raises(InputError, match=r"^threshold: .*less than or equal to 1"):
+        app([*words, "--data", str(data), "--threshold", "2"], standalone_mode=False)
     with pytest.raises(InputError, match=r"^threshhold: is not a setting of brightness; did you mean 'threshold'"):
-        app([*words, "--data", str(data), "threshhold=1"], standalone_mode=False)
+        diva.evaluate("brightness", str(tower_folder), data, threshhold=0.4)
     with pytest.raises(InputError) as told:
         app([*words, "--data", str(site)], standalone_mode=False)
     assert "\n" not in str(told.value)

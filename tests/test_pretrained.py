@@ -10,9 +10,10 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoTokenizer, CLIPTextModel
+from transformers.utils import logging
 
 from diva.errors import InputError
-from diva.pretrained import load_pretrained
+from diva.pretrained import load_pretrained, save_pretrained
 from tests.fixtures.teachers import tiny_stable_diffusion
 
 READERS = {"unet": UNet2DConditionModel, "vae": AutoencoderKL, "text_encoder": CLIPTextModel}
@@ -83,3 +84,17 @@ def test_code_of_the_folder_never_runs(
     with pytest.raises(InputError, match="cannot be loaded"):
         load_pretrained(reader, folder)
     assert not trace.exists()
+
+
+def test_a_model_is_saved_without_the_librarys_bar(
+    whole: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    model = load_pretrained(CLIPTextModel, whole, "text_encoder")
+    logging.enable_progress_bar()
+    model.save_pretrained(tmp_path / "theirs")
+    assert "Writing model shards" in capfd.readouterr().err  # or this test could not fail
+    save_pretrained(model, tmp_path / "ours")
+    assert capfd.readouterr() == ("", "")
+    assert logging.is_progress_bar_enabled()
+    weights = "model.safetensors"
+    assert (tmp_path / "ours" / weights).read_bytes() == (tmp_path / "theirs" / weights).read_bytes()

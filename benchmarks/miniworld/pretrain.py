@@ -5,7 +5,6 @@ from pathlib import Path
 
 import torch
 from pydantic import BaseModel, ConfigDict
-from rich.progress import Progress
 
 from diva.atomic import check_files_in, discard, new_folder, write_json
 from diva.documents import read_model
@@ -43,7 +42,7 @@ class _Begun(BaseModel):
     settings: Settings
 
 
-def pretrain(out: Path, *, seed: int, settings: Settings, device: torch.device, progress: Progress) -> Gates:
+def pretrain(out: Path, *, seed: int, settings: Settings, device: torch.device) -> Gates:
     """Train a base into `out`, and measure its gates.
 
     `out` then holds `clip/` (open_clip), `teacher/` (diffusers' Stable Diffusion), `decoder/` (diffusers' Stable
@@ -60,18 +59,16 @@ def pretrain(out: Path, *, seed: int, settings: Settings, device: torch.device, 
 
     def clip(folder: Path) -> None:
         schedules = settings.clip_bare, settings.clip
-        save_clip(train_clip(*schedules, seed=seed, device=device, folder=work, progress=progress), folder)
+        save_clip(train_clip(*schedules, seed=seed, device=device, folder=work), folder)
 
     def teacher(folder: Path) -> None:
-        train_teacher(settings.vae, settings.unet, seed=seed, device=device, folder=work, progress=progress).save(
-            folder
-        )
+        train_teacher(settings.vae, settings.unet, seed=seed, device=device, folder=work).save(folder)
 
     _once(base.clip, clip)
 
     def decoder(folder: Path) -> None:
         start = load_clip(str(base.clip)), base.teacher
-        trained = train_decoder(*start, settings.decoder, seed=seed, device=device, folder=work, progress=progress)
+        trained = train_decoder(*start, settings.decoder, seed=seed, device=device, folder=work)
         trained.save(folder)
 
     _once(base.teacher, teacher)

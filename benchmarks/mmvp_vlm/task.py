@@ -15,6 +15,7 @@ from diva_benchmarks.options import POOLED, PairSettings
 
 if TYPE_CHECKING:
     import torch
+    from rich.console import Console
 
     from diva.towers import Clip
 
@@ -23,6 +24,17 @@ class MmvpVlmTask(TowerTask):
     """135 pairs of images, matched with two statements each."""
 
     settings = PairSettings
+
+    @property
+    def verb(self) -> str:
+        """As `diva bench` calls it."""
+        return "mmvp"
+
+    def show(self, result: Result, console: "Console") -> None:
+        """Print every pattern, the average and, beside a baseline, the paired verdict."""
+        from diva_benchmarks.mmvp_vlm.show import show
+
+        show(result, console)
 
     def check(self, data: Path, settings: PairSettings) -> None:
         """Read the protocol's name and the folder."""

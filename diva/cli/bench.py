@@ -21,42 +21,6 @@ from diva.cli.tasks import TaskGroup
 app = typer.Typer(cls=TaskGroup, no_args_is_help=True, help="Measure a tower, alone or against a baseline.")
 
 
-@app.command()
-def mmvp(
-    tower: Tower,
-    data: Annotated[Path, typer.Option(help="the MMVP-VLM folder, with Questions.csv")],
-    against: Against = None,
-    checkpoint: Checkpoint = None,
-    text_from: TextFrom = None,
-    against_checkpoint: AgainstCheckpoint = None,
-    out: Annotated[Path | None, typer.Option(help="result file to write")] = None,
-    protocol: Annotated[
-        str, typer.Option(help="pooled, or as DIVA's authors measured: diva-openai, diva-metaclip or diva-dfn-378")
-    ] = "pooled",
-    seeds: Annotated[int, typer.Option(help="draws of a random protocol")] = 5,
-    batch: Batch = 32,
-    device: Device = "auto",
-) -> None:
-    """MMVP-VLM: nine visual patterns, scored by pairs."""
-    check_towers(tower, against, text_from, checkpoint=checkpoint, against_checkpoint=against_checkpoint, data=data)
-    with libraries():
-        from diva_benchmarks.mmvp_vlm.command import run
-
-    run(
-        tower,
-        against=against,
-        checkpoint=checkpoint,
-        against_checkpoint=against_checkpoint,
-        data=data,
-        out=out,
-        protocol=protocol,
-        seeds=seeds,
-        batch=batch,
-        device=device,
-        text_from=text_from,
-    )
-
-
 @app.command("throughput")
 def throughput(
     recipes: Annotated[

@@ -1,7 +1,9 @@
 """`diva bench NAME` for every installed task that measures a tower, those of other packages too."""
 
+import inspect
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -18,7 +20,8 @@ from diva.cli.options import (
     libraries,
 )
 
-Told = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="what else the task can be told")]
+if TYPE_CHECKING:
+    from diva.tasks import TowerTask
 
 
 class TaskGroup(TyperGroup):
@@ -26,30 +29,54 @@ class TaskGroup(TyperGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # typer's copy of click is private
         """Return the verb, or a task's."""
-        return super().get_command(ctx, cmd_name) or _of_task(cmd_name)
+        if own := super().get_command(ctx, cmd_name):
+            return own
+        return next((_command(task) for task in _tasks() if cmd_name in (task.verb, task.name)), None)
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the names of verbs and tasks."""
-        from diva.tasks import TowerTask, find_tasks
-
-        return [
-            *super().list_commands(ctx),
-            *(n for n, task in find_tasks().items() if isinstance(task, TowerTask)),
-        ]
+        return [*super().list_commands(ctx), *(task.verb for task in _tasks())]
 
 
-def _of_task(name: str) -> Any:
+def run(task: "TowerTask", tower: str, data: Path, *, out: Path | None = None, **options: Any) -> None:
+    """Measure a tower by `task`, print what came out, and write the result file to `out`.
+
+    Args:
+        task, tower, data, options: as for `diva.evaluate`, settings of the task among the options.
+        out: unless None.
+
+    Raises:
+        InputError: a name, a file or a setting cannot be used.
+    """
+    from rich.console import Console
+
+    from diva.atomic import check_file
+
+    with libraries():
+        from diva.measure import evaluate
+        from diva.results import write_result
+
+    if out is not None:
+        check_file(out)
+    result = evaluate(task, tower, data, **options)
+    task.show(result, Console())
+    if out is not None:
+        write_result(result, out)
+
+
+def _tasks() -> "list[TowerTask]":
     from diva.tasks import TowerTask, find_tasks
 
-    task = find_tasks().get(name)
-    if not isinstance(task, TowerTask):
-        return None
+    return [task for task in find_tasks().values() if isinstance(task, TowerTask)]
+
+
+def _command(task: "TowerTask") -> Any:
     app = typer.Typer(add_completion=False)
 
-    @app.command(name, help=f"{task.title}. {(task.__doc__ or '').strip()}")
     def bench(
         tower: Tower,
         data: Annotated[Path, typer.Option(help="the task's data")],
+        *,
         against: Against = None,
         checkpoint: Checkpoint = None,
         text_from: TextFrom = None,
@@ -57,47 +84,38 @@ def _of_task(name: str) -> Any:
         out: Annotated[Path | None, typer.Option(help="result file to write")] = None,
         batch: Batch = 32,
         device: Device = "auto",
-        told: Told = None,
+        **settings: Any,
     ) -> None:
         check_towers(
             tower, against, text_from, checkpoint=checkpoint, against_checkpoint=against_checkpoint, data=data
         )
-        from rich.console import Console
-
-        from diva.atomic import check_file
-
-        with libraries():
-            from diva.evaluation.show import show
-            from diva.measure import evaluate
-            from diva.results import write_result
-
-        settings = _settings(told or ())
-        if out is not None:
-            check_file(out)
-        result = evaluate(
+        run(
             task,
             tower,
             data,
+            out=out,
+            against=against,
             checkpoint=checkpoint,
             text_from=text_from,
-            against=against,
             against_checkpoint=against_checkpoint,
             batch=batch,
             device=device,
             **settings,
         )
-        show(result, Console())
-        if out is not None:
-            write_result(result, out)
 
+    # typer reads options from the signature: the settings' fields stand there in place of **settings
+    signature = inspect.signature(bench)
+    common = [each for each in signature.parameters.values() if each.kind is not each.VAR_KEYWORD]
+    bench.__signature__ = signature.replace(parameters=[*common, *_options(task)])  # type: ignore[attr-defined]
+    app.command(task.verb, help=f"{task.title}. {(task.__doc__ or '').strip()}")(bench)
     return typer.main.get_command(app)
 
 
-def _settings(words: Any) -> dict[str, str]:
-    from diva.errors import InputError
-
-    pairs = [word.partition("=") for word in words]
-    for name, equals, _ in pairs:
-        if not equals:
-            raise InputError(f"{name}: is not of the form KEY=VALUE; give a setting and its value")
-    return {name: value for name, _, value in pairs}
+def _options(task: "TowerTask") -> Iterator[inspect.Parameter]:
+    for name, field in task.settings.model_fields.items():
+        yield inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=field.default,
+            annotation=Annotated[field.annotation, typer.Option(help=field.description)],
+        )

@@ -12,6 +12,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from diva.denoisers.base import Context
 from diva.denoisers.latent import DdpmDenoiser, read_part
 from diva.errors import InputError
+from diva.progress import phase
 from diva.towers.checkpoint import file_sha256
 
 
@@ -26,6 +27,12 @@ class StableDiffusionDenoiser(DdpmDenoiser):
         unet = read_part(self.path, "unet", UNet2DConditionModel, torch_dtype=dtype)
         self.token_width = unet.config.cross_attention_dim
         return unet
+
+    @property
+    def side(self) -> int:
+        """Side in pixels of the square images that the UNet was made for."""
+        unet: Any = self.network
+        return int(unet.config.sample_size * 2 ** (len(self.vae.config.block_out_channels) - 1))
 
     @property
     def files_sha256(self) -> str:
@@ -66,6 +73,7 @@ class StableDiffusionDenoiser(DdpmDenoiser):
         """Return what the UNet is told besides timesteps and tokens."""
         return {}
 
+    @phase("loading a text encoder")
     def _text_encoder(
         self, reader: Any, encoder_part: str, tokenizer_part: str, dtype: torch.dtype
     ) -> Callable[[Sequence[str]], Any]:

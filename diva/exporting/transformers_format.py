@@ -6,9 +6,9 @@ from transformers import PreTrainedModel
 
 from diva.exporting.processors import write_image_processor, write_transformers_tokenizer
 from diva.exporting.transformers_model import is_siglip, vision_model, whole_model
+from diva.pretrained import save_pretrained
 from diva.towers import Clip
 from diva.towers.formats.transformers_keys import with_prefix
-from diva.towers.quiet import quiet
 
 
 def fill_transformers(clip: Clip, folder: Path) -> None:
@@ -43,5 +43,4 @@ def save_model(model: PreTrainedModel, folder: Path) -> None:
     fill in random weights without it.
     """
     # to leave defaults out of the file, transformers builds a default configuration and warns of it
-    with quiet("transformers"):
-        model.save_pretrained(folder, state_dict=with_prefix(model.state_dict()))
+    save_pretrained(model, folder, state_dict=with_prefix(model.state_dict()))

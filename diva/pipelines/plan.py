@@ -131,7 +131,7 @@ class _Plan:
         values = common | {need: str(self._out / other) for need, other in after.items()}
         values |= {need: place.path for need, place in data.items()}
         options = resolved(step.options, values, f"{where}.with", others)
-        if not isinstance(options.get(SET, {}), Mapping):
+        if verb.takes_fields and not isinstance(options.get(SET, {}), Mapping):
             raise InputError(f"{where}.with.{SET}: is no mapping; write FIELD: VALUE")
         facts = {}
         if verb.takes_recipe and "recipe" not in options:

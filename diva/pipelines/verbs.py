@@ -9,7 +9,7 @@ from typing import Any
 from diva.errors import InputError, did_you_mean
 from diva.tasks import TowerTask, find_tasks
 
-SET = "set"  # the option that holds fields, which a command line has as FIELD=VALUE
+SET = "set"  # the option that holds fields, which the command line of a verb that takes them has as FIELD=VALUE
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class Verb:
         makes: files in the folder that it leaves when it is done.
         resumes: whether it goes on from where it stopped.
         takes_recipe: whether it is of the run's own recipe unless told another.
+        takes_fields: whether fields can be set.
     """
 
     words: tuple[str, ...]
@@ -31,6 +32,7 @@ class Verb:
     arguments: tuple[str, ...] = ()
     resumes: bool = False
     takes_recipe: bool = False
+    takes_fields: bool = False
 
     def command(self, options: Mapping[str, Any], folder: Path) -> tuple[str, ...]:
         """Return the words behind `diva`; an option that is None is left out, a list is joined by commas."""
@@ -39,7 +41,8 @@ class Verb:
         for name in self.arguments:
             value = given.pop(name, [])
             words += map(_text, value if isinstance(value, list) else [value])
-        words += [f"{field}={_text(value)}" for field, value in given.pop(SET, {}).items() if value is not None]
+        fields = given.pop(SET, {}) if self.takes_fields else {}
+        words += [f"{field}={_text(value)}" for field, value in fields.items() if value is not None]
         for name, value in given.items():
             if value is not False:
                 words += [f"--{name}", *([] if value is True else [_joined(value)])]
@@ -58,18 +61,25 @@ TRAIN = "train"
 _LLAVA = ("model/diva_swap.json",)
 _VERBS: Mapping[str, Verb] = {
     TRAIN: Verb(
-        (TRAIN,), ("tower/open_clip_model.safetensors",), arguments=("recipe",), resumes=True, takes_recipe=True
+        (TRAIN,),
+        ("tower/open_clip_model.safetensors",),
+        arguments=("recipe",),
+        resumes=True,
+        takes_recipe=True,
+        takes_fields=True,
     ),
-    "judge": Verb(("data", "judge"), ("agreement.json",), arguments=("recipe",), takes_recipe=True),
+    "judge": Verb(
+        ("data", "judge"), ("agreement.json",), arguments=("recipe",), takes_recipe=True, takes_fields=True
+    ),
     "export": Verb(("export",), ("tower/config.json",), "tower", ("checkpoint",)),
     "visualize": Verb(("visualize",), ("visualised.json",), arguments=("result",)),
     "mmvp-vlm": Verb(("bench", "mmvp"), ("mmvp.json",), "mmvp.json"),
     "zero-shot": Verb(("bench", "zero-shot"), ("zero_shot.json",), "zero_shot.json"),
-    "segmentation-train": Verb(("seg", "train"), (), "run", resumes=True),
+    "segmentation-train": Verb(("seg", "train"), (), "run", resumes=True, takes_fields=True),
     "segmentation": Verb(("seg", "eval"), ("segmentation.json",), "segmentation.json"),
     "llava-miniature": Verb(("llava", "miniature"), ("model/config.json",), "model", ("conversations",)),
     "llava-swap": Verb(("llava", "swap"), _LLAVA, "model", ("model",)),
-    "llava-train": Verb(("llava", "train"), _LLAVA, "model", ("recipe",), resumes=True),
+    "llava-train": Verb(("llava", "train"), _LLAVA, "model", ("recipe",), resumes=True, takes_fields=True),
     "llava": Verb(("llava", "eval"), (), "", ("model",)),
     "miniworld": Verb(("miniworld", "write"), ("world/mmvp_vlm/Questions.csv",), "world"),
 }

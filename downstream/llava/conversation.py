@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 from diva.documents import read_json
 from diva.errors import InputError
+from diva.progress import phase
 
 IMAGE = "<image>"
 SYSTEM = (
@@ -39,6 +40,7 @@ class Piece(NamedTuple):
     trained: bool
 
 
+@phase("reading the conversations")
 def read_conversations(
     path: Path, template: Template = "vicuna_v1", separators: Sequence[str] = SEPARATORS
 ) -> tuple[list[Conversation], str]:

@@ -15,6 +15,7 @@ from transformers import LlavaProcessor
 
 from diva.errors import InputError, RunError
 from diva.images import UnusableError, read_image
+from diva.progress import phase
 from diva_downstream.llava.chat import Chat
 from diva_downstream.llava.conversation import (
     IMAGE,
@@ -67,6 +68,7 @@ class ConversationData(Dataset[Sample]):
             for index, record in enumerate(self._records)
         ]
 
+    @phase("looking for the images")
     def check_images(self) -> None:
         """Look for every image once, so that none is found missing in the midst of a run.
 

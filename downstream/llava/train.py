@@ -29,7 +29,7 @@ from diva.errors import InputError, RunError, first_line
 from diva.pretrained import load_pretrained
 from diva.recipes.load import write_recipe
 from diva.recipes.resume import check_resumed
-from diva.run_folder import RunFolder
+from diva.run_folder import RunFolder, step_of
 from diva_downstream.llava.data import Collator, ConversationData
 from diva_downstream.llava.formats import read_llava, write_transformers
 from diva_downstream.llava.formats.loading import load_image_processor, load_model
@@ -37,6 +37,7 @@ from diva_downstream.llava.formats.transformers_folder import assembled
 from diva_downstream.llava.inputs import check_inputs, hash_inputs, write_inputs
 from diva_downstream.llava.recipe import LlavaRecipe, load_llava_recipe
 from diva_downstream.llava.record import StageDone, SwapRecord, read_record, write_record
+from diva_downstream.llava.shown import train_shown
 from diva_downstream.llava.tower import check_tower, write_tower
 from diva_downstream.llava.trainable import is_adapted, load_trained, prepare, set_dtypes
 from diva_downstream.llava.trainer import Curves, StageTrainer
@@ -85,6 +86,8 @@ def _train(recipe: LlavaRecipe, run: RunFolder, *, first: bool, resume: bool) ->
     arguments = _arguments(recipe, run)  # from here on, processes know of each other
     latest: Path | None
     (latest,) = broadcast_object_list([_find_checkpoint(recipe, run, resume, console) if first else None])
+    if latest:
+        console.print(Text(f"resuming from step {step_of(latest)} ({latest})"), soft_wrap=True)
     processor = _processor(source)
     model: Any = load_model(LlavaForConditionalGeneration, source, **_quantized(recipe))
     data = ConversationData(recipe.data, processor, image_tokens=model.config.image_seq_length, seed=recipe.seed)
@@ -102,7 +105,7 @@ def _train(recipe: LlavaRecipe, run: RunFolder, *, first: bool, resume: bool) ->
         write_recipe(recipe, run.recipe)
         write_inputs(inputs, run.path)
     try:
-        trainer.train(resume_from_checkpoint=str(latest) if latest else None)
+        train_shown(trainer, latest)
     except (InputError, RunError) as error:  # in a data worker the message has a traceback around it
         raise type(error)(str(error).strip().splitlines()[-1].partition("Error: ")[2] or str(error)) from error
     trained = trainer.trained_state()
@@ -157,6 +160,7 @@ def _arguments(recipe: LlavaRecipe, run: RunFolder) -> TrainingArguments:
             seed=recipe.seed,
             data_seed=recipe.seed,
             report_to="none",
+            disable_tqdm=True,
         )
     except ValueError as error:
         raise InputError(f"training.precision: {first_line(error)}; try fp32") from error

@@ -83,7 +83,7 @@ def evaluate(
     """
     files = data.files("test")
     config = build_config(record, clip, data, training=False, workers=workers)
-    runner = build_runner(config, folder)
+    runner = build_runner(config, clip, folder)
     clock = Clock([record.seed], str(next(runner.model.parameters(), torch.empty(0)).device))
     if checkpoint:
         _load(runner, checkpoint)

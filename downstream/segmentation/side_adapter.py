@@ -12,9 +12,10 @@ from mmseg.registry import MODELS
 from open_clip.transformer import VisionTransformer
 
 from diva.errors import InputError, RunError
-from diva.towers import Clip, load_clip
+from diva.towers import Clip
 from diva.towers.activation import activation_of
 from diva.towers.state_dict_diff import state_dict_diff
+from diva_downstream.segmentation.backbone import loaded_clip
 from diva_downstream.segmentation.class_text import ClassText
 
 MIM = Path(mmseg.__file__).parent / ".mim"  # the configs and tools that mmseg's wheel brings
@@ -35,7 +36,7 @@ class SideAdapterTower(MultimodalEncoderDecoder):
 
     def __init__(
         self,
-        tower: str,
+        tower: str | Clip,
         classes: Sequence[str],
         *,
         checkpoint: str | None = None,
@@ -49,7 +50,7 @@ class SideAdapterTower(MultimodalEncoderDecoder):
         """Build the network and fill the tower in.
 
         Args:
-            tower, checkpoint: as `diva.towers.load_clip` takes them.
+            tower, checkpoint: as for `DivaTower`.
             classes: names, in the order of the labels.
             templates: as for `class_embeddings`.
             encoder_resolution: by how much the picture is scaled for the tower.
@@ -63,7 +64,7 @@ class SideAdapterTower(MultimodalEncoderDecoder):
             InputError: the tower cannot be loaded, has no class token, text encoder or activation that mmseg knows,
                 or has too few blocks.
         """
-        clip = load_clip(tower, Path(checkpoint) if checkpoint else None)
+        clip = loaded_clip(tower, checkpoint)
         split = _split(clip)
         chosen = {"patch_size": 16, "embed_dims": 240, "depth": 8, "heads": 6, **(adapter or {})}
         text = ClassText(clip, classes, templates)

@@ -154,6 +154,13 @@ def test_what_differs_with_the_recipe_is_merged_in(planned: Planned, where: dict
     assert found[-1].words[2:6] == (*("--data", "there" if fits else "here"), *("--seeds", "2" if fits else "1"))
 
 
+def test_what_a_task_can_be_told_becomes_options_one_called_set_too(planned: Planned) -> None:
+    options = {"tower": "x", "data": "${pairs}", "set": "winoground", "seeds": 3}
+    (found,) = planned({"w": {"uses": "pairs", "needs": ["pairs"], "with": options}}, {"pairs": {"path": "here"}})
+    assert found.words[:2] == ("bench", "pairs")
+    assert found.words[2:-2] == ("--tower", "x", "--data", "here", "--set", "winoground", "--seeds", "3")
+
+
 def test_a_pipeline_may_start_from_a_packaged_one_as_it_is_for_the_recipe_and_then_changes_it(
     tmp_path: Path,
 ) -> None:

@@ -11,11 +11,12 @@ from safetensors.torch import load_file, save_file
 from diva.condition import build_condition
 from diva.denoisers import load_denoiser
 from diva.errors import InputError
+from diva.measure import evaluate
 from diva.recipes import load_recipe
+from diva.results import write_result
 from diva.towers import load_clip
 from diva.visualize.command import visualize
 from diva.visualize.index import INDEX, read_index
-from diva_benchmarks.mmvp_vlm.command import run as bench_mmvp
 from diva_benchmarks.report.command import run as report
 from tests.fixtures.mmvp import write_mmvp_folder
 from tests.fixtures.recipes import write_recipe_file
@@ -41,17 +42,9 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory, tower_folder: Path, tea
 @pytest.fixture(scope="module")
 def measured(run_folder: Path, tower_folder: Path) -> Path:
     data, out = write_mmvp_folder(run_folder / "mmvp", 1), run_folder / "results" / "mmvp.json"
-    bench_mmvp(
-        str(run_folder / "tower"),
-        against=str(tower_folder),
-        checkpoint=None,
-        against_checkpoint=None,
-        data=data,
-        out=out,
-        protocol="pooled",
-        seeds=1,
-        batch=8,
-        device="cpu",
+    write_result(
+        evaluate("mmvp-vlm", str(run_folder / "tower"), data, against=str(tower_folder), batch=8, device="cpu"),
+        out,
     )
     return out
 

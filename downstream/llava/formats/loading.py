@@ -8,6 +8,7 @@ from transformers import AutoImageProcessor, AutoTokenizer, PreTrainedModel, Pre
 from diva.documents import read_file
 from diva.errors import InputError, first_line, install
 from diva.pretrained import load_pretrained
+from diva.progress import phase
 from diva.towers.quiet import quiet
 
 SENTENCEPIECE = "tokenizer.model"  # the original code wants it; transformers does not write it
@@ -15,6 +16,7 @@ SENTENCEPIECE = "tokenizer.model"  # the original code wants it; transformers do
 PROBE = "a  b   c    d\n        e 漢  é\t12 345 x=  3.      The end"
 
 
+@phase("loading the language model")
 def load_model(kind: Any, folder: Path, **options: Any) -> PreTrainedModel:
     """Load a model of the class `kind` in the dtype that its configuration names, on the CPU, in `eval()`.
 

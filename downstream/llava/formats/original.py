@@ -21,6 +21,7 @@ from diva.errors import InputError
 from diva.exporting.processors import write_image_processor
 from diva.exporting.transformers_format import save_model
 from diva.exporting.transformers_model import vision_model
+from diva.progress import phase
 from diva.towers import ZOO, TowerInput, load_clip
 from diva.towers.checkpoint import read_state_dict, shards
 from diva.towers.formats.transformers_folder import WEIGHT_FILES
@@ -114,6 +115,7 @@ def read_original(
     return llava
 
 
+@phase("writing the LLaVA")
 def write_original(llava: Llava, folder: Path, final: Path) -> None:
     """Write a complete `llava` into the existing `folder`, its tower beside it in `vision_tower/`.
 

@@ -8,6 +8,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 
 from diva.documents import read_json
 from diva.errors import InputError
+from diva.progress import phase
 from diva_downstream.llava.formats.content import HEAD, LANGUAGE, Llava
 from diva_downstream.llava.formats.loading import load_model, load_tokenizer
 from diva_downstream.llava.formats.original import read_original
@@ -18,6 +19,7 @@ BODY = "model."  # before the names of a causal language model's tensors, apart 
 SCALINGS = ("final_logit_softcapping", "logit_scale", "logits_scaling")
 
 
+@phase("reading the LLaVA")
 def read_llava(folder: Path, language_model: Path | None = None) -> Llava:
     """Read a LLaVA, or a language model that is to become one.
 

@@ -26,11 +26,11 @@ from transformers import (
 )
 
 from diva.errors import InputError
-from diva.pretrained import load_pretrained
+from diva.pretrained import load_pretrained, save_pretrained
+from diva.progress import phase
 from diva.towers import TowerInput
 from diva.towers.formats.image_processor import INTERPOLATIONS
 from diva.towers.formats.transformers_trunks import plain_name, renamed
-from diva.towers.quiet import quiet
 from diva.towers.state_dict_diff import state_dict_diff
 from diva_downstream.llava.chat import Chat
 from diva_downstream.llava.conversation import IMAGE, VICUNA_V1
@@ -96,6 +96,7 @@ def read_transformers(folder: Path, fields: Mapping[str, Any]) -> Llava:
     )
 
 
+@phase("writing the LLaVA")
 def write_transformers(llava: Llava, folder: Path) -> None:
     """Write a complete `llava` into the existing `folder`; the language model's dtype is the one it loads in.
 
@@ -106,8 +107,7 @@ def write_transformers(llava: Llava, folder: Path) -> None:
     llava = with_image_token(llava)
     model = assembled(llava)
     model.generation_config = generation_config(llava)
-    with quiet("transformers"):
-        model.save_pretrained(folder)
+    save_pretrained(model, folder)
     _set_dtype(folder / "config.json", llava.state[EMBEDDING].dtype)
     _processor(llava, model.config).save_pretrained(folder)
     if (llava.source / SENTENCEPIECE).is_file():

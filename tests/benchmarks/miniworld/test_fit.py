@@ -3,7 +3,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from rich.progress import Progress
 from torch import Tensor, nn
 
 from diva.errors import RunError
@@ -30,8 +29,7 @@ def _run(folder: Path, *, schedule: Schedule = PLAN, die_at: int | None = None) 
         inputs = torch.randn(schedule.batch, 3, generator=random)
         return (model(inputs) - inputs @ WEIGHTS.T).square().mean()
 
-    with Progress(disable=True) as progress:
-        fit(model, loss, schedule, key=(1, 2), checkpoint=folder / "fit.pt", progress=progress, title="line")
+    fit(model, loss, schedule, key=(1, 2), checkpoint=folder / "fit.pt", title="line")
     return model
 
 
@@ -68,14 +66,13 @@ def test_a_held_rate_falls_in_the_rest_of_the_steps_alone() -> None:
 
 def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
     model = nn.Linear(1, 1)
-    with Progress(disable=True) as progress, pytest.raises(RunError, match="line: the loss is nan at step 0"):
+    with pytest.raises(RunError, match="line: the loss is nan at step 0"):
         fit(
             model,
             lambda _: model.weight.sum() * float("nan"),
             PLAN,
             key=(0,),
             checkpoint=tmp_path / "fit.pt",
-            progress=progress,
             title="line",
         )
     assert not list(tmp_path.iterdir())

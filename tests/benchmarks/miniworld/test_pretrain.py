@@ -6,7 +6,6 @@ import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 from rich.console import Console
-from rich.progress import Progress
 from safetensors.torch import load_file
 
 from diva.errors import InputError, RunError
@@ -35,8 +34,7 @@ def _small_gates() -> None:
 
 
 def _pretrain(out: Path, settings: Settings = SETTINGS, seed: int = 5) -> gates.Gates:
-    with Progress(disable=True) as progress:
-        return pretrain(out, seed=seed, settings=settings, device=CPU, progress=progress)
+    return pretrain(out, seed=seed, settings=settings, device=CPU)
 
 
 @pytest.fixture(scope="module")

@@ -4,25 +4,16 @@ from typing import Any
 
 import pytest
 
+from diva.cli.tasks import run
 from diva.errors import InputError
 from diva.results import read_result
 from diva_benchmarks.mmvp_folder import TITLES
-from diva_benchmarks.mmvp_vlm.command import run
+from diva_benchmarks.mmvp_vlm.task import TASK
 from tests.fixtures.towers import transformers_model
 
 
-def bench(tower: Path | str, data: Path, **changes: Any) -> None:
-    options: dict[str, Any] = {
-        "against": None,
-        "checkpoint": None,
-        "against_checkpoint": None,
-        "out": None,
-        "protocol": "pooled",
-        "seeds": 5,
-        "batch": 8,
-        "device": "cpu",
-    }
-    run(str(tower), data=data, **options | changes)
+def bench(tower: Path, data: Path, **changes: Any) -> None:
+    run(TASK, str(tower), data, **{"batch": 8, "device": "cpu"} | changes)
 
 
 @pytest.fixture(autouse=True)

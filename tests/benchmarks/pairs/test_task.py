@@ -6,6 +6,7 @@ import open_clip
 import pytest
 import torch
 
+from diva.cli import app
 from diva.errors import InputError
 from diva.measure import compare, evaluate
 from diva.results import Result, read_result, write_result
@@ -115,3 +116,25 @@ def test_an_unreadable_image_stops_the_measurement_with_its_name(tower_folder: P
     (tmp_path / "images" / "2-1.jpg").write_bytes(b"damaged")
     with pytest.raises(InputError, match=r"2-1\.jpg: cannot be decoded"):
         measure(tower_folder, tmp_path)
+
+
+def test_settings_are_options_of_the_verb(tower_folder: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    WRITERS["bivlc"](data)
+    words = [
+        "--tower",
+        str(tower_folder),
+        "--data",
+        str(data),
+        "--device",
+        "cpu",
+        "--out",
+        str(tmp_path / "r.json"),
+    ]
+    app(
+        ["bench", "pairs", *words, "--set", "bivlc", "--protocol", "diva-openai", "--seeds", "2"],
+        standalone_mode=False,
+    )
+    result = read_result(tmp_path / "r.json")
+    assert (result.part, result.settings["protocol"], result.run.seeds) == ("bivlc", "diva-openai", [0, 1])

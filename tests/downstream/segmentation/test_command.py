@@ -19,6 +19,7 @@ from diva.errors import InputError, RunError
 from diva.lock import locked
 from diva.miniworld.vocabulary import CLASSES
 from diva.results import Result, read_result
+from diva.towers import clip
 from diva_downstream.segmentation.areas import Area
 from diva_downstream.segmentation.command import Sizes, measure, train
 from diva_downstream.segmentation.scores import scores_of
@@ -138,6 +139,20 @@ def test_without_training_two_towers_are_measured_side_by_side(
     shown = capsys.readouterr().out
     assert "boundary_mIoU" in shown
     assert "mIoU: difference " in shown
+
+
+@pytest.mark.parametrize("head", ["training-free", "san"])
+def test_the_tower_is_loaded_once(
+    head: str, world: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded, assemble = [], clip.assemble
+    monkeypatch.setattr(clip, "assemble", lambda *given: loaded.append(given) or assemble(*given))
+    if head == "san":
+        run(trained, head, world, tmp_path / "run", sizes=SMALL._replace(iterations=1))
+        assert f'tower="{trained}"' in (tmp_path / "run" / "config.py").read_text().replace("'", '"')
+    else:
+        evaluate(trained, world, dataset="ade20k", sizes=Sizes(crop=48, workers=0))
+    assert len(loaded) == 1
 
 
 def test_a_linear_probe_reads_more_off_a_trained_tower_than_off_an_untrained_one(
