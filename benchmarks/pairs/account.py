@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from diva.errors import InputError, did_you_mean
+from diva.evaluation.comparison import by_metric
 from diva.evaluation.statistics import Interval, difference_interval, macro_mean
 from diva.results import Result
 from diva_benchmarks.mmvp_scoring import SCORING as MMVP
 from diva_benchmarks.pairs.adaptation import adapts
 from diva_benchmarks.pairs.choice import best_by_chance, held_out
-from diva_benchmarks.pairs.scores import by_rule, categories_of
+from diva_benchmarks.pairs.scores import categories_of
 from diva_benchmarks.pairs.sets import TASK
 
 FILE = "account.json"
@@ -233,7 +234,7 @@ def _check(trained: Result, baseline: Result, fixed: Result, plain: Result, look
 
 def _outcomes(result: Result, rule: str, order: Result) -> Outcomes:
     """Return the outcomes by `rule`, in the order of the items of `order`."""
-    found = {item.id: item.outcome for item in by_rule(result, rule).items}
+    found = {item.id: item.outcome for item in by_metric(result, rule).items}
     if found.keys() != {item.id for item in order.items}:
         raise InputError(f"{_name(result)}: holds other pairs than {_name(order)}; measure both again")
     return np.array([found[item.id] for item in order.items])

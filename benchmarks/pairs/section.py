@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from diva.evaluation.comparison import paired_outcomes
+from diva.evaluation.comparison import by_metric, paired_outcomes
 from diva.evaluation.measures import Measure, Measured, paired_difference
 from diva.evaluation.power import least_above, smallest_difference
 from diva.evaluation.section import (
@@ -24,7 +24,7 @@ from diva.evaluation.section import (
 from diva.evaluation.statistics import Values
 from diva.results import Result
 from diva_benchmarks.pairs.adaptation import ADAPTATION, METHODS
-from diva_benchmarks.pairs.scores import by_rule, weights_of
+from diva_benchmarks.pairs.scores import weights_of
 from diva_benchmarks.pairs.sets import SETS, TASK
 
 APART = (
@@ -99,7 +99,7 @@ def _of_rule(measure: Measure, rule: str) -> Row:
     for column, ours, theirs in _compared(measure):
         number = row.number(column)
         if number and rule in theirs.metrics and rule != measure.headline:
-            change = paired_difference(by_rule(ours, rule), by_rule(theirs, rule), rule)
+            change = paired_difference(by_metric(ours, rule), by_metric(theirs, rule), rule)
             cells[column] = [number, change]
     return row.model_copy(update={"cells": cells})
 

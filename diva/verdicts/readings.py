@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from diva.progress import steps
 from diva.towers import Clip
 from diva.verdicts.statements import Statements
 
@@ -24,7 +25,8 @@ class Readings:
         self.statements = statements
         place = next(clip.model.parameters()).device
         clip.model.to(device)
-        self._tables = {name: self._embedded(name, clip) for name in statements.groups}
+        groups = steps(statements.groups, "embedding the groups of statements")
+        self._tables = {name: self._embedded(name, clip) for name in groups}
         self._scale = clip.model.get_parameter("logit_scale").detach().exp().to(device, copy=True)
         clip.model.to(place)
 
