@@ -82,6 +82,8 @@ def _of_measure(measure: Measure, measured: Measured) -> Iterator[Block]:
     method = METHODS.get(str(measure.settings.get(ADAPTATION)))
     yield Heading(text=f"{measure.title}: {method.title}" if method else measure.title, note=measure.note)
     yield measured.table([_of_rule(measure, rule) for rule in rules], "Score")
+    if method:
+        return  # what the pairs can decide stands with the towers that stay as they are
     weights = weights_of(measure.results[0])
     uneven = "" if np.allclose(weights, weights[0]) else WEIGHED.format(count=_worth(weights))
     yield Paragraph(content=words(DECIDES + uneven), style="soft")
