@@ -14,6 +14,7 @@ from diva.evaluation.section import (
     Change,
     Figure,
     Heading,
+    Inline,
     Paragraph,
     Row,
     Section,
@@ -51,26 +52,22 @@ def read_account(path: Path) -> Section:
     return Section(id="account", title="What a gain is made of", blocks=blocks)
 
 
-def _judged(interval: tuple[float, float]) -> Judgement:
+def _change(points: float, interval: tuple[float, float], *, of_tower: bool) -> Change:
+    """Return points with their interval; the tower's part alone is called better or worse."""
     low, high = interval
-    return Judgement.BETTER if low > 0 else Judgement.WORSE if high < 0 else Judgement.UNCHANGED
-
-
-def _change(points: float, interval: tuple[float, float]) -> Change:
-    return Change(value=points, interval=interval, judgement=_judged(interval))
+    shown = Judgement.BETTER if low > 0 else Judgement.WORSE if high < 0 else Judgement.UNCHANGED
+    return Change(value=points, interval=interval, judgement=shown if of_tower else Judgement.UNTESTED)
 
 
 def _table(account: Account) -> Table:
     named = in_play(account)
-    rows = [
-        Row(
-            name=share.name.capitalize(),
-            note=MEANS[share.name],
-            cells=[[_change(share.points, share.interval)] if share in named else words("none", "soft")],
-        )
-        for share in account.shares
-    ]
-    rows.append(Row(name="As quoted", cells=[[_change(account.difference, account.interval)]], role="total"))
+    rows = []
+    for share in account.shares:
+        change = _change(share.points, share.interval, of_tower=share.name == "tower")
+        cell: list[Inline] = [change] if share in named else words("none", "soft")
+        rows.append(Row(name=share.name.capitalize(), note=MEANS[share.name], cells=[cell]))
+    whole = _change(account.difference, account.interval, of_tower=False)
+    rows.append(Row(name="As quoted", cells=[[whole]], role="total"))
     return plain_table(["Part", "Points"], rows)
 
 
@@ -78,7 +75,7 @@ def _parts(account: Account) -> Figure:
     """Draw each part from where the one before it ends, down to the whole."""
     shares, height, start = in_play(account), 0.5, 0.0
     with house_style():
-        plot = Plot(figsize=(4.4, 0.38 * (len(shares) + 1) + 0.6))
+        plot = Plot(figsize=(3.8, 0.36 * (len(shares) + 1) + 0.5))
         axes = plot.add_subplot()
         axes.axvline(0, color=INK, linewidth=0.8)
         for place, share in enumerate(shares):
