@@ -57,7 +57,7 @@ def project(module: DenseRecapCondition, token: torch.Tensor) -> torch.Tensor:
 
 
 # tokens in the context of each published tower (released code, docs/method.md), and whether text positions match
-PUBLISHED = {
+TOKENS = {
     "openai-vit-l14-224": 77,
     "openai-vit-l14-336": 77,
     "metaclip-vit-l14-224": 257,
@@ -70,11 +70,11 @@ PUBLISHED = {
 
 
 @pytest.mark.parametrize("suffix", ["", "-as-released"])
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("name", TOKENS)
 def test_each_published_tower_gets_its_published_number_of_tokens(name: str, suffix: str) -> None:
     recipe = load_recipe(f"diva/{name}{suffix}")
     patches = (ZOO[name].size // 14) ** 2
-    assert visual_token_count(recipe.condition.tokens, patches) == PUBLISHED[name]
+    assert visual_token_count(recipe.condition.tokens, patches) == TOKENS[name]
     assert (recipe.condition.combine == "token_by_token") == name.startswith("openai")
 
 

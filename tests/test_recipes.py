@@ -187,7 +187,7 @@ def test_a_tower_that_has_a_file_is_composed_as_by_its_full_name(name: str) -> N
 @pytest.mark.parametrize(
     ("name", "tower", "refused"),
     [
-        ("diva", None, pytest.raises(Invalid, match=r"diva: .*diva/dfn-vit-h14-224.*--tower")),
+        ("diva", None, pytest.raises(Invalid, match=r"diva: .*diva/datacomp-vit-l14-224.*--tower")),
         ("divo", "mine", pytest.raises(Unknown, match=r"divo: .*method's variant, .*; did you mean 'diva'")),
         ("diva/as-relased", "mine", pytest.raises(Unknown, match="'diva/as-released'")),
         ("diva/openai-vit-l14-224", "mine", pytest.raises(Unknown, match=r"openai\-vit\-l14\-224:")),

@@ -119,11 +119,12 @@ def towers_check(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Markdown page whose table is replaced")] = None,
 ) -> None:
-    """Check towers against their libraries: tokens, preprocessing, export, one training step."""
+    """Check towers against their libraries: tokens, preprocessing, export, LLaVA, one training step."""
     with libraries():
         from diva.conformance.command import check_towers
+        from diva_downstream.llava.conformance import generates
 
-    check_towers(names or (), out)
+    check_towers(names or (), out, generates)
 
 
 @data.command("cache-latents")

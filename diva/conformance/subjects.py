@@ -11,6 +11,7 @@ import timm
 import torch
 
 from diva.compat import image_text_models
+from diva.conformance.checks import PREPROCESS
 from diva.errors import Unknown, did_you_mean
 from diva.towers import Clip, TowerInput, load_clip
 from diva.towers.build import NO_TEXT, build_model
@@ -26,6 +27,8 @@ IMAGE_ONLY: Final = (
     "vit_base_patch14_reg4_dinov2",
     "vit_base_patch16_224",
     "vit_base_patch16_dinov3",
+    "vit_base_patch16_dinov3_qkvb",
+    "vit_giant_patch14_dinov2",
     "vit_pe_spatial_base_patch16_512",
 )
 IMAGE_FIELDS: Final = ("embed_dim", "quick_gelu", "vision_cfg")  # of open_clip's configuration
@@ -37,7 +40,6 @@ CUTS: Final[tuple[dict[str, Any], ...]] = (
     {"layers": (1,) * 4},
     {},
 )
-PREPROCESS: Final = {"mean": [0.5] * 3, "std": [0.25] * 3, "interpolation": "bicubic", "resize_mode": "shortest"}
 
 
 def all_names() -> tuple[str, ...]:

@@ -44,7 +44,7 @@ def whole_model(clip: Clip) -> PreTrainedModel:
         InputError: transformers has no model that computes what the towers compute.
     """
     if clip.trunk:
-        if (pool := clip.model.visual.trunk.global_pool) != "token":
+        if (pool := _trunk(clip).global_pool) != "token":
             raise Invalid(
                 clip.source,
                 f"its pooled token is '{pool}' of its patches, and transformers' model of its kind"
@@ -71,16 +71,22 @@ def vision_model(clip: Clip) -> PreTrainedModel:
         InputError: transformers has no model that computes what the tower computes.
     """
     if clip.trunk:
-        trunk = clip.model.visual.trunk
+        trunk = _trunk(clip)
         if config := counterpart(trunk):
             return to_transformers(trunk, config, f"{clip.source}: for transformers")
     _require_counterpart(clip)
-    state = {key: value for key, value in _their_state(clip).items() if key.startswith(f"{VISION}.")}
+    state = {key: value for key, value in _their_state(clip, "visual.").items() if key.startswith(f"{VISION}.")}
     return _filled(SiglipVisionModel if is_siglip(clip) else CLIPVisionModel, _vision_config(clip), state)
 
 
-def _their_state(clip: Clip) -> dict[str, Tensor]:
-    state = {key: value.detach().cpu() for key, value in clip.model.state_dict().items()}
+def _trunk(clip: Clip) -> Any:
+    visual: Any = clip.model.visual
+    return visual.trunk
+
+
+def _their_state(clip: Clip, part: str = "") -> dict[str, Tensor]:
+    own = clip.model.state_dict().items()
+    state = {key: value.detach().cpu() for key, value in own if key.startswith(part)}
     keys = siglip_keys(state) if is_siglip(clip) else clip_keys(state)
     return keys.to_theirs(state, f"{clip.source}: for transformers")
 

@@ -62,8 +62,12 @@ class TowerFeatures(nn.Module):
         height, width = pixels.shape[-2:]
         pixels = pad(pixels, (0, -width % self.patch[1], 0, -height % self.patch[0]))
         grid = (pixels.shape[-2] // self.patch[0], pixels.shape[-1] // self.patch[1])
-        positions = self._reader.positions_on(grid, self._grid)
-        return functional_call(self._reader, positions, (pixels, self.blocks, self._joint))
+        self._reader.turn(grid)
+        try:
+            positions = self._reader.positions_on(grid, self._grid)
+            return functional_call(self._reader, positions, (pixels, self.blocks, self._joint))
+        finally:
+            self._reader.turn(self._grid)
 
 
 class _Reader(nn.Module):
@@ -96,10 +100,13 @@ class _Reader(nn.Module):
             self.depth, self.width = len(visual.transformer.resblocks), visual.ln_post.normalized_shape[0]
             self._position, self._prefix, self._rope = "visual.positional_embedding", 1, None
 
-    def positions_on(self, grid: tuple[int, int], native: tuple[int, int]) -> dict[str, Tensor]:
-        """Turn rotary positions to `grid`, and return the learned ones on it by their name."""
+    def turn(self, grid: tuple[int, int]) -> None:
+        """Compute rotary positions for `grid`."""
         if self._rope is not None:
             self._rope.update_feat_shape(grid)
+
+    def positions_on(self, grid: tuple[int, int], native: tuple[int, int]) -> dict[str, Tensor]:
+        """Return the learned positions on `grid` by their name, unless it is the `native` one."""
         if grid == native or not self._position:
             return {}
         embedding = self.get_parameter(self._position)

@@ -12,7 +12,7 @@ from transformers.models.llava.modeling_llava import LlavaMultiModalProjector
 from diva.errors import Mismatch, Missing, Unknown, did_you_mean
 from diva.exporting.folder import check_replaceable, complete_folder
 from diva.exporting.transformers_model import vision_model
-from diva.towers import load_clip
+from diva.towers import Clip, load_clip
 from diva_downstream.llava.chat import own_template
 from diva_downstream.llava.formats import Llava, read_llava, write_transformers
 from diva_downstream.llava.formats.content import PROJECTOR, TOWER, image_tokens, is_siglip, patch_count
@@ -54,18 +54,8 @@ def swap(
     llava = read_llava(model, language_model)
     _choose_template(llava, template)
     clip = load_clip(tower, checkpoint)
-    new = vision_model(clip)
     kept = not fresh_projector and llava.has_projector
-    if kept:
-        _check_fit(llava, new.config)
-    if is_siglip(new.config):
-        llava.class_token = False
-    if llava.grid:
-        _resize_grid(llava, new.config)
-    llava.vision, llava.image = new.config, clip.input
-    llava.replace_part(TOWER, new.state_dict())
-    if not kept:
-        llava.replace_part(PROJECTOR, _projector(llava, seed))
+    put_tower(llava, clip, keep_projector=kept, seed=seed)
     record = SwapRecord(
         projector="kept" if kept else "fresh",
         model=str(model),
@@ -82,6 +72,25 @@ def swap(
         write_record(record, content)
     _say(record, llava, out)
     return record
+
+
+def put_tower(llava: Llava, clip: Clip, *, keep_projector: bool, seed: int = 0) -> None:
+    """Put the image tower of `clip` into `llava`, with the projector that is there or a new one of random weights.
+
+    Raises:
+        InputError: transformers has no such tower, or the projector was trained behind one of another shape.
+    """
+    new = vision_model(clip)
+    if keep_projector:
+        _check_fit(llava, new.config)
+    if is_siglip(new.config):
+        llava.class_token = False
+    if llava.grid:
+        _resize_grid(llava, new.config)
+    llava.vision, llava.image = new.config, clip.input
+    llava.replace_part(TOWER, new.state_dict())
+    if not keep_projector:
+        llava.replace_part(PROJECTOR, _projector(llava, seed))
 
 
 def _choose_template(llava: Llava, template: str | None) -> None:

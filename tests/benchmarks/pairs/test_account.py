@@ -12,6 +12,7 @@ from diva.measure import evaluate
 from diva.results import DataSource, Item, Metric, Result, Subject, write_result
 from diva_benchmarks.pairs.account import Account, Share, account
 from diva_benchmarks.pairs.command import run
+from diva_benchmarks.pairs.wording import answer
 from diva_benchmarks.report.build import build
 from diva_benchmarks.report.sources import read_sources
 from tests.benchmarks.report.examples import run as a_run
@@ -65,6 +66,15 @@ def test_without_looks_and_by_one_feature_the_whole_difference_is_the_tower_s() 
     }
     assert found.difference == 50
     assert shares(found)["tower"].interval == found.interval
+
+
+def test_one_sentence_says_what_the_difference_is_made_of() -> None:
+    before, fixed = made("before", [1, 0, 0, 0]), made("after", [1, 1, 0, 0])
+    adapted = made("after", [1, 1, 1, 0], settings=ADAPTED)
+    assert answer(account(adapted, before, unadapted=fixed)) == (
+        "Of +50.0 points, +25.0 are the tower's and +25.0 the adaptation's."
+    )
+    assert answer(account(fixed, before)) == "Of +25.0 points, +25.0 are the tower's."
 
 
 def test_one_look_is_no_choice() -> None:
@@ -183,15 +193,19 @@ def test_the_kept_towers_of_a_run_are_the_looks_and_the_report_shows_the_account
     places = {"baseline": tmp_path / "before.json", "checkpoints": tmp_path / "run", "out": tmp_path / "out"}
     run(tmp_path / "after.json", looks=(), batch=8, device="cpu", **options, **places)  # type: ignore[arg-type]
     said = capsys.readouterr().out
-    assert "of these: the choice on the test set" in said
+    assert "points, " in said
+    assert "choice: choosing the best of the towers by these very pairs" in said
     assert "The best of 3 looks that differ as these do" in said
     found = json.loads((tmp_path / "out" / "account.json").read_text())
     assert [look["name"] for look in found["looks"]] == [path.name for path in kept]
     content = json.loads(build(read_sources([tmp_path / "out"]), published=False).model_dump_json())
     parts = rows(content, "account")
     assert list(parts) == ["Tower", "Feature", "Rule", "Adaptation", "Choice", "As quoted"]
-    values = [(change(row, 0) or {})["value"] for row in parts.values()]
-    assert sum(values[:5]) == pytest.approx(values[5]) == pytest.approx(found["difference"])
+    *values, whole = [change(row, 0) for row in parts.values()]
+    assert [value is None for value in values] == [False, True, True, True, False]  # one feature, rule and protocol
+    assert whole
+    assert sum(value["value"] for value in values if value) == pytest.approx(whole["value"])
+    assert whole["value"] == pytest.approx(found["difference"])
 
 
 @pytest.mark.parametrize(
