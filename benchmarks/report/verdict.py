@@ -1,7 +1,7 @@
 """The plain sentence on each tower: what it is better at, what it costs, and what cannot be told."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from diva.evaluation.judgement import Judgement
 from diva.evaluation.measures import Tower
@@ -77,7 +77,10 @@ def _cost(
     if tower.share is not None:
         sources += [each.source for each in towers if each.recipe == tower.recipe and each.share is None]
     for source in sources:
-        found = next((cost for place, cost in costs.items() if PurePath(source).is_relative_to(place)), None)
+        found = next(
+            (cost for place, cost in costs.items() if Path(source).absolute().is_relative_to(place.absolute())),
+            None,
+        )
         if found and found.images and found.seconds:
             yield f"Training took {duration(found.seconds)} on {found.images:,} images{_judging(found, origins)}."
             return
@@ -86,7 +89,7 @@ def _cost(
 def _judging(cost: Cost, origins: Sequence[Origin]) -> str:
     if cost.verdicts is None:
         return ""
-    step = next((each for each in origins if each.folder == PurePath(cost.verdicts)), None)
+    step = next((each for each in origins if Path(each.folder).absolute() == Path(cost.verdicts).absolute()), None)
     if step is None or step.seconds is None:
         return ", plus the judge's time, which is not known here"
     return f", plus {duration(step.seconds)} for the judge's verdicts"

@@ -1,6 +1,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from diva.results import write_result
 from diva_benchmarks.report.build import build as build_content
 from diva_benchmarks.report.sources import read_sources
@@ -85,7 +87,7 @@ def test_the_best_of_several_towers_is_named_and_what_its_training_took(tmp_path
     ]
 
 
-def test_the_price_of_verdicts_includes_the_judge(tmp_path: Path) -> None:
+def test_the_price_of_verdicts_includes_the_judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = tmp_path / "run"
     write_metrics(run / "metrics.jsonl")
     tower = AFTER.model_copy(update={"source": str(run / "tower")})
@@ -108,3 +110,6 @@ def test_the_price_of_verdicts_includes_the_judge(tmp_path: Path) -> None:
     }
     (tmp_path / "manifest.json").write_text(json.dumps(manifest | {"stages": {"judge": judged}}))
     assert said() == "Training took 1.8 s on 24 images, plus 61.0 s for the judge's verdicts."
+    monkeypatch.chdir(tmp_path.parent)
+    (verdict,) = build_content(read_sources([Path(tmp_path.name)]), published=False).verdicts
+    assert "61.0 s" in verdict.sentence  # however the run's folder is named
