@@ -11,7 +11,7 @@ from torch import Tensor
 from diva.atomic import replacing
 from diva.conformance.checks import Cell, Check, checks_with
 from diva.conformance.subjects import all_names, image_side, subject
-from diva.errors import InputError, RunError, first_line
+from diva.errors import Failed, InputError, Missing, first_line
 from diva.progress import steps
 from diva.towers import Clip
 from diva.towers.quiet import quiet
@@ -44,9 +44,7 @@ def check_towers(names: Sequence[str], out: Path | None, generates: Callable[[Cl
     """
     page = out.read_text(encoding="utf-8") if out else BEGIN + END
     if BEGIN not in page or END not in page:
-        raise InputError(
-            f"{out}: has no lines '{BEGIN.strip()}' and '{END.strip()}'; put them where the table goes"
-        )
+        raise Missing(out, f"has no lines '{BEGIN.strip()}' and '{END.strip()}'; put them where the table goes")
     alike: dict[str, list[str]] = {}
     for name in names or all_names():
         alike.setdefault(image_side(name), []).append(name)
@@ -65,7 +63,7 @@ def check_towers(names: Sequence[str], out: Path | None, generates: Callable[[Cl
         if not cell.passed
     ]
     if wrong:
-        raise RunError(f"{len(wrong)} checks failed: {'; '.join(wrong)}")
+        raise Failed(f"{len(wrong)} checks failed: {'; '.join(wrong)}")
 
 
 def check(*names: str, checks: Mapping[str, Check]) -> Row:

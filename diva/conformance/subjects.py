@@ -12,7 +12,7 @@ import torch
 
 from diva.compat import image_text_models
 from diva.conformance.checks import PREPROCESS
-from diva.errors import InputError, did_you_mean
+from diva.errors import Unknown, did_you_mean
 from diva.towers import Clip, TowerInput, load_clip
 from diva.towers.build import NO_TEXT, build_model
 from diva.towers.trunk import CONFIG, Trunk, build_trunk, sized
@@ -70,7 +70,7 @@ def subject(name: str) -> Iterator[Clip]:
         elif ":" not in name and timm.is_model(name):
             yield _of_timm(name)
         else:
-            raise InputError(f"NAME: '{name}' is unknown; {did_you_mean(name, all_names())}")
+            raise Unknown("NAME", f"'{name}' is unknown; {did_you_mean(name, all_names())}")
 
 
 def _of_open_clip(name: str, config: dict[str, Any], folder: Path) -> Clip:

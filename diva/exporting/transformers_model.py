@@ -20,7 +20,7 @@ from transformers import (
     SiglipVisionModel,
 )
 
-from diva.errors import InputError
+from diva.errors import Invalid, Unsupported
 from diva.towers import Clip
 from diva.towers.activation import activation_of
 from diva.towers.formats.transformers_folder import ACTIVATIONS
@@ -45,9 +45,10 @@ def whole_model(clip: Clip) -> PreTrainedModel:
     """
     if clip.trunk:
         if (pool := _trunk(clip).global_pool) != "token":
-            raise InputError(
-                f"{clip.source}: its pooled token is '{pool}' of its patches, and transformers' model of its kind"
-                " gives the class token; use --to timm, or --to llava"
+            raise Invalid(
+                clip.source,
+                f"its pooled token is '{pool}' of its patches, and transformers' model of its kind"
+                " gives the class token; use --to timm, or --to llava",
             )
         return vision_model(clip)
     _require_counterpart(clip)
@@ -154,9 +155,7 @@ def _hidden_act(clip: Clip, part: nn.Module) -> str:
     names = {ours: theirs for theirs, ours in ACTIVATIONS.items()}
     activation = activation_of(part)
     if activation not in names:
-        raise InputError(
-            f"{clip.source}: transformers has no model with {activation} in one tower; use open_clip's"
-        )
+        raise Unsupported(clip.source, f"transformers has no model with {activation} in one tower; use open_clip's")
     return names[activation]
 
 
@@ -167,9 +166,10 @@ def _require_counterpart(clip: Clip) -> None:
     same = is_siglip(clip) or (plain and isinstance(visual.transformer.resblocks[0].ls_1, nn.Identity))
     if not same or len({*clip.input.size}) > 1:
         remedy = "use --to timm" if clip.trunk else "give the whole model, with its text tower"
-        raise InputError(
-            f"{clip.source}: transformers has no model of this kind of image tower;"
-            f" {'use --to open_clip' if clip.has_text else remedy}"
+        raise Unsupported(
+            clip.source,
+            "transformers has no model of this kind of image tower;"
+            f" {'use --to open_clip' if clip.has_text else remedy}",
         )
 
 
@@ -180,7 +180,7 @@ def _require_text(clip: Clip) -> None:
     pooling = getattr(text, "pool_type", None) or model.text_pool_type
     expected, causal = ("last", False) if is_siglip(clip) else ("argmax", True)
     if pooling != expected or (text.attn_mask is not None) != causal:
-        raise InputError(
-            f"{clip.source}: transformers has no model with this text tower (it pools '{pooling}'); --to llava"
-            " needs none"
+        raise Unsupported(
+            clip.source,
+            f"transformers has no model with this text tower (it pools '{pooling}'); --to llava needs none",
         )

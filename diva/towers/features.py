@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import pad
 
-from diva.errors import InputError
+from diva.errors import Invalid
 from diva.towers import Tower
 from diva.towers.tower import project
 
@@ -42,12 +42,12 @@ class TowerFeatures(nn.Module):
         self._reader = _Reader(tower)
         depth = self._reader.depth
         if not blocks or any(not -depth <= block < depth for block in blocks):
-            raise InputError(
-                f"out_blocks: {list(blocks)} are no blocks of this tower; give some of 0 to {depth - 1}"
+            raise Invalid(
+                "out_blocks", f"{list(blocks)} are no blocks of this tower; give some of 0 to {depth - 1}"
             )
         self.blocks = [block % depth for block in blocks]
         if self.blocks != sorted(set(self.blocks)):
-            raise InputError(f"out_blocks: {list(blocks)} must rise, each block once")
+            raise Invalid("out_blocks", f"{list(blocks)} must rise, each block once")
         self._joint = joint
         self._grid = tower.grid
         self.patch = self._reader.patch
@@ -85,9 +85,10 @@ class _Reader(nn.Module):
             trunk = visual.trunk
             learned, self._rope = getattr(trunk, "pos_embed", None), getattr(trunk, "rope", None)
             if learned is None and not hasattr(self._rope, "update_feat_shape"):
-                raise InputError(
-                    "--tower: its positions are relative, which are read at the tower's own size alone; use a ViT"
-                    " with learned or rotary positions"
+                raise Invalid(
+                    "--tower",
+                    "its positions are relative, which are read at the tower's own size alone; use a ViT"
+                    " with learned or rotary positions",
                 )
             self.strict = trunk.patch_embed.strict_img_size
             self.depth, self.width = len(trunk.blocks), trunk.embed_dim

@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 from transformers import LlavaProcessor
 
-from diva.errors import InputError, RunError
+from diva.errors import BadData, Invalid, Missing
 from diva.images import UnusableError, read_image
 from diva.progress import phase
 from diva_downstream.llava.chat import Chat
@@ -56,8 +56,8 @@ class ConversationData(Dataset[Sample]):
         self._section, self._processor, self._image_tokens = section, processor, image_tokens
         self._image = processor.tokenizer.convert_tokens_to_ids(IMAGE)
         if section.max_length <= image_tokens:
-            raise InputError(
-                f"data.max_length: {section.max_length} tokens hold no image of {image_tokens}; allow more"
+            raise Invalid(
+                "data.max_length", f"{section.max_length} tokens hold no image of {image_tokens}; allow more"
             )
         self._pieces, separators = _prompts(section.template, processor)
         self._records, self.left_out = read_conversations(Path(section.conversations), section.template, separators)
@@ -81,9 +81,10 @@ class ConversationData(Dataset[Sample]):
         # not Path.is_file, which raises where a name is too long for the system
         missing = [path for path in paths if not (os.path.isfile(path) and os.path.getsize(path))]
         if missing:
-            raise InputError(
-                f"{missing[0]}: no such image, or it is empty ({len(missing)} of {len(paths)} are); data.images"
-                " names the folder that the records' paths start from"
+            raise Missing(
+                missing[0],
+                f"no such image, or it is empty ({len(missing)} of {len(paths)} are); data.images"
+                " names the folder that the records' paths start from",
             )
 
     def __len__(self) -> int:
@@ -165,12 +166,11 @@ def _open(path: Path, record: str) -> Image.Image:
     try:
         image = read_image(path)
     except UnusableError as error:
-        raise RunError(
-            f"{path}: the image of record '{record}' cannot be read ({error}); fetch it again"
-        ) from error
+        raise BadData(path, f"the image of record '{record}' cannot be read ({error}); fetch it again") from error
     if max(image.size) > NARROWEST * min(image.size):
-        raise RunError(
-            f"{path}: the image of record '{record}' has {image.width} × {image.height} pixels and is too narrow to"
-            " resize; leave the record out"
+        raise BadData(
+            path,
+            f"the image of record '{record}' has {image.width} × {image.height} pixels and is too narrow to"
+            " resize; leave the record out",
         )
     return image.convert("RGB")

@@ -9,7 +9,7 @@ from rich.text import Text
 from transformers import LlavaConfig
 from transformers.models.llava.modeling_llava import LlavaMultiModalProjector
 
-from diva.errors import InputError, did_you_mean
+from diva.errors import Mismatch, Missing, Unknown, did_you_mean
 from diva.exporting.folder import check_replaceable, complete_folder
 from diva.exporting.transformers_model import vision_model
 from diva.towers import Clip, load_clip
@@ -49,7 +49,7 @@ def swap(
             behind a tower of another family, width or number of patches; nothing has been written then.
     """
     if template not in (None, *TEMPLATES):
-        raise InputError(f"--template: there is no '{template}'; {did_you_mean(template, TEMPLATES)}")
+        raise Unknown("--template", f"there is no '{template}'; {did_you_mean(template, TEMPLATES)}")
     check_replaceable(out, model)  # before anything large is read
     llava = read_llava(model, language_model)
     _choose_template(llava, template)
@@ -98,8 +98,8 @@ def _choose_template(llava: Llava, template: str | None) -> None:
         llava.chat_template = None
     elif template == "chat" and llava.chat_template is None:
         if llava.has_projector:
-            raise InputError(
-                f"--template: {llava.source} was trained with vicuna_v1; give its language model for chat"
+            raise Mismatch(
+                "--template", f"{llava.source} was trained with vicuna_v1; give its language model for chat"
             )
         llava.chat_template = own_template(llava.tokenizer, llava.source)
 
@@ -108,9 +108,11 @@ def _check_fit(llava: Llava, new: Any) -> None:
     """Check that the projector read a tower of the same geometry."""
     old = llava.vision
     if old is None:
-        raise InputError(
-            f"{llava.source / 'config.json'}: mm_vision_tower: is not on this machine, so the projector's tower is"
-            " unknown; put the tower's folder into the model's, or give --fresh-projector"
+        raise Missing(
+            llava.source / "config.json",
+            "mm_vision_tower",
+            "is not on this machine, so the projector's tower is"
+            " unknown; put the tower's folder into the model's, or give --fresh-projector",
         )
     for what, of in (
         ("family", lambda config: config.model_type),
@@ -118,9 +120,10 @@ def _check_fit(llava: Llava, new: Any) -> None:
         ("patches", patch_count),
     ):
         if of(old) != of(new):
-            raise InputError(
-                f"--tower: differs in {what} from the tower that the projector of {llava.source} was trained"
-                " behind; give --fresh-projector to start one anew, which stage 1 then trains"
+            raise Mismatch(
+                "--tower",
+                f"differs in {what} from the tower that the projector of {llava.source} was trained"
+                " behind; give --fresh-projector to start one anew, which stage 1 then trains",
             )
 
 
@@ -128,8 +131,8 @@ def _resize_grid(llava: Llava, new: Any) -> None:
     """Give LLaVA-NeXT's sizes as many pieces of the new tower's size as they had of the old one's."""
     assert llava.grid is not None, "checked by the caller"
     if new.model_type != llava.vision.model_type:
-        raise InputError(
-            f"--tower: is of another family than that of {llava.source}, a LLaVA-NeXT; swap within one"
+        raise Mismatch(
+            "--tower", f"is of another family than that of {llava.source}, a LLaVA-NeXT; swap within one"
         )
     old = llava.vision.image_size
     llava.grid = [[side // old * new.image_size for side in size] for size in llava.grid]

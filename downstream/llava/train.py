@@ -25,7 +25,7 @@ from diva.atomic import new_files
 from diva.compat import keep_whole_what_is_there
 from diva.digest import tensors_sha256
 from diva.documents import read_json
-from diva.errors import InputError, RunError, first_line
+from diva.errors import DivaError, Invalid, Mismatch, NotInstalled, Unsupported, first_line, from_worker
 from diva.pretrained import load_pretrained
 from diva.recipes.load import write_recipe
 from diva.recipes.resume import check_resumed
@@ -68,10 +68,12 @@ def _train(recipe: LlavaRecipe, run: RunFolder, *, first: bool, resume: bool) ->
     console = Console(stderr=True, quiet=not first)
     source = Path(recipe.model)
     if not (source / "processor_config.json").is_file():
-        raise InputError(f"model: {source} is not a LLaVA folder of transformers'; make one with 'diva llava swap'")
+        raise Mismatch("model", source, "is not a LLaVA folder of transformers'; make one with 'diva llava swap'")
     fields = read_json(source / "config.json")
     if isinstance(fields, dict) and fields.get("model_type") != "llava":
-        raise InputError(f"model: {source} holds a '{fields.get('model_type')}'; LLaVA-1.5's kind alone is trained")
+        raise Unsupported(
+            "model", source, f"holds a '{fields.get('model_type')}'; LLaVA-1.5's kind alone is trained"
+        )
     record = read_record(source)
     if record is not None and record.needs_stage_1 and recipe.train != "projector":
         console.print(
@@ -79,9 +81,9 @@ def _train(recipe: LlavaRecipe, run: RunFolder, *, first: bool, resume: bool) ->
         )
     asked = record.template if record else "vicuna_v1"
     if recipe.data.template not in ("plain", asked):
-        raise InputError(
-            f"data.template: {recipe.data.template} is not how {source} is asked; give {asked}, or swap it in with"
-            " --template"
+        raise Mismatch(
+            "data.template",
+            f"{recipe.data.template} is not how {source} is asked; give {asked}, or swap it in with --template",
         )
     arguments = _arguments(recipe, run)  # from here on, processes know of each other
     latest: Path | None
@@ -106,8 +108,8 @@ def _train(recipe: LlavaRecipe, run: RunFolder, *, first: bool, resume: bool) ->
         write_inputs(inputs, run.path)
     try:
         train_shown(trainer, latest)
-    except (InputError, RunError) as error:  # in a data worker the message has a traceback around it
-        raise type(error)(str(error).strip().splitlines()[-1].partition("Error: ")[2] or str(error)) from error
+    except DivaError as error:
+        raise from_worker(error) from error
     trained = trainer.trained_state()
     if first:
         done = _stage_done(recipe, trainer, trained, inputs)
@@ -132,9 +134,9 @@ def _arguments(recipe: LlavaRecipe, run: RunFolder) -> TrainingArguments:
     training = recipe.training
     share = training.micro_batch * int(os.environ.get("WORLD_SIZE", "1"))
     if training.global_batch % share:
-        raise InputError(
-            f"training.global_batch: {training.global_batch} is not a multiple of micro_batch × processes"
-            f" ({share}); change one of them"
+        raise Invalid(
+            "training.global_batch",
+            f"{training.global_batch} is not a multiple of micro_batch × processes ({share}); change one of them",
         )
     accelerated = torch.accelerator.is_available()
     try:
@@ -163,7 +165,7 @@ def _arguments(recipe: LlavaRecipe, run: RunFolder) -> TrainingArguments:
             disable_tqdm=True,
         )
     except ValueError as error:
-        raise InputError(f"training.precision: {first_line(error)}; try fp32") from error
+        raise Invalid("training.precision", f"{first_line(error)}; try fp32") from error
 
 
 def _quantized(recipe: LlavaRecipe) -> dict[str, Any]:
@@ -171,9 +173,9 @@ def _quantized(recipe: LlavaRecipe) -> dict[str, Any]:
     if recipe.train != "qlora":
         return {}
     if find_spec("bitsandbytes") is None:
-        raise InputError("train: qlora needs bitsandbytes, which is not installed; pip install bitsandbytes")
+        raise NotInstalled("train", "qlora needs bitsandbytes, which is not installed; pip install bitsandbytes")
     if os.environ.get("ACCELERATE_USE_FSDP") == "true":
-        raise InputError("train: qlora does not run sharded; start it with torchrun, or give train=lora")
+        raise Mismatch("train", "qlora does not run sharded; start it with torchrun, or give train=lora")
     bits = BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
@@ -185,7 +187,7 @@ def _quantized(recipe: LlavaRecipe) -> dict[str, Any]:
 
 
 def _processor(folder: Path) -> LlavaProcessor:
-    processor: LlavaProcessor = load_pretrained(AutoProcessor, folder, field="the processor in ")
+    processor: LlavaProcessor = load_pretrained(AutoProcessor, folder, field=("processor",))
     processor.image_processor = load_image_processor(folder)
     return processor
 

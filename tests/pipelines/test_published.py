@@ -15,7 +15,7 @@ from accelerate.utils import DistributedType
 
 import diva_downstream
 from diva.cli.run import check_words
-from diva.errors import InputError
+from diva.errors import Invalid, Unknown
 from diva.pipelines.load import load_pipeline
 from diva.pipelines.plan import Step, plan
 from diva.pipelines.process import command_line
@@ -234,14 +234,16 @@ def test_a_dry_run_without_data_says_where_to_get_each_piece(
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "refused"),
     [
-        (["bnech", "mmvp"], "no such verb 'bnech'; did you mean 'bench'"),
-        (["bench"], "'bench': a verb is missing; valid: "),
-        (["bench", "mmvp", "--towr", "x"], "'mmvp': No such option: --towr"),
-        (["train"], "'train': Missing parameter: recipe"),
+        (["bnech", "mmvp"], pytest.raises(Unknown, match=r"'bnech'.*'bench'")),
+        (["bench"], pytest.raises(Unknown, match="bench:")),
+        (["bench", "mmvp", "--towr", "x"], pytest.raises(Invalid, match=r"mmvp: .*--towr")),
+        (["train"], pytest.raises(Invalid, match="train: Missing parameter")),
     ],
 )
-def test_a_command_that_would_not_be_understood_is_refused(words: list[str], says: str) -> None:
-    with pytest.raises(InputError, match=says):
+def test_a_command_that_would_not_be_understood_is_refused(
+    words: list[str], refused: pytest.RaisesExc[Exception]
+) -> None:
+    with refused:
         check_words(words)

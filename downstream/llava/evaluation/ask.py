@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from diva.errors import InputError, install
+from diva.errors import NotInstalled, install
 from diva.towers.quiet import quiet
 from diva_downstream.llava.evaluation.scored import Answered
 from diva_downstream.llava.formats.loading import load_image_processor
@@ -14,7 +14,7 @@ try:
     from lm_eval.models.hf_vlms import HFMultimodalLM
     from lm_eval.tasks import TaskManager
 except ImportError as error:
-    raise InputError(f"diva llava eval: needs lm-eval ({error}); {install('llava')}") from error
+    raise NotInstalled("diva llava eval", f"needs lm-eval ({error}); {install('llava')}") from error
 
 TASKS = Path(__file__).parents[1] / "tasks"
 UNCUT = 2**20  # tokens: lm-eval cuts longer prompts at their left, which would go through the image

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from diva.atomic import check_files_in
 from diva.device import usable_device
-from diva.errors import InputError
+from diva.errors import Invalid, Missing
 from diva.lock import locked
 from diva.results import Result, write_result
 from diva_downstream.llava.evaluation.ask import Answerer
@@ -53,7 +53,7 @@ def run(
     """
     for option, value in (("--limit", 1 if first is None else first), ("--batch", batch)):
         if value < 1:
-            raise InputError(f"{option}: {value} is too few; give 1 or more")
+            raise Invalid(option, f"{value} is too few; give 1 or more")
     chosen, progress, console = find_benchmarks(benchmarks or DEFAULT), Console(stderr=True), Console()
     endings = (".json", ANSWERS, REVIEWS, SUBMISSION)
     check_files_in(out, *(f"{each.name}{ending}" for each in chosen for ending in endings))
@@ -124,7 +124,7 @@ def _judge(url: str | None, model: str | None) -> Judge | None:
         return None
     if url is None or model is None:
         given, other = ("--judge-model", "--judge-url") if url is None else ("--judge-url", "--judge-model")
-        raise InputError(f"{given}: is not enough; give {other} with it")
+        raise Missing(given, f"is not enough; give {other} with it")
     return Judge(url, model, key=os.environ.get(KEY))
 
 

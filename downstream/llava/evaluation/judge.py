@@ -7,7 +7,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
-from diva.errors import InputError, RunError
+from diva.errors import Invalid, Unreachable, Unsafe
 
 KEY = "OPENAI_API_KEY"
 SYSTEM = "You are a helpful and precise assistant for checking the quality of the answer."  # LLaVA's own
@@ -38,9 +38,9 @@ class Judge:
         """
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise InputError("--judge-url: is not an HTTP address; give one such as https://api.openai.com/v1")
+            raise Invalid("--judge-url", "is not an HTTP address; give one such as https://api.openai.com/v1")
         if parts.username or parts.password or parts.query:
-            raise InputError(f"--judge-url: holds a secret; give the bare address, and the key as {KEY}")
+            raise Unsafe("--judge-url", f"holds a secret; give the bare address, and the key as {KEY}")
         self.model = model
         self._url = f"{url.rstrip('/')}/chat/completions"
         self._host = f"{parts.scheme}://{parts.hostname}"  # all that is shown: the path may hold a secret, too
@@ -74,17 +74,17 @@ class Judge:
             response = self._session.post(self._url, json=body, timeout=TIMEOUT, allow_redirects=False)
         except requests.RequestException as error:
             kind = type(error).__name__
-            raise RunError(f"--judge-url: {self._host} does not answer ({kind}); see that it runs") from error
+            raise Unreachable("--judge-url", f"{self._host} does not answer ({kind}); see that it runs") from error
         if response.status_code != requests.codes.ok:
             # the body may repeat the key
-            raise RunError(
-                f"--judge-url: {self._host} answered {response.status_code}; {_remedy(response.status_code)}"
+            raise Unreachable(
+                "--judge-url", f"{self._host} answered {response.status_code}; {_remedy(response.status_code)}"
             )
         try:
             said = response.json()["choices"][0]["message"]["content"]
         except (ValueError, KeyError, IndexError, TypeError) as error:
-            raise RunError(
-                f"--judge-url: {self._host} answered in no form of chat completions; see its log"
+            raise Unreachable(
+                "--judge-url", f"{self._host} answered in no form of chat completions; see its log"
             ) from error
         return said if isinstance(said, str) else ""
 

@@ -25,7 +25,7 @@ from transformers import (
     LlavaProcessor,
 )
 
-from diva.errors import InputError
+from diva.errors import Damaged, Invalid, Mismatch, Unsupported
 from diva.pretrained import load_pretrained, save_pretrained
 from diva.progress import phase
 from diva.towers import TowerInput
@@ -67,15 +67,15 @@ def read_transformers(folder: Path, fields: Mapping[str, Any]) -> Llava:
     """
     for part in ("text_config", "vision_config"):  # without one, transformers builds one of billions of weights
         if not isinstance(fields.get(part), dict):
-            raise InputError(f"{folder / 'config.json'}: has no {part}; fetch it again")
+            raise Damaged(folder / "config.json", f"has no {part}; fetch it again")
     next_one = fields.get("model_type") == "llava_next"
     model = load_model(LlavaNextForConditionalGeneration if next_one else LlavaForConditionalGeneration, folder)
     config: Any = model.config
     if not isinstance(config.vision_feature_layer, int):
-        raise InputError(f"{folder}: vision_feature_layer: several layers; one is read here")
+        raise Invalid(folder, "vision_feature_layer", "several layers; one is read here")
     if config.vision_config.model_type not in TOWERS:
-        raise InputError(
-            f"{folder}: has a tower of type '{config.vision_config.model_type}'; known: {', '.join(TOWERS)}"
+        raise Unsupported(
+            folder, f"has a tower of type '{config.vision_config.model_type}'; known: {', '.join(TOWERS)}"
         )
     processor = load_image_processor(folder)
     siglip = is_siglip(config.vision_config)
@@ -127,7 +127,7 @@ def assembled(llava: Llava) -> Any:
     misshapen = [key for key in wanted.keys() & found.keys() if wanted[key].shape != found[key].shape]
     problem = state_dict_diff(wanted.keys() - found.keys(), found.keys() - wanted.keys(), misshapen)
     if problem:
-        raise InputError(f"{llava.source}: does not fit its configuration: {problem}; fetch it again")
+        raise Damaged(llava.source, f"does not fit its configuration: {problem}; fetch it again")
     model.load_state_dict(found, assign=True)
     model.tie_weights()
     return model
@@ -150,9 +150,9 @@ def generation_config(llava: Llava) -> GenerationConfig:
 
 
 def _own_template(folder: Path) -> str:
-    template = load_pretrained(AutoProcessor, folder, field="the processor in ").chat_template
+    template = load_pretrained(AutoProcessor, folder).chat_template
     if not template:
-        raise InputError(f"{folder}: has no chat template; fetch it again")
+        raise Damaged(folder, "has no chat template; fetch it again")
     return str(template)
 
 
@@ -160,11 +160,11 @@ def _tower_input(processor: Any, side: int, folder: Path) -> TowerInput:
     """Return what an image processor of transformers' does before a tower of `side` pixels, apart from padding."""
     for field, value in STEPS.items():
         if getattr(processor, field) != value:
-            raise InputError(
-                f"{folder}: {field} of its image processor is {getattr(processor, field)}; only {value} is known"
+            raise Unsupported(
+                folder, f"{field} of its image processor is {getattr(processor, field)}; only {value} is known"
             )
     if processor.resample not in INTERPOLATIONS:
-        raise InputError(f"{folder}: resample of its image processor is {processor.resample}; 2 and 3 are known")
+        raise Unsupported(folder, f"resample of its image processor is {processor.resample}; 2 and 3 are known")
     return TowerInput(
         size=(side, side),
         mean=tuple(processor.image_mean),
@@ -188,7 +188,7 @@ def _with_stored_tower(state: dict[str, Tensor], folder: Path) -> dict[str, Tens
 def _config(llava: Llava) -> LlavaConfig | LlavaNextConfig:
     vision, layers = llava.vision, llava.vision.num_hidden_layers
     if not -layers <= llava.feature_layer + 1 <= layers + 1:
-        raise InputError(f"--tower: has {layers} layers, and the projector reads layer {llava.feature_layer}")
+        raise Mismatch("--tower", f"has {layers} layers, and the projector reads layer {llava.feature_layer}")
     text = _own_fields(llava.text) | {"vocab_size": len(llava.state[EMBEDDING])}
     kind: Any = LlavaNextConfig if llava.grid else LlavaConfig
     own = {"image_grid_pinpoints": llava.grid} if llava.grid else {}

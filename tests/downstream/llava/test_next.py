@@ -17,7 +17,7 @@ from transformers import (
     LlavaNextProcessor,
 )
 
-from diva.errors import InputError
+from diva.errors import Mismatch, Unsupported
 from diva.exporting.transformers_model import vision_model
 from diva.towers import load_clip
 from diva_downstream.llava.convert import convert
@@ -118,9 +118,9 @@ def test_what_is_not_done_with_it_is_refused(
     next_folder: Path, tower_folder: Path, data: Path, tmp_path: Path
 ) -> None:
     swap(next_folder, str(tower_folder), tmp_path / "swapped")
-    with pytest.raises(InputError, match=r"holds a 'llava_next'; LLaVA-1\.5's kind alone is trained"):
+    with pytest.raises(Unsupported, match=r"'llava_next'.*LLaVA-1\.5's"):
         train(recipe(tmp_path / "swapped", data, "projector"), tmp_path / "out")
-    with pytest.raises(InputError, match=r"is a LLaVA-NeXT; only LLaVA-1\.5 is written for the original code"):
+    with pytest.raises(Unsupported, match=r"LLaVA-NeXT.*LLaVA-1\.5"):
         convert(tmp_path / "swapped", tmp_path / "original", to="original")
-    with pytest.raises(InputError, match=r"is of another family than that of .*, a LLaVA-NeXT"):
+    with pytest.raises(Mismatch, match="LLaVA-NeXT"):
         swap(next_folder, str(tiny_siglip(tmp_path / "siglip")), tmp_path / "none", fresh_projector=True)
