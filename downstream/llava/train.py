@@ -15,8 +15,6 @@ from torch import Tensor
 from transformers import (
     AutoProcessor,
     BitsAndBytesConfig,
-    LlavaForConditionalGeneration,
-    LlavaProcessor,
     TrainerCallback,
     TrainingArguments,
 )
@@ -32,6 +30,7 @@ from diva.recipes.resume import check_resumed
 from diva.run_folder import RunFolder
 from diva_downstream.llava.data import Collator, ConversationData
 from diva_downstream.llava.formats import read_llava, write_transformers
+from diva_downstream.llava.formats.families import FAMILIES, Family
 from diva_downstream.llava.formats.loading import load_image_processor, load_model
 from diva_downstream.llava.formats.transformers_folder import assembled
 from diva_downstream.llava.inputs import check_inputs, hash_inputs, write_inputs
@@ -68,15 +67,13 @@ def _train(recipe: LlavaRecipe, run: RunFolder, *, first: bool, resume: bool) ->
     source = Path(recipe.model)
     if not (source / "processor_config.json").is_file():
         raise InputError(f"model: {source} is not a LLaVA folder of transformers'; make one with 'diva llava swap'")
-    fields = read_json(source / "config.json")
-    if isinstance(fields, dict) and fields.get("model_type") != "llava":
-        raise InputError(f"model: {source} holds a '{fields.get('model_type')}'; LLaVA-1.5's kind alone is trained")
+    family = _family(source)
     record = read_record(source)
     if record is not None and record.needs_stage_1 and recipe.train != "projector":
         console.print(
             Text(f"{source}: has a random projector; train stage 1 first", style="yellow"), soft_wrap=True
         )
-    asked = record.template if record else "vicuna_v1"
+    asked = record.template if record else "chat" if family.cuts else "vicuna_v1"
     if recipe.data.template not in ("plain", asked):
         raise InputError(
             f"data.template: {recipe.data.template} is not how {source} is asked; give {asked}, or swap it in with"
@@ -86,8 +83,8 @@ def _train(recipe: LlavaRecipe, run: RunFolder, *, first: bool, resume: bool) ->
     latest: Path | None
     (latest,) = broadcast_object_list([_find_checkpoint(recipe, run, resume, console) if first else None])
     processor = _processor(source)
-    model: Any = load_model(LlavaForConditionalGeneration, source, **_quantized(recipe))
-    data = ConversationData(recipe.data, processor, image_tokens=model.config.image_seq_length, seed=recipe.seed)
+    model: Any = load_model(family.model, source, **_quantized(recipe))
+    data = ConversationData(recipe.data, processor, seed=recipe.seed)
     if data.left_out:
         console.print(Text(data.left_out, style="yellow"), soft_wrap=True)
     if first:
@@ -97,7 +94,8 @@ def _train(recipe: LlavaRecipe, run: RunFolder, *, first: bool, resume: bool) ->
     inputs = hash_inputs(recipe) if first else {}
     if latest is not None:
         check_inputs(inputs, run.path)
-    trainer = _trainer(recipe, arguments, model, data=data, processor=processor, run=run)
+    collator = Collator(pad=processor.tokenizer.pad_token_id, image=model.config.image_token_id, blank=data.blank)
+    trainer = _trainer(recipe, arguments, model, data=data, collator=collator, run=run)
     if first and latest is None:
         write_recipe(recipe, run.recipe)
         write_inputs(inputs, run.path)
@@ -180,8 +178,17 @@ def _quantized(recipe: LlavaRecipe) -> dict[str, Any]:
     return {"quantization_config": bits}
 
 
-def _processor(folder: Path) -> LlavaProcessor:
-    processor: LlavaProcessor = load_pretrained(AutoProcessor, folder, field="the processor in ")
+def _family(folder: Path) -> Family:
+    fields = read_json(folder / "config.json")
+    kind = fields.get("model_type") if isinstance(fields, dict) else None
+    if kind not in list(FAMILIES):  # of a list: the value may be anything
+        names = ", ".join(each.name for each in FAMILIES.values())
+        raise InputError(f"model: {folder} holds a '{kind}'; these are trained: {names}")
+    return FAMILIES[kind]
+
+
+def _processor(folder: Path) -> Any:
+    processor = load_pretrained(AutoProcessor, folder, field="the processor in ")
     processor.image_processor = load_image_processor(folder)
     return processor
 
@@ -189,14 +196,13 @@ def _processor(folder: Path) -> LlavaProcessor:
 def _trainer(
     recipe: LlavaRecipe,
     arguments: TrainingArguments,
-    model: LlavaForConditionalGeneration,
+    model: Any,
     *,
     data: ConversationData,
-    processor: LlavaProcessor,
+    collator: Collator,
     run: RunFolder,
 ) -> StageTrainer:
     training = recipe.training
-    config: Any = model.config
     torch.manual_seed(recipe.seed)  # of the adapters
     prepared = prepare(model, recipe)
     keep_whole_what_is_there(model)
@@ -211,12 +217,7 @@ def _trainer(
         model=prepared,
         args=arguments,
         train_dataset=data,
-        data_collator=Collator(
-            pad=processor.tokenizer.pad_token_id,
-            image=config.image_token_id,
-            image_tokens=config.image_seq_length,
-            side=config.vision_config.image_size,
-        ),
+        data_collator=collator,
         lengths=data.lengths if training.group_by_length else None,
         rates=_rates(recipe),
         keep=training.keep_checkpoints,

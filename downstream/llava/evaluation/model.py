@@ -11,6 +11,7 @@ from diva.errors import InputError
 from diva.results import Subject
 from diva_benchmarks.fingerprint import fingerprint
 from diva_downstream.llava.formats import read_llava
+from diva_downstream.llava.formats.families import FAMILIES
 from diva_downstream.llava.record import SwapRecord, read_record
 
 AS_PUBLISHED = "as published"
@@ -41,7 +42,7 @@ def read_model(folder: Path) -> Model:
         InputError: it is no LLaVA in transformers' format, or lacks its chat template or its weights.
     """
     config = _config(folder)
-    if config.get("model_type") not in ("llava", "llava_next"):
+    if config.get("model_type") not in list(FAMILIES):  # of a list: the value may be anything
         raise InputError(f"{folder}: is no LLaVA in transformers' format; write one with diva llava swap")
     if not any((folder / name).is_file() for name in ("chat_template.jinja", "chat_template.json")):
         raise InputError(f"{folder}: has no chat template; write the folder again with diva llava swap")

@@ -29,6 +29,7 @@ from diva.towers.formats.transformers_folder import WEIGHT_FILES
 from diva.towers.state_dict_diff import state_dict_diff
 from diva_downstream.llava.formats.adapters import ADAPTER_FILE, merge_adapters
 from diva_downstream.llava.formats.content import EMBEDDING, HEAD, LANGUAGE, PROJECTOR, TOWER, Llava, is_siglip
+from diva_downstream.llava.formats.families import LLAVA
 from diva_downstream.llava.formats.loading import load_tokenizer
 from diva_downstream.llava.formats.original_keys import to_original, to_transformers
 from diva_downstream.llava.formats.vocabulary import save_tokenizer_without_image, without_image_token
@@ -116,8 +117,10 @@ def write_original(llava: Llava, folder: Path, final: Path) -> None:
         InputError: its language model is no Llama.
     """
     assert llava.vision is not None, "a LLaVA is written with its tower"
-    if llava.grid:
-        raise InputError(f"{llava.source}: is a LLaVA-NeXT; only LLaVA-1.5 is written for the original code")
+    if llava.family is not LLAVA:
+        raise InputError(
+            f"{llava.source}: is a {llava.family.name}; only {LLAVA.name} is written for the original code"
+        )
     if llava.text.model_type != "llama":
         raise InputError(
             f"{llava.source}: has a '{llava.text.model_type}' language model; the original wants a Llama"

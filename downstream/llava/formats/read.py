@@ -9,6 +9,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 from diva.documents import read_json
 from diva.errors import InputError
 from diva_downstream.llava.formats.content import HEAD, LANGUAGE, Llava
+from diva_downstream.llava.formats.families import FAMILIES
 from diva_downstream.llava.formats.loading import load_model, load_tokenizer
 from diva_downstream.llava.formats.original import read_original
 from diva_downstream.llava.formats.transformers_folder import read_transformers
@@ -22,7 +23,7 @@ def read_llava(folder: Path, language_model: Path | None = None) -> Llava:
     """Read a LLaVA, or a language model that is to become one.
 
     Args:
-        folder: of transformers' LLaVA or LLaVA-NeXT, of the original LLaVA, or of a causal language model.
+        folder: of a family of transformers' LLaVA, of the original LLaVA, or of a causal language model.
         language_model: the language model's folder, where an original folder has a projector or adapters alone.
 
     Raises:
@@ -34,7 +35,7 @@ def read_llava(folder: Path, language_model: Path | None = None) -> Llava:
         raise InputError(f"--language-model: {folder} has its own; leave the option out")
     if original:
         return read_original(folder, fields, _read_language_model, language_model)
-    if fields.get("model_type") in ("llava", "llava_next"):
+    if fields.get("model_type") in list(FAMILIES):  # of a list: the value may be anything
         return read_transformers(folder, fields)
     return _read_language_model(folder)
 
