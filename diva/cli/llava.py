@@ -124,6 +124,12 @@ def evaluate(
         typer.Option(help="chat-completions endpoint that reviews open answers; OPENAI_API_KEY is its key"),
     ] = None,
     judge_model: Annotated[str | None, typer.Option(help="the judge's name there")] = None,
+    backend: Annotated[str, typer.Option(help="what answers: transformers or vllm")] = "transformers",
+    served_url: Annotated[
+        str | None,
+        typer.Option(help="chat-completions endpoint that answers for MODEL; SERVED_API_KEY is its key"),
+    ] = None,
+    served_model: Annotated[str | None, typer.Option(help="MODEL's name there")] = None,
 ) -> None:
     """Measure it on MMBench, MMVP, POPE, LLaVA-Bench, MME and others."""
     for place, where in ((model, "MODEL"), (data, "--data"), (against, "--against")):
@@ -142,4 +148,7 @@ def evaluate(
         device=device,
         judge_url=judge_url,
         judge_model=judge_model,
+        backend=backend,
+        served_url=served_url,
+        served_model=served_model,
     )

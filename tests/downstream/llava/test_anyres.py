@@ -16,7 +16,7 @@ from diva_downstream.llava.conversation import Conversation, Turn
 from diva_downstream.llava.convert import convert
 from diva_downstream.llava.data import Collator, ConversationData, dealt_out
 from diva_downstream.llava.encode import IGNORED, encode
-from diva_downstream.llava.evaluation.ask import Answerer
+from diva_downstream.llava.evaluation.ask import Answerer, by_transformers
 from diva_downstream.llava.evaluation.model import read_model
 from diva_downstream.llava.recipe import DataSection, LlavaRecipe
 from diva_downstream.llava.record import read_record
@@ -225,7 +225,7 @@ def test_it_is_asked_about_several_pictures_and_answers_as_by_transformers_alone
         for number, (text, pictures) in enumerate([("How many?", 1), ("Which?", 3), ("And which?", 2)])
     ]
     table(tmp_path / "data" / "BLINK" / "Counting" / "val-00000-of-00001.parquet", rows)
-    answers = Answerer(swapped, batch=2, device=torch.device("cpu")).ask(
+    answers = Answerer(by_transformers(swapped, batch=2, device=torch.device("cpu"))).ask(
         "blink", data=tmp_path / "data", first=None
     )
     assert len(answers) == 3
