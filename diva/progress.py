@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 
 SHORT = 2.0  # seconds that a phase may last unmentioned
-EVERY = 10.0  # seconds between two plain lines on one phase
+EVERY = 9.5  # seconds between two plain lines on one phase: with a look at the clock 10 at most
 TICK = 0.5  # seconds between two looks at the clock
 
 

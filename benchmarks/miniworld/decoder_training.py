@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import torch
-from rich.progress import Progress
 from torch import Tensor
 
 from diva.denoisers.base import Context
@@ -28,7 +27,6 @@ def train_decoder(
     seed: int,
     device: torch.device,
     folder: Path,
-    progress: Progress,
 ) -> UnclipDenoiser:
     """Train a decoder for `clip`'s tower from the teacher in the folder `teacher`.
 
@@ -71,7 +69,6 @@ def train_decoder(
         schedule,
         key=(seed, DECODER_KEY),
         checkpoint=folder / "decoder.pt",
-        progress=progress,
         title="decoder",
     )
     network.requires_grad_(False)

@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict
-from rich.progress import Progress
 from torch import Tensor, nn
 
 from diva.atomic import replacing
-from diva.errors import RunError
+from diva.errors import Failed
 from diva.miniworld.scene import generator
+from diva.progress import phase
 from diva.towers.checkpoint import read_content
 
 
@@ -55,7 +55,6 @@ def fit(
     *,
     key: tuple[int, ...],
     checkpoint: Path,
-    progress: Progress,
     title: str,
     enough: Callable[[], bool] | None = None,
 ) -> None:
@@ -67,7 +66,7 @@ def fit(
         schedule: steps, batch and learning rate.
         key: with the step's number, seeds that generator, so a resumed step draws what it would have drawn.
         checkpoint: file that holds weights, optimiser state and the number of steps done; left in place.
-        progress: shows the loss under `title`.
+        title: what the training is called while it goes on.
         enough: asked at the start and after every checkpoint, so that a run that was killed hears the same answers;
             ends the training before the schedule does.
 
@@ -76,22 +75,23 @@ def fit(
     """
     optimiser = _adamw(model, schedule)
     first = _resume(checkpoint, model, optimiser)
-    task = progress.add_task(title, total=schedule.steps, completed=first)
-    for step in range(first, schedule.steps):
-        if enough is not None and step % schedule.save_every == 0 and enough():
-            break
-        for group in optimiser.param_groups:
-            group["lr"] = schedule.rate(step)
-        value = loss(generator(*key, step))
-        if not torch.isfinite(value):
-            raise RunError(f"{title}: the loss is {value.item()} at step {step}; lower the learning rate")
-        value.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
-        if (step + 1) % schedule.save_every == 0 or step + 1 == schedule.steps:
-            _save(checkpoint, model, optimiser, step + 1)
-        progress.update(task, advance=1, description=f"{title}  loss {value.item():.4f}")
+    with phase(title, schedule.steps, done=first) as shown:
+        for step in range(first, schedule.steps):
+            if enough is not None and step % schedule.save_every == 0 and enough():
+                break
+            for group in optimiser.param_groups:
+                group["lr"] = schedule.rate(step)
+            value = loss(generator(*key, step))
+            if not torch.isfinite(value):
+                raise Failed(title, f"the loss is {value.item()} at step {step}; lower the learning rate")
+            value.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+            if (step + 1) % schedule.save_every == 0 or step + 1 == schedule.steps:
+                _save(checkpoint, model, optimiser, step + 1)
+            shown.advance()
+            shown.note = f"loss {value.item():.4f}"
 
 
 def _adamw(model: nn.Module, schedule: Schedule) -> torch.optim.AdamW:

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import torch
 from pydantic import BaseModel, ConfigDict
-from rich.progress import Progress
 
 from diva.atomic import check_files_in, discard, new_folder, write_json
 from diva.documents import read_model
-from diva.errors import InputError
+from diva.errors import Occupied
 from diva.miniworld.base import Base
 from diva.recipes.resume import check_resumed
 from diva.results import Clock
@@ -43,7 +42,7 @@ class _Begun(BaseModel):
     settings: Settings
 
 
-def pretrain(out: Path, *, seed: int, settings: Settings, device: torch.device, progress: Progress) -> Gates:
+def pretrain(out: Path, *, seed: int, settings: Settings, device: torch.device) -> Gates:
     """Train a base into `out`, and measure its gates.
 
     `out` then holds `clip/` (open_clip), `teacher/` (diffusers' Stable Diffusion), `decoder/` (diffusers' Stable
@@ -60,18 +59,16 @@ def pretrain(out: Path, *, seed: int, settings: Settings, device: torch.device, 
 
     def clip(folder: Path) -> None:
         schedules = settings.clip_bare, settings.clip
-        save_clip(train_clip(*schedules, seed=seed, device=device, folder=work, progress=progress), folder)
+        save_clip(train_clip(*schedules, seed=seed, device=device, folder=work), folder)
 
     def teacher(folder: Path) -> None:
-        train_teacher(settings.vae, settings.unet, seed=seed, device=device, folder=work, progress=progress).save(
-            folder
-        )
+        train_teacher(settings.vae, settings.unet, seed=seed, device=device, folder=work).save(folder)
 
     _once(base.clip, clip)
 
     def decoder(folder: Path) -> None:
         start = load_clip(str(base.clip)), base.teacher
-        trained = train_decoder(*start, settings.decoder, seed=seed, device=device, folder=work, progress=progress)
+        trained = train_decoder(*start, settings.decoder, seed=seed, device=device, folder=work)
         trained.save(folder)
 
     _once(base.teacher, teacher)
@@ -93,7 +90,7 @@ def _begin(base: Base, seed: int, settings: Settings) -> Path:
     """Return the folder of checkpoints, new or of the same unfinished run."""
     out = base.path
     if base.recipe.is_file():
-        raise InputError(f"{out}: holds a complete base; name a new folder")
+        raise Occupied(out, "holds a complete base; name a new folder")
     check_files_in(out)
     work = out / WORK
     begun, wanted = work / "settings.json", _Begun(seed=seed, settings=settings)
@@ -101,7 +98,7 @@ def _begin(base: Base, seed: int, settings: Settings) -> Path:
         check_resumed(out, lambda: read_model(begun, _Begun, "name a new folder for the base"), wanted)
         return work
     if out.exists() and any(path != work for path in out.iterdir()):
-        raise InputError(f"{out}: is not empty; name a new folder for the base")
+        raise Occupied(out, "is not empty; name a new folder for the base")
     work.mkdir(parents=True, exist_ok=True)
     write_json(wanted, begun)
     return work

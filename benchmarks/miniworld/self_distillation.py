@@ -4,7 +4,6 @@ import copy
 from pathlib import Path
 
 import torch
-from rich.progress import Progress
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 from torchvision.transforms import v2
@@ -19,9 +18,7 @@ CROP_SCALE = (0.8, 1.0)  # share of the area that is kept
 JITTER = 0.2  # of brightness, contrast and saturation
 
 
-def self_distil(
-    clip: Clip, scenes: Scenes, schedule: Schedule, *, seed: int, folder: Path, progress: Progress
-) -> None:
+def self_distil(clip: Clip, scenes: Scenes, schedule: Schedule, *, seed: int, folder: Path) -> None:
     """Train `clip`'s tower in place, on images alone.
 
     The loss is 1 - cosine between the tower's pooled embedding of an augmented picture and the original tower's of
@@ -33,7 +30,6 @@ def self_distil(
         schedule: steps, batch and learning rate.
         seed: of order and augmentation.
         folder: of the checkpoint from which a killed run goes on.
-        progress: shows the loss.
 
     Raises:
         RunError: the loss is no longer finite.
@@ -62,6 +58,5 @@ def self_distil(
         schedule,
         key=(seed, KEY),
         checkpoint=folder / "self-distillation.pt",
-        progress=progress,
         title="self-distillation",
     )

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import torch
-from rich.progress import Progress
 from torch import Tensor, nn
 
 from diva.miniworld.captions import full_captions
@@ -27,15 +26,14 @@ def train_teacher(
     seed: int,
     device: torch.device,
     folder: Path,
-    progress: Progress,
 ) -> MiniatureTeacher:
     """Train a teacher on full captions; checkpoints go to `folder`, from which a killed run goes on."""
     teacher = MiniatureTeacher.build(SIZE, vocabulary(), seed).to(device)
-    _train_vae(teacher, vae_schedule, seed, folder / "vae.pt", progress)
+    _train_vae(teacher, vae_schedule, seed, folder / "vae.pt")
     teacher.vae.requires_grad_(False).eval()
     scenes = draw(SCALE_PICTURES, generator(seed, SCALE_KEY)).to(device)
     teacher.set_scale(render(scenes).rgb)
-    _train_unet(teacher, unet_schedule, seed, folder / "unet.pt", progress)
+    _train_unet(teacher, unet_schedule, seed, folder / "unet.pt")
     return teacher.eval()
 
 
@@ -53,7 +51,7 @@ def weaker_teacher(trained: MiniatureTeacher, schedule: Schedule, *, seed: int, 
     teacher.vae.requires_grad_(False).eval()
     teacher.vae.register_to_config(scaling_factor=trained.vae.config["scaling_factor"])
     if schedule.steps:
-        _train_unet(teacher, schedule, seed, folder / "unet.pt", Progress(disable=True))
+        _train_unet(teacher, schedule, seed, folder / "unet.pt")
     return teacher.eval()
 
 
@@ -63,9 +61,7 @@ def vocabulary() -> set[str]:
     return set(" ".join(["a photo of in", *SHAPES, *PLACES, *phrases]).split())
 
 
-def _train_vae(
-    teacher: MiniatureTeacher, schedule: Schedule, seed: int, checkpoint: Path, progress: Progress
-) -> None:
+def _train_vae(teacher: MiniatureTeacher, schedule: Schedule, seed: int, checkpoint: Path) -> None:
     device = next(teacher.parameters()).device
 
     def loss(random: torch.Generator) -> Tensor:
@@ -74,12 +70,10 @@ def _train_vae(
         error, divergence = teacher.reconstruction(rgb, noise)
         return error + KL_WEIGHT * divergence
 
-    fit(teacher.vae, loss, schedule, key=(seed, VAE_KEY), checkpoint=checkpoint, progress=progress, title="VAE")
+    fit(teacher.vae, loss, schedule, key=(seed, VAE_KEY), checkpoint=checkpoint, title="VAE")
 
 
-def _train_unet(
-    teacher: MiniatureTeacher, schedule: Schedule, seed: int, checkpoint: Path, progress: Progress
-) -> None:
+def _train_unet(teacher: MiniatureTeacher, schedule: Schedule, seed: int, checkpoint: Path) -> None:
     device = next(teacher.parameters()).device
     steps = teacher.timesteps
 
@@ -95,7 +89,7 @@ def _train_unet(
         return teacher.noise_error(latents, teacher.context(ids), timesteps, noise).mean()
 
     trained = nn.ModuleList([teacher.unet, teacher.text_encoder])
-    fit(trained, loss, schedule, key=(seed, UNET_KEY), checkpoint=checkpoint, progress=progress, title="UNet")
+    fit(trained, loss, schedule, key=(seed, UNET_KEY), checkpoint=checkpoint, title="UNet")
 
 
 def prompts(teacher: MiniatureTeacher, scenes: Scenes, random: torch.Generator) -> Tensor:

@@ -9,19 +9,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from diva.documents import read_file
-from diva.errors import InputError, did_you_mean, printable
+from diva.errors import Damaged, Invalid
 from diva.results import DataSource
+from diva_benchmarks.class_folders import read_class_folders, split_folder
 from diva_benchmarks.fingerprint import fingerprint, hash_lines
+from diva_benchmarks.labelled_shards import Sample, has_shards, read_number, read_shards, shard_paths
+from diva_benchmarks.set_kind import LABELS, Kind, read_kind
 from diva_benchmarks.stored_image import StoredImage
-from diva_benchmarks.zero_shot.class_folders import read_class_folders, split_folder
 from diva_benchmarks.zero_shot.prompts import Prompts, read_prompts
-from diva_benchmarks.zero_shot.sets import Headline, Kind, ZeroShotSet
-from diva_benchmarks.zero_shot.shards import COUNT, Sample, read_shards, shard_paths
-
-TYPE = "dataset_type.txt"
-DIGITS = 9  # of a label; Python refuses to read numbers of thousands
-LABELS: dict[Kind, str] = {"classification": "cls", "multilabel": "npy", "retrieval": "txt"}
+from diva_benchmarks.zero_shot.sets import Headline, ZeroShotSet
 
 
 @dataclass(frozen=True)
@@ -98,20 +94,20 @@ def read_set(spec: ZeroShotSet, folders: Sequence[Path], cache: Path | None) -> 
     """
     if len(folders) > 1:
         both = " and ".join(map(str, folders))
-        raise InputError(f"{both}: are both {spec.title}; move all but one out of --data")
+        raise Invalid(both, f"are both {spec.title}; move all but one out of --data")
     folder = folders[0]
-    shards = any((folder / "test").glob("*.[tT][aA][rR]")) or (folder / "test" / COUNT).exists()
-    return _from_shards(spec, folder, cache) if shards else _from_class_folders(spec, folder, cache)
+    read = _from_shards if has_shards(folder / "test") else _from_class_folders
+    return read(spec, folder, cache)
 
 
 def _from_shards(spec: ZeroShotSet, folder: Path, cache: Path | None) -> SetData:
-    paths, kind = shard_paths(folder / "test"), _read_kind(folder / TYPE)
+    paths, kind = shard_paths(folder / "test"), read_kind(folder)
     samples = read_shards(paths, LABELS[kind])
     twice = next((id_ for id_, count in Counter(each.id for each in samples).items() if count > 1), None)
     if twice is not None:
-        raise InputError(f"{folder}: has two samples called {twice} in one tar; write the shards again")
+        raise Damaged(folder, f"has two samples called {twice} in one tar; write the shards again")
     if not samples:
-        raise InputError(f"{folder}: its shards contain no image; fetch the data set again")
+        raise Damaged(folder, "its shards contain no image; fetch the data set again")
     return SetData(
         spec=spec,
         folder=folder,
@@ -136,14 +132,6 @@ def _from_class_folders(spec: ZeroShotSet, folder: Path, cache: Path | None) -> 
     )
 
 
-def _read_kind(path: Path) -> Kind:
-    said = read_file(path, 64).decode(errors="replace").strip().lower() if path.exists() else "classification"
-    for kind in LABELS:
-        if said == kind:
-            return kind
-    raise InputError(f"{path}: '{printable(said)}' is unknown; {did_you_mean(said, LABELS)}")
-
-
 def _truth(
     spec: ZeroShotSet, folder: Path, kind: Kind, samples: Sequence[Sample]
 ) -> OneLabel | ManyLabels | Captions:
@@ -160,31 +148,34 @@ def _captions(sample: Sample) -> tuple[str, ...]:
     try:
         lines = sample.label.decode().split("\n")  # and not at U+2028 and its like, which are part of a caption
     except UnicodeDecodeError as error:
-        raise InputError(f"{sample.place}: is not UTF-8 text ({error}); fetch the data set again") from error
+        raise Damaged(sample.place, f"is not UTF-8 text ({error}); fetch the data set again") from error
     captions = tuple(line.strip() for line in lines if line.strip())
     if not captions:
-        raise InputError(f"{sample.place}: has no caption; fetch the data set again")
+        raise Damaged(sample.place, "has no caption; fetch the data set again")
     return captions
 
 
 def _label(sample: Sample, classes: int) -> int:
-    text = sample.label.decode(errors="replace").strip()
-    if not text.isdecimal() or len(text) > DIGITS or int(text) >= classes:
-        raise InputError(
-            f"{sample.place}: '{text[:80]}' is not a label of {classes} classes (0 to {classes - 1});"
-            " check that the class names belong to these shards"
+    number = read_number(sample)
+    if number is None or number >= classes:
+        text = sample.label.decode(errors="replace").strip()[:80]
+        raise Invalid(
+            sample.place,
+            f"'{text}' is not a label of {classes} classes (0 to {classes - 1});"
+            " check that the class names belong to these shards",
         )
-    return int(text)
+    return number
 
 
 def _flags(sample: Sample, classes: int) -> NDArray[np.bool_]:
     try:
         flags = np.load(io.BytesIO(sample.label), allow_pickle=False)
     except Exception as error:  # damaged arrays make numpy raise anything
-        raise InputError(f"{sample.place}: is not an array ({error}); fetch the data set again") from error
+        raise Damaged(sample.place, f"is not an array ({error}); fetch the data set again") from error
     if not isinstance(flags, np.ndarray) or flags.shape != (classes,) or not np.isin(flags, (0, 1)).all():
-        raise InputError(
-            f"{sample.place}: must hold one 0 or 1 for each of {classes} classes; check that the class names belong"
-            " to these shards"
+        raise Invalid(
+            sample.place,
+            f"must hold one 0 or 1 for each of {classes} classes; check that the class names belong"
+            " to these shards",
         )
     return np.asarray(flags, dtype=bool)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from diva.cli.options import ForTower, Overrides, Torchscript, check_exists, libraries
-from diva.errors import InputError
+from diva.errors import Mismatch
 from diva.tower_names import check_tower
 
 app = typer.Typer()
@@ -38,7 +38,7 @@ def train(
         check_tower(resolved.tower.name, "tower.name")
         check_places(resolved)
     if trial and resume:
-        raise InputError("--trial: starts anew and keeps nothing; leave out --resume")
+        raise Mismatch("--trial", "starts anew and keeps nothing; leave out --resume")
     with libraries():
         from diva.training import train as run
 
@@ -113,11 +113,12 @@ def towers_check(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="page whose table is replaced")] = None,
 ) -> None:
-    """Check towers against their libraries: tokens, preprocessing, export, one training step."""
+    """Check towers against their libraries: tokens, preprocessing, export, LLaVA, one training step."""
     with libraries():
         from diva.conformance.command import check_towers
+        from diva_downstream.llava.conformance import generates
 
-    check_towers(names or (), out)
+    check_towers(names or (), out, generates)
 
 
 @data.command("cache-latents")

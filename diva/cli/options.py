@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from diva.errors import InputError
+from diva.errors import Missing
 from diva.progress import Phase, phase
 from diva.tower_names import check_tower
 
@@ -67,4 +67,4 @@ def check_exists(path: Path | None, where: str) -> None:
         InputError: nothing does.
     """
     if path is not None and not os.path.exists(path):  # Path's own raises on a long name
-        raise InputError(f"{where}: {path}: no such file or folder; check the path")
+        raise Missing(where, path, "no such file or folder; check the path")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from diva.cli.options import ForTower, Overrides
-from diva.errors import InputError, did_you_mean
+from diva.errors import Invalid, Unknown, did_you_mean
 
 app = typer.Typer()
 
@@ -56,17 +56,17 @@ def check_words(words: Sequence[str]) -> None:
     command, rest = _root(), list(words)
     while hasattr(command, "commands"):
         if not rest:
-            raise InputError(f"'{command.name}': a verb is missing; {did_you_mean('', command.commands)}")
+            raise Unknown(command.name, f"a verb is missing; {did_you_mean('', command.commands)}")
         found = command.get_command(None, rest[0])  # a group's own verbs, and the tasks that it finds
         if found is None:
-            raise InputError(f"no such verb '{rest[0]}'; {did_you_mean(rest[0], command.commands)}")
+            raise Unknown(command.name, f"there is no '{rest[0]}'; {did_you_mean(rest[0], command.commands)}")
         command, rest = found, rest[1:]
     try:
         command.make_context("diva", rest)
     except typer.Exit as error:
-        raise InputError(f"'{command.name}': --help and the like do nothing in a step; remove it") from error
+        raise Invalid(command.name, "--help and the like do nothing in a step; remove it") from error
     except TyperException as error:
-        raise InputError(f"'{command.name}': {error}") from error
+        raise Invalid(command.name, error) from error
 
 
 @cache

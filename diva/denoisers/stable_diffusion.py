@@ -11,7 +11,8 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from diva.denoisers.base import Context
 from diva.denoisers.latent import DdpmDenoiser, read_part
-from diva.errors import InputError
+from diva.errors import Mismatch
+from diva.progress import phase
 from diva.towers.checkpoint import file_sha256
 
 
@@ -26,6 +27,12 @@ class StableDiffusionDenoiser(DdpmDenoiser):
         unet = read_part(self.path, "unet", UNet2DConditionModel, torch_dtype=dtype)
         self.token_width = unet.config.cross_attention_dim
         return unet
+
+    @property
+    def side(self) -> int:
+        """Side in pixels of the square images that the UNet was made for."""
+        unet: Any = self.network
+        return int(unet.config.sample_size * 2 ** (len(self.vae.config.block_out_channels) - 1))
 
     @property
     def files_sha256(self) -> str:
@@ -66,6 +73,7 @@ class StableDiffusionDenoiser(DdpmDenoiser):
         """Return what the UNet is told besides timesteps and tokens."""
         return {}
 
+    @phase("loading a text encoder")
     def _text_encoder(
         self, reader: Any, encoder_part: str, tokenizer_part: str, dtype: torch.dtype
     ) -> Callable[[Sequence[str]], Any]:
@@ -85,9 +93,11 @@ class StableDiffusionDenoiser(DdpmDenoiser):
 
     def _context(self, tokens: Tensor, vector: Tensor | None) -> Context:
         if tokens.shape[-1] != self.token_width:
-            raise InputError(
-                f"denoiser.path: {self.path} has a text encoder of width {tokens.shape[-1]} but a UNet that reads"
-                f" width {self.token_width}; they come from different models"
+            raise Mismatch(
+                "denoiser.path",
+                self.path,
+                f"has a text encoder of width {tokens.shape[-1]} but a UNet that reads"
+                f" width {self.token_width}; they come from different models",
             )
         return Context(tokens, vector)
 

@@ -9,6 +9,7 @@ from diva.miniworld import writers
 from diva.miniworld.captions import PLACE_MENTIONED, alt_texts, full_captions, mentions
 from diva.miniworld.scene import Scenes, draw, generator
 from diva.miniworld.vocabulary import NAMES
+from diva.progress import phase
 from diva.recipes.section import Section
 
 PER_SHARD = 1000
@@ -44,6 +45,7 @@ class Counts(Section):
     open_questions: int = Field(default=24, ge=1, description="LLaVA-Bench questions")
 
 
+@phase("writing the world")
 def write_world(out: Path, *, seed: int, counts: Counts) -> None:
     """Write every one of `DATASETS` to a folder of its name in `out`; equal seeds give equal bytes.
 

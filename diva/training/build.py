@@ -22,14 +22,14 @@ from diva.data import ImageStreams, Loader, Source, count_images, to_unit_range
 from diva.denoisers import Denoiser, load_denoiser
 from diva.denoisers.absent import AbsentDenoiser
 from diva.denoisers.base import ReadsImageEmbeddings
-from diva.errors import InputError
+from diva.errors import Invalid, Mismatch, NotInstalled, Unsupported
 from diva.exporting.whole_format import check_whole
-from diva.objectives import Anchored, Objective, build_objective
+from diva.objectives import Anchored, Objective, build_objective, frozen
 from diva.progress import phase, steps
 from diva.recipes import Recipe
 from diva.recipes.conditions import Projected
 from diva.run_folder import RunFolder
-from diva.towers import Clip, Tower, TowerInput, TowerTokens, load_clip
+from diva.towers import Clip, Tower, TowerInput, load_clip
 from diva.training.adapt import adapt
 from diva.training.artefacts import check_denoiser, read_projection
 from diva.training.diagnostics import Diagnostics
@@ -52,9 +52,10 @@ def build_trainer(recipe: Recipe, accelerator: Accelerator, clip: Clip, folder: 
     training, device = recipe.training, accelerator.device
     share = training.micro_batch * accelerator.num_processes
     if training.global_batch % share:
-        raise InputError(
-            f"training.global_batch: {training.global_batch} is no multiple of micro_batch × processes"
-            f" ({training.micro_batch} × {accelerator.num_processes}); change one of them"
+        raise Invalid(
+            "training.global_batch",
+            f"{training.global_batch} is no multiple of micro_batch × processes"
+            f" ({training.micro_batch} × {accelerator.num_processes}); change one of them",
         )
     dtype = getattr(torch, training.frozen_dtype)
     trained = any("denoiser" in stage.train for stage in recipe.stages)
@@ -63,9 +64,9 @@ def build_trainer(recipe: Recipe, accelerator: Accelerator, clip: Clip, folder: 
     denoiser: Denoiser = AbsentDenoiser()
     if recipe.objective.asks_denoiser:
         denoiser = load_denoiser(recipe.denoiser, dtype=dtype, device=device, trained=trained)
-    objective = build_objective(recipe.objective, clip, device)
+    objective = build_objective(recipe.objective, clip, device, dtype)
     if recipe.preservation.anchor:
-        objective = Anchored(objective, _original(clip.tower, dtype, device), recipe.preservation.anchor)
+        objective = Anchored(objective, frozen(clip.tower, dtype, device), recipe.preservation.anchor)
     tower_input = clip.input.replace(**recipe.tower.input.model_dump(exclude_none=True))
     source = source_of(recipe, clip, denoiser, objective, tower_input)
     if isinstance(denoiser, ReadsImageEmbeddings) and denoiser.images_to_fit:
@@ -117,13 +118,14 @@ def build_accelerator(recipe: Recipe, folder: Path) -> Accelerator:
         InputError: a tracker is not installed, or the launcher wants what is not supported.
     """
     if parse_flag_from_env("ACCELERATE_USE_DEEPSPEED"):
-        raise InputError(
-            "ACCELERATE_USE_DEEPSPEED: DeepSpeed is not supported; start the run with torchrun, and to share out"
-            " what is trained set ACCELERATE_USE_FSDP=true and FSDP_VERSION=2"
+        raise Unsupported(
+            "ACCELERATE_USE_DEEPSPEED",
+            "DeepSpeed is not supported; start the run with torchrun, and to share out"
+            " what is trained set ACCELERATE_USE_FSDP=true and FSDP_VERSION=2",
         )
     for tracker in recipe.training.trackers:
         if find_spec(tracker) is None:
-            raise InputError(f"training.trackers: {tracker} is not installed; run pip install {tracker}")
+            raise NotInstalled("training.trackers", f"{tracker} is not installed; run pip install {tracker}")
     accelerator = Accelerator(
         mixed_precision="bf16" if recipe.training.precision == "bf16" else "no",
         fsdp_plugin=sharding_plugin(recipe),
@@ -153,9 +155,10 @@ def _check_joined(processes: int) -> None:
     started = int(os.environ.get("WORLD_SIZE", "1"))
     if started != processes:
         # each would work by itself, into the same folder
-        raise InputError(
-            f"WORLD_SIZE: {started} processes were started, but no GPU can be used, and they are not joined; mend"
-            " the driver or torch's build, or on a CPU set ACCELERATE_USE_CPU=true"
+        raise Mismatch(
+            "WORLD_SIZE",
+            f"{started} processes were started, but no GPU can be used, and they are not joined; mend"
+            " the driver or torch's build, or on a CPU set ACCELERATE_USE_CPU=true",
         )
 
 
@@ -186,6 +189,7 @@ def streams(recipe: Recipe, source: Source, seed: int, rank: int, world_size: in
     )
 
 
+@phase("preparing the diagnostics")
 def _diagnostics(
     recipe: Recipe,
     accelerator: Accelerator,
@@ -249,8 +253,3 @@ def stage_steps(recipe: Recipe, count: Callable[[], int]) -> list[int]:
             assert stage.epochs is not None
             steps.append(math.ceil(stage.epochs * count() / batch))
     return steps
-
-
-def _original(tower: Tower, dtype: torch.dtype, device: torch.device) -> Callable[[Tensor], TowerTokens]:
-    frozen = copy.deepcopy(tower).requires_grad_(False).eval().to(device, dtype)
-    return lambda pixels: frozen(pixels.to(dtype))

@@ -1,6 +1,7 @@
 """From a recipe to its teacher's verdicts on its images."""
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -9,9 +10,10 @@ from rich.console import Console
 from diva.data import open_source
 from diva.data.cache import VerdictIndex
 from diva.data.cache.source import is_whole
+from diva.data.cache.write import Look
 from diva.denoisers import load_denoiser
 from diva.denoisers.base import ReadsText
-from diva.errors import InputError
+from diva.errors import Mismatch
 from diva.recipes import Recipe
 from diva.recipes.objectives import Verdicts
 from diva.training.build import join_processes, load_tower
@@ -31,6 +33,7 @@ def judge(
     pixels: str = "uint8",
     batch: int = 16,
     benchmark: Path | None = None,
+    by: Callable[..., Look] = Judge,
     console: Console,
 ) -> None:
     """Write the verdicts on a recipe's images into `folder`, or go on with them; lines of progress on `console`.
@@ -45,6 +48,7 @@ def judge(
         pixels: how the tower's input is stored, "uint8" or "jpeg".
         batch: images judged at once.
         benchmark: folder of a benchmark whose statements should not be taught; those that are get a warning.
+        by: takes what `Judge` takes, and gives the verdicts in its place.
 
     Raises:
         InputError: the recipe's objective takes no verdicts, its denoiser is no judge, something is missing, or
@@ -53,8 +57,8 @@ def judge(
     """
     objective, state = recipe.objective, join_processes()
     if not isinstance(objective, Verdicts):
-        raise InputError(
-            f"objective.type: {objective.type} takes no verdicts; name a recipe of the method verdicts"
+        raise Mismatch(
+            "objective.type", f"{objective.type} takes no verdicts; name a recipe of the method verdicts"
         )
     statements = load_statements(objective.statements)
     for text in leaks(statements, benchmark)[:1] if benchmark else ():
@@ -70,7 +74,7 @@ def judge(
     dtype = getattr(torch, recipe.training.frozen_dtype)
     denoiser = load_denoiser(recipe.denoiser, dtype=dtype, device=state.device)
     if not isinstance(denoiser, ReadsText):
-        raise InputError(f"denoiser.type: {recipe.denoiser.type} reads no text, and so is no judge")
+        raise Mismatch("denoiser.type", f"{recipe.denoiser.type} reads no text, and so is no judge")
     settings = [denoiser.files_sha256, recipe.training.frozen_dtype, denoiser.encoder_sha256]
     index = VerdictIndex(
         made=made,
@@ -79,7 +83,7 @@ def judge(
         checked=objective.checked,
         alternatives={name: group.alternatives for name, group in statements.groups.items()},
     )
-    look = Judge(
+    look = by(
         Readings(statements, clip, state.device),
         denoiser,
         denoiser.text_reader(dtype),

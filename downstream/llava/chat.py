@@ -6,7 +6,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from diva.errors import InputError, first_line
+from diva.errors import Invalid, Missing, Unsupported, first_line
 from diva_downstream.llava.conversation import IMAGE, Conversation, Piece
 from diva_downstream.llava.encode import image_mark
 
@@ -27,9 +27,7 @@ def own_template(tokenizer: PreTrainedTokenizerBase, folder: Path) -> str:
     if isinstance(own, dict):
         own = own.get("default")
     if not own:
-        raise InputError(
-            f"{folder}: has no chat template; give the instruction-tuned model, or --template vicuna_v1"
-        )
+        raise Missing(folder, "has no chat template; give the instruction-tuned model, or --template vicuna_v1")
     begins = tokenizer.bos_token_id is not None and tokenizer("a").input_ids[:1] == [tokenizer.bos_token_id]
     return OWN + ("{%- set bos_token = '' -%}" if begins else "") + own
 
@@ -66,11 +64,12 @@ class Chat:
                 self.end = str(tokenizer.eos_token)
             found = [part.text.strip() for part in self._parts(PROBE) if part.trained]
         except Exception as error:  # what a template raises is its own
-            raise InputError(f"{folder}: its chat template cannot be rendered ({first_line(error)})") from error
+            raise Invalid(folder, f"its chat template cannot be rendered ({first_line(error)})") from error
         if not self.end or found != [f"{PROBE[-1]}{self.end}"] * 2:
-            raise InputError(
-                f"{folder}: its chat template does not continue a question with the answer and a token that ends"
-                " it; swap with --template vicuna_v1"
+            raise Unsupported(
+                folder,
+                "its chat template does not continue a question with the answer and a token that ends"
+                " it; swap with --template vicuna_v1",
             )
 
     def pieces(self, conversation: Conversation) -> list[Piece]:

@@ -10,7 +10,8 @@ from transformers import Trainer
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from diva.atomic import discard
-from diva.errors import RunError, first_line
+from diva.errors import WriteFailed, first_line
+from diva.progress import phase
 
 
 class HookedTrainer(Trainer):
@@ -41,14 +42,15 @@ class HookedTrainer(Trainer):
     def _save_checkpoint(self, *arguments: Any) -> None:
         written = Path(str(self.args.output_dir)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
         try:
-            super()._save_checkpoint(*arguments)
-            self.accelerator.wait_for_everyone()  # each process writes the state of its random numbers
-            if self.is_world_process_zero():
-                self.checkpoint_saved(written)
+            with phase("writing a checkpoint"):
+                super()._save_checkpoint(*arguments)
+                self.accelerator.wait_for_everyone()  # each process writes the state of its random numbers
+                if self.is_world_process_zero():
+                    self.checkpoint_saved(written)
         except (OSError, RuntimeError, SafetensorError) as error:  # torch's own, for a full disk, is a RuntimeError
             discard(written)
             reason = first_line(error)
-            raise RunError(f"{written}: cannot be written ({reason}); free the disk and --resume") from error
+            raise WriteFailed(written, f"cannot be written ({reason}); free the disk and --resume") from error
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:  # noqa: ARG002
         self.save_weights(Path(str(output_dir or self.args.output_dir)))

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from diva.documents import read_json
-from diva.errors import InputError
+from diva.errors import Invalid, Missing
+from diva.progress import phase
 
 IMAGE = "<image>"
 SYSTEM = (
@@ -39,6 +40,7 @@ class Piece(NamedTuple):
     trained: bool
 
 
+@phase("reading the conversations")
 def read_conversations(
     path: Path, template: Template = "vicuna_v1", separators: Sequence[str] = SEPARATORS
 ) -> tuple[list[Conversation], str]:
@@ -56,7 +58,7 @@ def read_conversations(
     """
     records = read_json(path, limit=None)
     if not isinstance(records, list) or not records:
-        raise InputError(f"{path}: is not a list of conversations; give a file such as llava_v1_5_mix665k.json")
+        raise Invalid(path, "is not a list of conversations; give a file such as llava_v1_5_mix665k.json")
     conversations: list[Conversation] = []
     unused: dict[str, list[int]] = {}
     for number, record in enumerate(records):
@@ -68,7 +70,7 @@ def read_conversations(
         f"{len(numbers)} {reason} (first: record {numbers[0]})" for reason, numbers in unused.items()
     )
     if not conversations:
-        raise InputError(f"{path}: holds no conversation for data.template={template}: {reasons}; check the file")
+        raise Missing(path, f"holds no conversation for data.template={template}: {reasons}; check the file")
     left = len(records) - len(conversations)
     return conversations, f"{path}: {left:,} of {len(records):,} records are left out: {reasons}" if left else ""
 

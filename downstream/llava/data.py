@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
-from diva.errors import InputError, RunError
+from diva.errors import BadData, Invalid, Missing
 from diva.images import UnusableError, read_image
+from diva.progress import phase
 from diva_downstream.llava.chat import Chat
 from diva_downstream.llava.conversation import (
     SEPARATORS,
@@ -59,8 +60,8 @@ class ConversationData(Dataset[Sample]):
         self.blank = self._eye.blank
         (image_tokens,) = self.blank.tokens
         if section.max_length <= image_tokens:
-            raise InputError(
-                f"data.max_length: {section.max_length} tokens hold no image of {image_tokens}; allow more"
+            raise Invalid(
+                "data.max_length", f"{section.max_length} tokens hold no image of {image_tokens}; allow more"
             )
         self._pieces, separators = _prompts(section.template, processor)
         self._records, self.left_out = read_conversations(Path(section.conversations), section.template, separators)
@@ -71,6 +72,7 @@ class ConversationData(Dataset[Sample]):
             for record in self._records
         ]
 
+    @phase("looking for the images")
     def check_images(self) -> None:
         """Look for every image once, so that none is found missing in the midst of a run.
 
@@ -83,9 +85,10 @@ class ConversationData(Dataset[Sample]):
         # not Path.is_file, which raises where a name is too long for the system
         missing = [path for path in paths if not (os.path.isfile(path) and os.path.getsize(path))]
         if missing:
-            raise InputError(
-                f"{missing[0]}: no such image, or it is empty ({len(missing)} of {len(paths)} are); data.images"
-                " names the folder that the records' paths start from"
+            raise Missing(
+                missing[0],
+                f"no such image, or it is empty ({len(missing)} of {len(paths)} are); data.images"
+                " names the folder that the records' paths start from",
             )
 
     def __len__(self) -> int:
@@ -171,12 +174,11 @@ def _open(path: Path, record: str) -> Image.Image:
     try:
         image = read_image(path)
     except UnusableError as error:
-        raise RunError(
-            f"{path}: the image of record '{record}' cannot be read ({error}); fetch it again"
-        ) from error
+        raise BadData(path, f"the image of record '{record}' cannot be read ({error}); fetch it again") from error
     if max(image.size) > NARROWEST * min(image.size):
-        raise RunError(
-            f"{path}: the image of record '{record}' has {image.width} × {image.height} pixels and is too narrow to"
-            " resize; leave the record out"
+        raise BadData(
+            path,
+            f"the image of record '{record}' has {image.width} × {image.height} pixels and is too narrow to"
+            " resize; leave the record out",
         )
     return image.convert("RGB")

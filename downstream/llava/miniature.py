@@ -16,9 +16,10 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, Trainer, TrainingArguments
 
 from diva.exporting.folder import check_replaceable, complete_folder
-from diva.towers.quiet import quiet
+from diva.pretrained import save_pretrained
 from diva_downstream.llava.conversation import IMAGE, Conversation, pieces, read_conversations
 from diva_downstream.llava.encode import IGNORED
+from diva_downstream.llava.shown import train_shown
 
 VOCABULARY = 1024
 POSITIONS = 2048
@@ -87,8 +88,7 @@ def random_llama(
 
 def write_language_model(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     """Write a language model and its tokenizer into the existing `folder`."""
-    with quiet("transformers"):
-        model.save_pretrained(folder)
+    save_pretrained(model, folder)
     tokenizer.save_pretrained(folder)
 
 
@@ -116,9 +116,10 @@ def _read(
             save_strategy="no",
             remove_unused_columns=False,
             report_to="none",
+            disable_tqdm=True,
         )
         data = [{"input_ids": torch.tensor(numbers)} for numbers in tokenizer(list(prompts))["input_ids"]]
-        Trainer(model, arguments, data_collator=_batch, train_dataset=data).train()
+        train_shown(Trainer(model, arguments, data_collator=_batch, train_dataset=data))
     model.eval()
 
 

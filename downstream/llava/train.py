@@ -23,11 +23,11 @@ from diva.atomic import new_files
 from diva.compat import keep_whole_what_is_there
 from diva.digest import tensors_sha256
 from diva.documents import read_json
-from diva.errors import InputError, RunError, first_line
+from diva.errors import DivaError, Invalid, Mismatch, NotInstalled, Unsupported, first_line, from_worker
 from diva.pretrained import load_pretrained
 from diva.recipes.load import write_recipe
 from diva.recipes.resume import check_resumed
-from diva.run_folder import RunFolder
+from diva.run_folder import RunFolder, step_of
 from diva_downstream.llava.data import Collator, ConversationData
 from diva_downstream.llava.formats import read_llava, write_transformers
 from diva_downstream.llava.formats.families import FAMILIES, Family
@@ -36,6 +36,7 @@ from diva_downstream.llava.formats.transformers_folder import assembled
 from diva_downstream.llava.inputs import check_inputs, hash_inputs, write_inputs
 from diva_downstream.llava.recipe import LlavaRecipe, load_llava_recipe
 from diva_downstream.llava.record import StageDone, SwapRecord, read_record, write_record
+from diva_downstream.llava.shown import train_shown
 from diva_downstream.llava.tower import check_tower, write_tower
 from diva_downstream.llava.trainable import is_adapted, load_trained, prepare, set_dtypes
 from diva_downstream.llava.trainer import Curves, StageTrainer
@@ -66,7 +67,7 @@ def _train(recipe: LlavaRecipe, run: RunFolder, *, first: bool, resume: bool) ->
     console = Console(stderr=True, quiet=not first)
     source = Path(recipe.model)
     if not (source / "processor_config.json").is_file():
-        raise InputError(f"model: {source} is not a LLaVA folder of transformers'; make one with 'diva llava swap'")
+        raise Mismatch("model", source, "is not a LLaVA folder of transformers'; make one with 'diva llava swap'")
     family = _family(source)
     record = read_record(source)
     if record is not None and record.needs_stage_1 and recipe.train != "projector":
@@ -75,13 +76,15 @@ def _train(recipe: LlavaRecipe, run: RunFolder, *, first: bool, resume: bool) ->
         )
     asked = record.template if record else "chat" if family.cuts else "vicuna_v1"
     if recipe.data.template not in ("plain", asked):
-        raise InputError(
-            f"data.template: {recipe.data.template} is not how {source} is asked; give {asked}, or swap it in with"
-            " --template"
+        raise Mismatch(
+            "data.template",
+            f"{recipe.data.template} is not how {source} is asked; give {asked}, or swap it in with --template",
         )
     arguments = _arguments(recipe, run)  # from here on, processes know of each other
     latest: Path | None
     (latest,) = broadcast_object_list([_find_checkpoint(recipe, run, resume, console) if first else None])
+    if latest:
+        console.print(Text(f"resuming from step {step_of(latest)} ({latest})"), soft_wrap=True)
     processor = _processor(source)
     model: Any = load_model(family.model, source, **_quantized(recipe))
     data = ConversationData(recipe.data, processor, seed=recipe.seed)
@@ -100,9 +103,9 @@ def _train(recipe: LlavaRecipe, run: RunFolder, *, first: bool, resume: bool) ->
         write_recipe(recipe, run.recipe)
         write_inputs(inputs, run.path)
     try:
-        trainer.train(resume_from_checkpoint=str(latest) if latest else None)
-    except (InputError, RunError) as error:  # in a data worker the message has a traceback around it
-        raise type(error)(str(error).strip().splitlines()[-1].partition("Error: ")[2] or str(error)) from error
+        train_shown(trainer, latest)
+    except DivaError as error:
+        raise from_worker(error) from error
     trained = trainer.trained_state()
     if first:
         done = _stage_done(recipe, trainer, trained, inputs)
@@ -127,9 +130,9 @@ def _arguments(recipe: LlavaRecipe, run: RunFolder) -> TrainingArguments:
     training = recipe.training
     share = training.micro_batch * int(os.environ.get("WORLD_SIZE", "1"))
     if training.global_batch % share:
-        raise InputError(
-            f"training.global_batch: {training.global_batch} is not a multiple of micro_batch × processes"
-            f" ({share}); change one of them"
+        raise Invalid(
+            "training.global_batch",
+            f"{training.global_batch} is not a multiple of micro_batch × processes ({share}); change one of them",
         )
     accelerated = torch.accelerator.is_available()
     try:
@@ -155,9 +158,10 @@ def _arguments(recipe: LlavaRecipe, run: RunFolder) -> TrainingArguments:
             seed=recipe.seed,
             data_seed=recipe.seed,
             report_to="none",
+            disable_tqdm=True,
         )
     except ValueError as error:
-        raise InputError(f"training.precision: {first_line(error)}; try fp32") from error
+        raise Invalid("training.precision", f"{first_line(error)}; try fp32") from error
 
 
 def _quantized(recipe: LlavaRecipe) -> dict[str, Any]:
@@ -165,9 +169,9 @@ def _quantized(recipe: LlavaRecipe) -> dict[str, Any]:
     if recipe.train != "qlora":
         return {}
     if find_spec("bitsandbytes") is None:
-        raise InputError("train: qlora needs bitsandbytes, which is not installed; pip install bitsandbytes")
+        raise NotInstalled("train", "qlora needs bitsandbytes, which is not installed; pip install bitsandbytes")
     if os.environ.get("ACCELERATE_USE_FSDP") == "true":
-        raise InputError("train: qlora does not run sharded; start it with torchrun, or give train=lora")
+        raise Mismatch("train", "qlora does not run sharded; start it with torchrun, or give train=lora")
     bits = BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
@@ -183,12 +187,12 @@ def _family(folder: Path) -> Family:
     kind = fields.get("model_type") if isinstance(fields, dict) else None
     if kind not in list(FAMILIES):  # of a list: the value may be anything
         names = ", ".join(each.name for each in FAMILIES.values())
-        raise InputError(f"model: {folder} holds a '{kind}'; these are trained: {names}")
+        raise Unsupported("model", folder, f"holds a '{kind}'; these are trained: {names}")
     return FAMILIES[kind]
 
 
 def _processor(folder: Path) -> Any:
-    processor = load_pretrained(AutoProcessor, folder, field="the processor in ")
+    processor = load_pretrained(AutoProcessor, folder, field=("processor",))
     processor.image_processor = load_image_processor(folder)
     return processor
 

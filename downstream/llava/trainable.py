@@ -7,7 +7,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor, nn
 
-from diva.errors import InputError, RunError
+from diva.errors import Failed, Invalid
 from diva.towers.state_dict_diff import state_dict_diff
 from diva_downstream.llava.recipe import LlavaRecipe, TowerSection
 
@@ -49,15 +49,16 @@ def _tower_parts(model: Any, section: TowerSection) -> list[nn.Module]:
     """Return what of the tower is trained: of what the projector reads, for nothing behind it gets a gradient."""
     outer = model.model.vision_tower
     tower: Any = getattr(outer, "vision_model", outer)
-    layers, layer = tower.encoder.layers, model.config.vision_feature_layer
+    layers = next(part for part in tower.modules() if isinstance(part, nn.ModuleList))
+    layer = model.config.vision_feature_layer
     assert isinstance(layer, int), "several are refused where the model is read"
     read = layer if layer >= 0 else layer + len(layers) + 1
     if section.last_blocks is None:
         parts = [tower.embeddings, getattr(tower, "pre_layrnorm", None), layers[:read]]
         return [part for part in parts if part is not None]
     if section.last_blocks > read:
-        raise InputError(
-            f"tower.last_blocks: {section.last_blocks} exceed the {read} that the projector reads; give fewer"
+        raise Invalid(
+            "tower.last_blocks", f"{section.last_blocks} exceed the {read} that the projector reads; give fewer"
         )
     return [layers[read - section.last_blocks : read]]
 
@@ -100,6 +101,6 @@ def load_trained(model: Any, state: Mapping[str, Tensor], what: str) -> None:
     misshapen = [name for name in own.keys() & state.keys() if own[name].shape != state[name].shape]
     problem = state_dict_diff(own.keys() - state.keys(), state.keys() - own.keys(), misshapen)
     if problem:
-        raise RunError(f"{what}: does not fit what is trained: {problem}; start the run anew")
+        raise Failed(what, f"does not fit what is trained: {problem}; start the run anew")
     for name, parameter in own.items():
         parameter.copy_(state[name])

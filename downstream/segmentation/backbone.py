@@ -10,11 +10,20 @@ from mmseg.models.necks import Feature2Pyramid
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from diva.errors import InputError
-from diva.towers import load_clip
-from diva_downstream.segmentation.features import TowerFeatures
+from diva.errors import Mismatch
+from diva.towers import Clip, load_clip
+from diva.towers.features import TowerFeatures
 
 SCALES = (4, 2, 1, 0.5)  # of the pyramid's levels against the patch grid
+
+
+def loaded_clip(tower: str | Clip, checkpoint: str | None) -> Clip:
+    """Return the model that a config names, or that our own commands have loaded already.
+
+    Raises:
+        InputError: it cannot be loaded.
+    """
+    return tower if isinstance(tower, Clip) else load_clip(tower, Path(checkpoint) if checkpoint else None)
 
 
 @MODELS.register_module()
@@ -26,7 +35,7 @@ class DivaTower(BaseModule):
 
     def __init__(
         self,
-        tower: str,
+        tower: str | Clip,
         *,
         checkpoint: str | None = None,
         out_blocks: Sequence[int] = (-1,),
@@ -38,7 +47,7 @@ class DivaTower(BaseModule):
         """Load the tower.
 
         Args:
-            tower, checkpoint: as `diva.towers.load_clip` takes them.
+            tower, checkpoint: as `diva.towers.load_clip` takes them, or a loaded tower, which becomes part of this.
             out_blocks: the blocks whose features are given, from 0; negative ones are counted from the last.
             joint: give the features in the joint image-text space instead of the trunk's own.
             pyramid: bring four blocks to 4, 2, 1 and 1/2 times the patch grid, with weights that are learned.
@@ -50,8 +59,8 @@ class DivaTower(BaseModule):
         """
         super().__init__()
         if pyramid and len(out_blocks) != len(SCALES):
-            raise InputError(f"out_blocks: a pyramid needs {len(SCALES)} blocks, but there are {len(out_blocks)}")
-        loaded = load_clip(tower, Path(checkpoint) if checkpoint else None).tower
+            raise Mismatch("out_blocks", f"a pyramid needs {len(SCALES)} blocks, but there are {len(out_blocks)}")
+        loaded = loaded_clip(tower, checkpoint).tower
         loaded.set_grad_checkpointing(grad_checkpointing)
         self.features = TowerFeatures(loaded, out_blocks, joint=joint)
         self.pyramid = (

@@ -11,10 +11,11 @@ from mmseg.models.segmentors import MultimodalEncoderDecoder
 from mmseg.registry import MODELS
 from open_clip.transformer import VisionTransformer
 
-from diva.errors import InputError, RunError
-from diva.towers import Clip, load_clip
+from diva.errors import Failed, Mismatch
+from diva.towers import Clip
 from diva.towers.activation import activation_of
 from diva.towers.state_dict_diff import state_dict_diff
+from diva_downstream.segmentation.backbone import loaded_clip
 from diva_downstream.segmentation.class_text import ClassText
 
 MIM = Path(mmseg.__file__).parent / ".mim"  # the configs and tools that mmseg's wheel brings
@@ -35,7 +36,7 @@ class SideAdapterTower(MultimodalEncoderDecoder):
 
     def __init__(
         self,
-        tower: str,
+        tower: str | Clip,
         classes: Sequence[str],
         *,
         checkpoint: str | None = None,
@@ -49,7 +50,7 @@ class SideAdapterTower(MultimodalEncoderDecoder):
         """Build the network and fill the tower in.
 
         Args:
-            tower, checkpoint: as `diva.towers.load_clip` takes them.
+            tower, checkpoint: as for `DivaTower`.
             classes: names, in the order of the labels.
             templates: as for `class_embeddings`.
             encoder_resolution: by how much the picture is scaled for the tower.
@@ -63,7 +64,7 @@ class SideAdapterTower(MultimodalEncoderDecoder):
             InputError: the tower cannot be loaded, has no class token, text encoder or activation that mmseg knows,
                 or has too few blocks.
         """
-        clip = load_clip(tower, Path(checkpoint) if checkpoint else None)
+        clip = loaded_clip(tower, checkpoint)
         split = _split(clip)
         chosen = {"patch_size": 16, "embed_dims": 240, "depth": 8, "heads": 6, **(adapter or {})}
         text = ClassText(clip, classes, templates)
@@ -97,13 +98,13 @@ def _split(clip: Clip) -> int:
     """
     visual = clip.tower.visual
     if not isinstance(visual, VisionTransformer) or activation_of(clip.model) not in ACTIVATIONS:
-        raise InputError(
-            f"{clip.source}: SAN needs a ViT with a class token and GELU or QuickGELU; use another tower, or"
-            " another head"
+        raise Mismatch(
+            clip.source,
+            "SAN needs a ViT with a class token and GELU or QuickGELU; use another tower, or another head",
         )
     blocks = len(visual.transformer.resblocks)
     if round(blocks * 3 / 4) < 3:
-        raise InputError(f"{clip.source}: SAN needs 4 blocks or more, but the tower has {blocks}")
+        raise Mismatch(clip.source, f"SAN needs 4 blocks or more, but the tower has {blocks}")
     return round(blocks * 3 / 4)
 
 
@@ -161,4 +162,4 @@ def _fill_in(model: SideAdapterTower, clip: Clip, split: int) -> None:
     missing, unexpected = model.load_state_dict(converted, strict=False)
     problem = state_dict_diff([key for key in missing if not key.startswith(LEARNED)], unexpected)
     if problem:
-        raise RunError(f"{clip.source}: SAN cannot use this tower: {problem}")
+        raise Failed(clip.source, f"SAN cannot use this tower: {problem}")

@@ -1,5 +1,6 @@
 """Training a head, with mmengine's Runner underneath."""
 
+import copy
 import os
 import uuid
 from contextlib import nullcontext
@@ -11,9 +12,9 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from rich.console import Console
 from rich.text import Text
-from torch import distributed
+from torch import distributed, nn
 
-from diva.errors import InputError
+from diva.errors import Occupied
 from diva.lock import LOCK, locked
 from diva.recipes.resume import check_resumed
 from diva.towers import Clip
@@ -46,14 +47,29 @@ def train_head(record: HeadRecord, clip: Clip, data: Located, out: Path, *, work
         for what in damaged if first else ():
             warning = f"warning: {what}; continuing after {done} iterations"
             Console(stderr=True).print(Text(warning, style="yellow"), soft_wrap=True)
+        if first and done:
+            Console(stderr=True).print(Text(f"resuming after {done} iterations"), soft_wrap=True)
         start = {"resume": True, "load_from": str(checkpoint_of(out.resolve(), done))} if done else {}
-        build_runner(config, out, **start).train()
+        build_runner(config, clip, out, **start).train()
 
 
-def build_runner(config: Config, folder: Path, **fields: Any) -> Runner:
-    """Return a Runner of `config` that writes to `folder` and shares no log with another in this process."""
+def build_runner(config: Config, clip: Clip, folder: Path, **fields: Any) -> Runner:
+    """Return a Runner of `config` that writes to `folder` and shares no log with another in this process.
+
+    `clip` becomes its tower, in place of the one that the config names, which would be loaded again.
+    """
+
+    class AroundTheTower(Runner):
+        def build_model(self, model: Any) -> nn.Module:
+            model = copy.deepcopy(model)  # the Runner writes the config down, with the tower's name
+            for part in (model, model.get("backbone", {}), model.get("decode_head", {})):
+                if "tower" in part:
+                    part["tower"] = clip
+            built: nn.Module = super().build_model(model)
+            return built
+
     name = f"{folder.name}-{uuid.uuid4().hex[:8]}"
-    return Runner.from_cfg(Config({**config, "work_dir": str(folder), "experiment_name": name, **fields}))
+    return AroundTheTower.from_cfg(Config({**config, "work_dir": str(folder), "experiment_name": name, **fields}))
 
 
 def _launch(config: Config) -> None:
@@ -76,5 +92,5 @@ def _check(record: HeadRecord, out: Path, resume: bool) -> None:
     before = read_head_record(out)
     # with `resume` as well: a pipeline that was killed early knows not whether there is a run
     if not before and any(path.name != LOCK for path in out.iterdir()):
-        raise InputError(f"{out}: is not empty; name another folder with --out")
+        raise Occupied(out, "is not empty; name another folder with --out")
     check_resumed(out, (lambda: before) if before else None, record, resume=resume)

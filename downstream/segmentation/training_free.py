@@ -1,7 +1,6 @@
 """Open-vocabulary segmentation without training: each patch takes the class whose name it resembles most."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,7 +9,8 @@ from mmseg.registry import MODELS
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from diva.towers import load_clip
+from diva.towers import Clip
+from diva_downstream.segmentation.backbone import loaded_clip
 from diva_downstream.segmentation.class_text import class_embeddings
 
 
@@ -20,7 +20,7 @@ class NearestClassName(BaseDecodeHead):
 
     def __init__(
         self,
-        tower: str,
+        tower: str | Clip,
         classes: Sequence[str],
         checkpoint: str | None = None,
         templates: str = "imagenet",
@@ -29,7 +29,7 @@ class NearestClassName(BaseDecodeHead):
         """Encode the class names with the text encoder of the tower, which is not kept.
 
         Args:
-            tower, checkpoint: as `diva.towers.load_clip` takes them.
+            tower, checkpoint: as for `DivaTower`.
             classes: names, in the order of the labels.
             templates: as for `class_embeddings`.
             options: those of mmseg's `BaseDecodeHead`.
@@ -37,9 +37,7 @@ class NearestClassName(BaseDecodeHead):
         Raises:
             InputError: the tower cannot be loaded or has no text encoder.
         """
-        embeddings = class_embeddings(
-            load_clip(tower, Path(checkpoint) if checkpoint else None), classes, templates
-        )
+        embeddings = class_embeddings(loaded_clip(tower, checkpoint), classes, templates)
         width = embeddings.shape[1]
         super().__init__(width, channels=width, num_classes=len(classes), dropout_ratio=0, init_cfg=None, **options)
         del self.conv_seg

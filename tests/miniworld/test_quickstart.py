@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from diva.cli.run import check_words
-from diva.errors import InputError
+from diva.errors import Occupied
 from diva.miniworld import quickstart
 from diva.pipelines.load import load_pipeline
 from diva.pipelines.plan import plan
@@ -53,10 +53,10 @@ def test_a_small_quickstart_ends_in_its_report(tmp_path: Path) -> None:
 
 def test_a_folder_of_something_else_or_of_another_quickstart_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(InputError, match=r"is not empty; name another folder with --out"):
+    with pytest.raises(Occupied, match="--out"):
         quickstart.run(tmp_path, seed=0, check=check_words)
     (tmp_path / "manifest.json").write_text('{"recipe": "diva/quickstart", "overrides": ["seed=9"]}')
-    with pytest.raises(InputError, match="belongs to another run; name another folder with --out"):
+    with pytest.raises(Occupied, match="--out"):
         quickstart.run(tmp_path, seed=0, check=check_words)
 
 

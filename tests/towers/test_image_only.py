@@ -8,33 +8,12 @@ import pytest
 import timm
 import torch
 import transformers
-from timm.models import save_for_hf
-from torch import nn
 
-from diva.errors import InputError
+from diva.errors import Damaged, InputError, Invalid, Mismatch, Unknown, Unsafe, Unsupported
 from diva.exporting.command import export
 from diva.towers import load_clip
 from diva.towers.inspect import inspect_tower
-
-TINY = {"embed_dim": 48, "depth": 2, "num_heads": 3}
-MODELS: dict[str, dict[str, Any]] = {
-    "vit_small_patch14_dinov2": {"img_size": 56, **TINY},
-    "vit_base_patch14_reg4_dinov2": {"img_size": 56, **TINY},
-    "vit_small_patch16_dinov3": {"img_size": 64, **TINY},
-    "vit_tiny_patch16_224": {"img_size": 64, **TINY},
-    "convnext_atto": {},
-}
-
-
-def write_timm(folder: Path, name: str) -> nn.Module:
-    """Write a model as timm pushes it to the hub, and return it without its classifier."""
-    torch.manual_seed(0)
-    model = timm.create_model(name, **MODELS[name]).eval()
-    for parameter in model.parameters():
-        parameter.data += 0.02 * torch.randn_like(parameter)
-    save_for_hf(model, folder, model_args=MODELS[name], safe_serialization=True)
-    model.reset_classifier(0)
-    return model
+from tests.fixtures.image_only import MODELS, write_timm
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -53,14 +32,14 @@ def test_a_model_of_timm_s_gives_its_own_tokens(tmp_path: Path, name: str) -> No
     known = timm.data.resolve_data_config(model=model)
     assert (clip.input.mean, clip.input.std) == (tuple(known["mean"]), tuple(known["std"]))
     assert torch.equal(load_clip(str(tmp_path / "model" / "model.safetensors")).tower(pixels).pooled, tokens.pooled)
-    with pytest.raises(InputError, match="has an image tower alone, and a text tower is needed here"):
+    with pytest.raises(Mismatch, match="model:"):
         clip.encode_text(["a photo"])
 
 
 def test_a_model_of_timm_s_takes_no_name_of_another(tmp_path: Path) -> None:
     write_timm(tmp_path, "vit_tiny_patch16_224")
     for path in (tmp_path, tmp_path / "model.safetensors"):
-        with pytest.raises(InputError, match="holds timm's vit_tiny_patch16_224 without a text tower") as caught:
+        with pytest.raises(Unsupported, match="vit_tiny_patch16_224") as caught:
             load_clip("openai-vit-l14-224", path)
         assert str(path) in str(caught.value)
 
@@ -70,8 +49,9 @@ def hub_model(kind: str) -> transformers.PreTrainedModel:
     shape |= {"image_size": 64, "patch_size": 16}
     torch.manual_seed(0)
     model: transformers.PreTrainedModel
-    if kind == "dinov2":
-        model = transformers.Dinov2Model(transformers.Dinov2Config(**shape, mlp_ratio=3))
+    if kind.startswith("dinov2"):
+        gated = {"use_swiglu_ffn": kind == "dinov2 gated"}
+        model = transformers.Dinov2Model(transformers.Dinov2Config(**shape, **gated, mlp_ratio=3))
     else:
         config = transformers.DINOv3ViTConfig(**shape, intermediate_size=96, num_register_tokens=4)
         model = transformers.DINOv3ViTModel(config)
@@ -80,7 +60,7 @@ def hub_model(kind: str) -> transformers.PreTrainedModel:
     return model.eval()
 
 
-@pytest.mark.parametrize(("kind", "prefix"), [("dinov2", 1), ("dinov3_vit", 5)])
+@pytest.mark.parametrize(("kind", "prefix"), [("dinov2", 1), ("dinov2 gated", 1), ("dinov3_vit", 5)])
 @torch.no_grad()
 def test_transformers_dino_gives_its_own_tokens_here_and_as_a_file_of_timm_s(
     tmp_path: Path, kind: str, prefix: int
@@ -95,36 +75,79 @@ def test_transformers_dino_gives_its_own_tokens_here_and_as_a_file_of_timm_s(
     timms = timm.create_model(f"local-dir:{tmp_path / 'out'}", pretrained=True).eval()
     assert torch.equal(timms(pixels), tokens.pooled)
     assert torch.equal(load_clip(str(tmp_path / "out")).tower(pixels).patches, tokens.patches)
-    with pytest.raises(InputError, match="needs a text tower, and there is none; give --to timm"):
+    with pytest.raises(Mismatch, match="--to"):
         export(tmp_path / "theirs", tmp_path / "no", to="open_clip")
-    with pytest.raises(InputError, match="transformers has no CLIP or SigLIP of this kind of image tower"):
-        export(tmp_path / "theirs", tmp_path / "no", to="llava")
 
 
 @pytest.mark.parametrize(
-    ("change", "sentence"),
+    ("name", "kind"),
+    [("vit_small_patch14_dinov2", "Dinov2Model"), ("gated", "Dinov2Model"), ("dinov3", "DINOv3ViTModel")],
+)
+@torch.no_grad()
+def test_a_dino_of_timm_s_is_exported_as_transformers_own(tmp_path: Path, name: str, kind: str) -> None:
+    model = write_timm(tmp_path / "model", name)
+    clip = load_clip(str(tmp_path / "model"))
+    pixels = torch.randn(2, 3, *clip.input.size)
+    export(tmp_path / "model", tmp_path / "out", to="llava")
+    theirs = transformers.AutoModel.from_pretrained(tmp_path / "out").eval()
+    assert type(theirs).__name__ == kind
+    hidden = theirs(pixels).last_hidden_state
+    torch.testing.assert_close(hidden, model.forward_features(pixels), atol=1e-5, rtol=1e-5)
+    back = load_clip(str(tmp_path / "out"))
+    assert torch.equal(back.tower(pixels).patches, clip.tower(pixels).patches)
+    if kind == "Dinov2Model":
+        export(tmp_path / "model", tmp_path / "whole", to="transformers")
+        assert torch.equal(load_clip(str(tmp_path / "whole")).tower(pixels).pooled, clip.tower(pixels).pooled)
+    else:
+        with pytest.raises(InputError, match=r"its pooled token is 'avg' of its patches, and .* use --to timm"):
+            export(tmp_path / "model", tmp_path / "whole", to="transformers")
+
+
+@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "vit_base_patch14_reg4_dinov2", "convnext_atto"])
+def test_a_model_that_transformers_computes_otherwise_is_refused(tmp_path: Path, name: str) -> None:
+    write_timm(tmp_path / "model", name)
+    with pytest.raises(InputError, match="transformers has no model of this kind of image tower; use --to timm"):
+        export(tmp_path / "model", tmp_path / "no", to="llava")
+
+
+@pytest.mark.parametrize(
+    ("change", "refused"),
     [
-        ({"architecture": "vit_of_nobody"}, r"config.json: architecture: timm has no 'vit_of_nobody'"),
-        ({"architecture": "hf-hub:someone/vit"}, "architecture: timm has no 'hf-hub:someone/vit'"),
-        ({"model_args": {"pretrained_cfg_overlay": {}}}, "model_args.pretrained_cfg_overlay: is not a setting"),
-        ({"pretrained_cfg": {"input_size": None}}, "pretrained_cfg.input_size: is null; give its three numbers"),
-        ({"pretrained_cfg": {"input_size": 224}}, "pretrained_cfg.input_size: 224 is of another type"),
-        ({"pretrained_cfg": {"input_size": [3, 224]}}, r"pretrained_cfg.input_size: \[3, 224\] is of another type"),
-        ({"pretrained_cfg": {"mean": None}}, "pretrained_cfg.mean: is null"),
-        ({"pretrained_cfg": {"mean": 0.5}}, "pretrained_cfg.mean: 0.5 is of another type"),
-        ({"pretrained_cfg": {"std": [0.5, 0, 0.5]}}, "std: .* are not statistics of three channels"),
-        ({"pretrained_cfg": {"crop_pct": "all"}}, "pretrained_cfg.crop_pct: 'all' is of another type"),
-        ({"pretrained_cfg": {"interpolation": None}}, "interpolation: None is not known"),
-        ({"pretrained_cfg": [1]}, "pretrained_cfg: is not a mapping"),
-        ({"model_args": {"depth": 10**6}}, "model_args.depth: 1000000 is out of bounds"),
-        ({"model_args": {**MODELS["vit_tiny_patch16_224"], "depth": 3}}, "does not fit the model: keys 12 missing"),
+        (
+            {"architecture": "vit_of_nobody"},
+            pytest.raises(Unknown, match=r"config.json: architecture: .*'vit_of_nobody'"),
+        ),
+        (
+            {"architecture": "hf-hub:someone/vit"},
+            pytest.raises(Unknown, match=r"architecture: .*'hf-hub:someone/vit'"),
+        ),
+        (
+            {"model_args": {"pretrained_cfg_overlay": {}}},
+            pytest.raises(Unsafe, match=r"model_args.pretrained_cfg_overlay:"),
+        ),
+        ({"pretrained_cfg": {"input_size": None}}, pytest.raises(Invalid, match=r"pretrained_cfg.input_size:")),
+        ({"pretrained_cfg": {"input_size": 224}}, pytest.raises(Invalid, match=r"pretrained_cfg.input_size: 224")),
+        (
+            {"pretrained_cfg": {"input_size": [3, 224]}},
+            pytest.raises(Invalid, match=r"pretrained_cfg.input_size: \[3.*224\]"),
+        ),
+        ({"pretrained_cfg": {"mean": None}}, pytest.raises(Invalid, match=r"pretrained_cfg.mean:")),
+        ({"pretrained_cfg": {"mean": 0.5}}, pytest.raises(Invalid, match=r"pretrained_cfg.mean: 0.5")),
+        ({"pretrained_cfg": {"std": [0.5, 0, 0.5]}}, pytest.raises(Invalid, match="std:")),
+        ({"pretrained_cfg": {"crop_pct": "all"}}, pytest.raises(Invalid, match=r"pretrained_cfg.crop_pct: 'all'")),
+        ({"pretrained_cfg": {"interpolation": None}}, pytest.raises(Invalid, match="interpolation: None")),
+        ({"pretrained_cfg": [1]}, pytest.raises(Damaged, match="pretrained_cfg:")),
+        ({"model_args": {"depth": 10**6}}, pytest.raises(Invalid, match=r"model_args.depth: 1000000")),
+        ({"model_args": {**MODELS["vit_tiny_patch16_224"], "depth": 3}}, pytest.raises(Mismatch, match="keys 12")),
     ],
 )
-def test_what_timm_s_file_may_not_say_is_refused(tmp_path: Path, change: dict[str, Any], sentence: str) -> None:
+def test_what_timm_s_file_may_not_say_is_refused(
+    tmp_path: Path, change: dict[str, Any], refused: pytest.RaisesExc[Exception]
+) -> None:
     write_timm(tmp_path, "vit_tiny_patch16_224")
     fields = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(fields | change))
-    with pytest.raises(InputError, match=sentence) as caught:
+    with refused as caught:
         load_clip(str(tmp_path))
     assert "\n" not in str(caught.value)
 
@@ -132,8 +155,8 @@ def test_what_timm_s_file_may_not_say_is_refused(tmp_path: Path, change: dict[st
 def test_a_dino_with_other_layers_is_refused_by_the_field_s_name(tmp_path: Path) -> None:
     hub_model("dinov2").save_pretrained(tmp_path)
     fields = json.loads((tmp_path / "config.json").read_text())
-    (tmp_path / "config.json").write_text(json.dumps(fields | {"use_swiglu_ffn": True}))
-    with pytest.raises(InputError, match="use_swiglu_ffn: True makes another model than timm's"):
+    (tmp_path / "config.json").write_text(json.dumps(fields | {"qkv_bias": False}))
+    with pytest.raises(InputError, match="qkv_bias: False makes another model than timm's"):
         load_clip(str(tmp_path))
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from diva.errors import InputError, install
+from diva.errors import NotInstalled, install
 from diva.towers.quiet import quiet
 from diva_downstream.llava.evaluation.scored import Answered
 from diva_downstream.llava.formats.loading import load_image_processor
@@ -16,7 +16,7 @@ try:
     from lm_eval.models.hf_vlms import HFMultimodalLM
     from lm_eval.tasks import TaskManager
 except ImportError as error:
-    raise InputError(f"diva llava eval: needs lm-eval ({error}); {install('llava')}") from error
+    raise NotInstalled("diva llava eval", f"needs lm-eval ({error}); {install('llava')}") from error
 
 TASKS = Path(__file__).parents[1] / "tasks"
 UNCUT = 2**20  # tokens: lm-eval cuts longer prompts at their left, which would go through the image
@@ -81,5 +81,5 @@ def by_vllm(batch: int) -> Callable[[Path], LM]:
     try:
         from lm_eval.models.vllm_vlms import VLLM_VLM
     except ImportError as error:
-        raise InputError(f"--backend vllm: needs vllm and ray ({error}); pip install vllm ray") from error
+        raise NotInstalled("--backend vllm", f"needs vllm and ray ({error}); pip install vllm ray") from error
     return lambda folder: VLLM_VLM(pretrained=str(folder), batch_size=batch)

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from diva.atomic import check_files_in
 from diva.device import usable_device
-from diva.errors import InputError, did_you_mean
+from diva.errors import Invalid, Mismatch, Missing, Unknown, Unsupported, did_you_mean
 from diva.lock import locked
 from diva.results import Result, write_result
 from diva_downstream.llava.evaluation.ask import LM, Answerer, by_transformers, by_vllm
@@ -63,7 +63,7 @@ def run(
     """
     for option, value in (("--limit", 1 if first is None else first), ("--batch", batch)):
         if value < 1:
-            raise InputError(f"{option}: {value} is too few; give 1 or more")
+            raise Invalid(option, f"{value} is too few; give 1 or more")
     chosen, progress, console = find_benchmarks(benchmarks or DEFAULT), Console(stderr=True), Console()
     endings = (".json", ANSWERS, REVIEWS, SUBMISSION)
     check_files_in(out, *(f"{each.name}{ending}" for each in chosen for ending in endings))
@@ -135,7 +135,7 @@ def _judge(url: str | None, model: str | None) -> Judge | None:
         return None
     if url is None or model is None:
         given, other = ("--judge-model", "--judge-url") if url is None else ("--judge-url", "--judge-model")
-        raise InputError(f"{given}: is not enough; give {other} with it")
+        raise Missing(given, f"is not enough; give {other} with it")
     return Judge(url, model, key=os.environ.get(KEY))
 
 
@@ -144,15 +144,15 @@ def _asking(
 ) -> Callable[[Path], LM]:
     """Return what makes a folder answer."""
     if backend not in BACKENDS:
-        raise InputError(f"--backend: there is no '{backend}'; {did_you_mean(backend, BACKENDS)}")
+        raise Unknown("--backend", f"there is no '{backend}'; {did_you_mean(backend, BACKENDS)}")
     if (url is None) != (name is None):
         given, other = ("--served-model", "--served-url") if url is None else ("--served-url", "--served-model")
-        raise InputError(f"{given}: is not enough; give {other} with it")
+        raise Missing(given, f"is not enough; give {other} with it")
     if url is not None and name is not None:
         if backend != BACKENDS[0]:
-            raise InputError(f"--backend: {backend} and --served-url cannot both answer; leave one out")
+            raise Mismatch("--backend", f"{backend} and --served-url cannot both answer; leave one out")
         if baseline is not None:
-            raise InputError("--against: a server answers for one model; measure the two one after the other")
+            raise Unsupported("--against", "a server answers for one model; measure the two one after the other")
         served = Served(url, name, key=os.environ.get(SERVED_KEY), together=batch)
         return lambda _: served
     if backend == "vllm":

@@ -7,7 +7,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
-from diva.errors import InputError, RunError
+from diva.errors import Invalid, Unreachable, Unsafe
 
 TIMEOUT = 300.0  # seconds
 AGAIN = (408, 409, 429, 500, 502, 503, 504)
@@ -41,9 +41,9 @@ class Endpoint:
         """
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise InputError(f"{option}: is not an HTTP address; give one such as https://api.openai.com/v1")
+            raise Invalid(option, "is not an HTTP address; give one such as https://api.openai.com/v1")
         if parts.username or parts.password or parts.query:
-            raise InputError(f"{option}: holds a secret; give the bare address, and the key as {key_name}")
+            raise Unsafe(option, f"holds a secret; give the bare address, and the key as {key_name}")
         self._url = f"{url.rstrip('/')}/chat/completions"
         self._host = f"{parts.scheme}://{parts.hostname}"  # all that is shown: the path may hold a secret, too
         self._option, self._key, self._key_name = option, key, key_name
@@ -69,16 +69,16 @@ class Endpoint:
             response = self._session.post(self._url, json=body, timeout=TIMEOUT, allow_redirects=False)
         except requests.RequestException as error:
             kind = type(error).__name__
-            raise RunError(f"{self._option}: {self._host} does not answer ({kind}); see that it runs") from error
+            raise Unreachable(self._option, f"{self._host} does not answer ({kind}); see that it runs") from error
         if response.status_code != requests.codes.ok:
             # the body may repeat the key
             status = response.status_code
-            raise RunError(f"{self._option}: {self._host} answered {status}; {self._remedy(status)}")
+            raise Unreachable(self._option, f"{self._host} answered {status}; {self._remedy(status)}")
         try:
             said = response.json()["choices"][0]["message"]["content"]
         except (ValueError, KeyError, IndexError, TypeError) as error:
-            raise RunError(
-                f"{self._option}: {self._host} answered in no form of chat completions; see its log"
+            raise Unreachable(
+                self._option, f"{self._host} answered in no form of chat completions; see its log"
             ) from error
         return said if isinstance(said, str) else ""
 

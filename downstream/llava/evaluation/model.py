@@ -10,7 +10,7 @@ from typing import Any
 from safetensors import safe_open
 
 from diva.documents import read_json
-from diva.errors import InputError
+from diva.errors import Changed, Mismatch, Missing
 from diva.results import Subject
 from diva_benchmarks.fingerprint import fingerprint
 from diva_downstream.llava.formats import read_llava
@@ -48,12 +48,12 @@ def read_model(folder: Path) -> Model:
     """
     config = _config(folder)
     if config.get("model_type") not in list(FAMILIES):  # of a list: the value may be anything
-        raise InputError(f"{folder}: is no LLaVA in transformers' format; write one with diva llava swap")
+        raise Mismatch(folder, "is no LLaVA in transformers' format; write one with diva llava swap")
     if not any((folder / name).is_file() for name in ("chat_template.jinja", "chat_template.json")):
-        raise InputError(f"{folder}: has no chat template; write the folder again with diva llava swap")
+        raise Missing(folder, "has no chat template; write the folder again with diva llava swap")
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
-        raise InputError(f"{folder}: has no *.safetensors weights; write the folder again with diva llava swap")
+        raise Missing(folder, "has no *.safetensors weights; write the folder again with diva llava swap")
     record, language = read_record(folder), _language_model(config, weights)
     if record:
         subject = Subject(
@@ -85,10 +85,11 @@ def check_fair(models: Sequence[Model]) -> None:
     swapped = [(folder, record.model_sha256) for folder, record in known if not record.stages]
     for (folder, sha256), other in product(swapped, trained):
         if read_llava(other).sha256 != sha256:
-            raise InputError(
-                f"{folder}: nothing was trained since its tower was put in, and its language model or projector is"
+            raise Changed(
+                folder,
+                "nothing was trained since its tower was put in, and its language model or projector is"
                 f" not that of {other}, so more than the tower differs; swap the tower into that one, or train"
-                " both alike"
+                " both alike",
             )
 
 

@@ -32,7 +32,8 @@ class Family:
         name: as people call it.
         config, model, processor, image_processor, video_processor: transformers' classes.
         own: fields of the configuration that it alone has, and that another tower leaves as they are.
-        counts: model configuration, patch tokens of its tower → what the processor counts an image's tokens by.
+        counts: model configuration, patch tokens of its tower, tokens that the projector reads → what the processor
+            counts an image's tokens by.
     """
 
     name: str
@@ -42,7 +43,7 @@ class Family:
     image_processor: Any
     video_processor: Any = None
     own: tuple[str, ...] = ()
-    counts: Callable[[Any, int], dict[str, Any]]
+    counts: Callable[[Any, int, int], dict[str, Any]]
 
     @property
     def cuts(self) -> bool:
@@ -50,12 +51,15 @@ class Family:
         return GRID in self.own
 
 
-def _by_size(config: Any, _: int) -> dict[str, Any]:
-    siglip = config.vision_config.model_type == "siglip_vision_model"
-    return {"patch_size": config.vision_config.patch_size, "num_additional_image_tokens": 0 if siglip else 1}
+def _by_size(config: Any, patches: int, tokens: int) -> dict[str, Any]:
+    whole = config.vision_feature_select_strategy == "full"
+    return {
+        "patch_size": config.vision_config.patch_size,
+        "num_additional_image_tokens": tokens - patches + (not whole),
+    }
 
 
-def _by_number(config: Any, patches: int) -> dict[str, Any]:
+def _by_number(config: Any, patches: int, _: int) -> dict[str, Any]:
     return {"num_image_tokens": patches, "vision_aspect_ratio": config.vision_aspect_ratio}
 
 

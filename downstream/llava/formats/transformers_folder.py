@@ -17,16 +17,25 @@ from transformers import (
     LlavaImageProcessorPil,
 )
 
-from diva.errors import InputError
-from diva.pretrained import load_pretrained
+from diva.errors import Damaged, Invalid, Mismatch, Unsupported
+from diva.pretrained import load_pretrained, save_pretrained
+from diva.progress import phase
 from diva.towers import TowerInput
 from diva.towers.formats.image_processor import INTERPOLATIONS
-from diva.towers.quiet import quiet
+from diva.towers.formats.transformers_trunks import plain_name, renamed
 from diva.towers.state_dict_diff import state_dict_diff
 from diva_downstream.llava.chat import Chat
 from diva_downstream.llava.conversation import IMAGE, VICUNA_V1
 from diva_downstream.llava.encode import image_mark
-from diva_downstream.llava.formats.content import EMBEDDING, PROJECTOR, Llava, is_siglip, patch_count
+from diva_downstream.llava.formats.content import (
+    EMBEDDING,
+    PROJECTOR,
+    TOWERS,
+    Llava,
+    image_tokens,
+    is_siglip,
+    patch_count,
+)
 from diva_downstream.llava.formats.families import FAMILIES, GRID
 from diva_downstream.llava.formats.loading import (
     SENTENCEPIECE,
@@ -51,15 +60,15 @@ def read_transformers(folder: Path, fields: Mapping[str, Any]) -> Llava:
     """
     for part in ("text_config", "vision_config"):  # without one, transformers builds one of billions of weights
         if not isinstance(fields.get(part), dict):
-            raise InputError(f"{folder / 'config.json'}: has no {part}; fetch it again")
+            raise Damaged(folder / "config.json", f"has no {part}; fetch it again")
     family = FAMILIES[str(fields.get("model_type"))]
     model = load_model(family.model, folder)
     config: Any = model.config
     if not isinstance(config.vision_feature_layer, int):
-        raise InputError(f"{folder}: vision_feature_layer: several layers; one is read here")
-    if config.vision_config.model_type not in ("clip_vision_model", "siglip_vision_model"):
-        raise InputError(
-            f"{folder}: has a tower of type '{config.vision_config.model_type}'; CLIP and SigLIP are known"
+        raise Invalid(folder, "vision_feature_layer", "several layers; one is read here")
+    if config.vision_config.model_type not in TOWERS:
+        raise Unsupported(
+            folder, f"has a tower of type '{config.vision_config.model_type}'; known: {', '.join(TOWERS)}"
         )
     processor = load_image_processor(folder)
     siglip = is_siglip(config.vision_config)
@@ -81,6 +90,7 @@ def read_transformers(folder: Path, fields: Mapping[str, Any]) -> Llava:
     )
 
 
+@phase("writing the LLaVA")
 def write_transformers(llava: Llava, folder: Path) -> None:
     """Write a complete `llava` into the existing `folder`; the language model's dtype is the one it loads in.
 
@@ -91,8 +101,7 @@ def write_transformers(llava: Llava, folder: Path) -> None:
     llava = with_image_token(llava)
     model = assembled(llava)
     model.generation_config = generation_config(llava)
-    with quiet("transformers"):
-        model.save_pretrained(folder)
+    save_pretrained(model, folder)
     _set_dtype(folder / "config.json", llava.state[EMBEDDING].dtype)
     _processor(llava, model.config).save_pretrained(folder)
     if (llava.source / SENTENCEPIECE).is_file():
@@ -111,7 +120,7 @@ def assembled(llava: Llava) -> Any:
     misshapen = [key for key in wanted.keys() & found.keys() if wanted[key].shape != found[key].shape]
     problem = state_dict_diff(wanted.keys() - found.keys(), found.keys() - wanted.keys(), misshapen)
     if problem:
-        raise InputError(f"{llava.source}: does not fit its configuration: {problem}; fetch it again")
+        raise Damaged(llava.source, f"does not fit its configuration: {problem}; fetch it again")
     model.load_state_dict(found, assign=True)
     model.tie_weights()
     return model
@@ -135,9 +144,9 @@ def generation_config(llava: Llava) -> GenerationConfig:
 
 
 def _own_template(folder: Path) -> str:
-    template = load_pretrained(AutoProcessor, folder, field="the processor in ").chat_template
+    template = load_pretrained(AutoProcessor, folder).chat_template
     if not template:
-        raise InputError(f"{folder}: has no chat template; fetch it again")
+        raise Damaged(folder, "has no chat template; fetch it again")
     return str(template)
 
 
@@ -145,11 +154,11 @@ def _tower_input(processor: Any, side: int, folder: Path) -> TowerInput:
     """Return what an image processor of transformers' does before a tower of `side` pixels, apart from padding."""
     for field, value in STEPS.items():
         if getattr(processor, field) != value:
-            raise InputError(
-                f"{folder}: {field} of its image processor is {getattr(processor, field)}; only {value} is known"
+            raise Unsupported(
+                folder, f"{field} of its image processor is {getattr(processor, field)}; only {value} is known"
             )
     if processor.resample not in INTERPOLATIONS:
-        raise InputError(f"{folder}: resample of its image processor is {processor.resample}; 2 and 3 are known")
+        raise Unsupported(folder, f"resample of its image processor is {processor.resample}; 2 and 3 are known")
     return TowerInput(
         size=(side, side),
         mean=tuple(processor.image_mean),
@@ -161,20 +170,21 @@ def _tower_input(processor: Any, side: int, folder: Path) -> TowerInput:
 
 def _with_stored_tower(state: dict[str, Tensor], folder: Path) -> dict[str, Tensor]:
     """Put the tower's tensors as they are stored, in full precision, in the place of those that were rounded."""
-    names = {TOWER_NAME.sub("", key): key for key in state if TOWER_NAME.match(key)}
+    names = {plain_name(TOWER_NAME.sub("", key)): key for key in state if TOWER_NAME.match(key)}
     for path in sorted(folder.glob("*.safetensors")):
         with safe_open(path, "pt") as file:
-            stored = {names.get(TOWER_NAME.sub("", key)): key for key in file.keys() if TOWER_NAME.match(key)}  # noqa: SIM118
-            state |= {ours: file.get_tensor(theirs) for ours, theirs in stored.items() if ours is not None}
+            towers = [key for key in file.keys() if TOWER_NAME.match(key)]  # noqa: SIM118
+            stored = renamed({TOWER_NAME.sub("", key): file.get_tensor(key) for key in towers})
+        state |= {names[key]: value for key, value in stored.items() if key in names}
     return state
 
 
 def _config(llava: Llava) -> Any:
     vision, layers = llava.vision, llava.vision.num_hidden_layers
     if not -layers <= llava.feature_layer + 1 <= layers + 1:
-        raise InputError(f"--tower: has {layers} layers, and the projector reads layer {llava.feature_layer}")
+        raise Mismatch("--tower", f"has {layers} layers, and the projector reads layer {llava.feature_layer}")
     text = _own_fields(llava.text) | {"vocab_size": len(llava.state[EMBEDDING])}
-    length = {"image_seq_length": patch_count(vision) + llava.class_token}
+    length = {"image_seq_length": image_tokens(vision, class_token=llava.class_token)}
     return llava.family.config(
         vision_config=_own_fields(vision),
         text_config=text,
@@ -197,7 +207,8 @@ def _own_fields(config: Any) -> dict[str, Any]:
 def _processor(llava: Llava, config: Any) -> Any:
     assert llava.image is not None, "a tower knows what it wants to see"
     mark, seen = image_mark(llava.tokenizer), _pixels(llava.image)
-    kind = llava.family
+    kind, vision = llava.family, config.vision_config
+    tokens = image_tokens(vision, class_token=llava.class_token)
     own = {GRID: llava.own[GRID]} if kind.cuts else {"do_pad": llava.pad_to_square}
     videos = {"video_processor": kind.video_processor(**seen)} if kind.video_processor else {}
     return kind.processor(
@@ -205,7 +216,7 @@ def _processor(llava: Llava, config: Any) -> Any:
         tokenizer=llava.tokenizer,
         vision_feature_select_strategy=config.vision_feature_select_strategy,
         chat_template=(llava.chat_template or VICUNA_V1).replace(f"{IMAGE}\\n", f"{mark}\\n"),
-        **kind.counts(config, patch_count(config.vision_config)),
+        **kind.counts(config, patch_count(vision), tokens),
         **videos,
     )
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
-from diva.errors import InputError
+from diva.errors import Damaged
 from diva_downstream.llava.tasks.letters import read_letter
 from diva_downstream.llava.tasks.mmbench import INSTRUCTIONS
 from diva_downstream.llava.tasks.parquet import find_tables, picture_of
@@ -104,7 +104,7 @@ def letter_in(answer: str, options: Sequence[str], where: str) -> str:
     """
     letter = str(answer).strip("() .\n").upper()
     if len(letter) != 1 or letter not in LETTERS[: len(options)]:
-        raise InputError(f"{where}: needs options and the letter of one as its answer; fetch the file again")
+        raise Damaged(where, "needs options and the letter of one as its answer; fetch the file again")
     return letter
 
 

@@ -3,7 +3,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from rich.progress import Progress
 
 from diva.denoisers.unclip import UnclipDenoiser
 from diva.miniworld.base import SHIPPED
@@ -23,16 +22,14 @@ class KilledError(Exception):
 
 def run(folder: Path) -> UnclipDenoiser:
     folder.mkdir(exist_ok=True)
-    with Progress(disable=True) as progress:
-        return train_decoder(
-            load_clip(str(SHIPPED.clip)),
-            SHIPPED.teacher,
-            Schedule(steps=4, batch=4, learning_rate=1e-3, save_every=2),
-            seed=3,
-            device=CPU,
-            folder=folder,
-            progress=progress,
-        )
+    return train_decoder(
+        load_clip(str(SHIPPED.clip)),
+        SHIPPED.teacher,
+        Schedule(steps=4, batch=4, learning_rate=1e-3, save_every=2),
+        seed=3,
+        device=CPU,
+        folder=folder,
+    )
 
 
 def test_a_killed_training_goes_on_to_the_same_decoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from rich.progress import Progress
 from torch.nn.functional import cosine_similarity
 
 from diva.miniworld.base import SHIPPED
@@ -30,15 +29,13 @@ def test_it_makes_the_tower_blind_to_what_the_augmentation_changes(clip: Clip, t
 
     text = clip.encode_text(["a photo of a disc"]).clone()
     before = difference()
-    with Progress(disable=True) as progress:
-        self_distil(
-            clip,
-            scenes,
-            Schedule(steps=20, batch=16, learning_rate=1e-3),
-            seed=0,
-            folder=tmp_path,
-            progress=progress,
-        )
+    self_distil(
+        clip,
+        scenes,
+        Schedule(steps=20, batch=16, learning_rate=1e-3),
+        seed=0,
+        folder=tmp_path,
+    )
     assert difference() < 0.8 * before
     torch.testing.assert_close(clip.encode_text(["a photo of a disc"]), text, rtol=0, atol=0)
 
@@ -49,15 +46,13 @@ def test_the_same_seed_gives_the_same_tower(tmp_path: Path) -> None:
         clip = load_clip(str(SHIPPED.clip))
         folder = tmp_path / str(len(found))
         folder.mkdir()
-        with Progress(disable=True) as progress:
-            self_distil(
-                clip,
-                scenes,
-                Schedule(steps=2, batch=4, learning_rate=1e-3),
-                seed=seed,
-                folder=folder,
-                progress=progress,
-            )
+        self_distil(
+            clip,
+            scenes,
+            Schedule(steps=2, batch=4, learning_rate=1e-3),
+            seed=seed,
+            folder=folder,
+        )
         found.append(torch.cat([value.flatten() for value in clip.tower.state_dict().values()]))
     assert torch.equal(found[0], found[1])
     assert not torch.equal(found[0], found[2])

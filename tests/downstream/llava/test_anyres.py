@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from diva.errors import InputError
+from diva.errors import Mismatch, Unsupported
 from diva_downstream.llava.chat import Chat
 from diva_downstream.llava.conversation import Conversation, Turn
 from diva_downstream.llava.convert import convert
@@ -238,13 +238,15 @@ def test_it_is_asked_about_several_pictures_and_answers_as_by_transformers_alone
 
 
 @pytest.mark.parametrize(
-    ("do", "says"),
+    ("problem", "do", "says"),
     [
         (
+            Unsupported,
             lambda _, swapped, tmp: convert(swapped, tmp / "original", to="original"),
             r"is a {name}; only LLaVA-1\.5 is written for the original code",
         ),
         (
+            Mismatch,
             lambda kind, swapped, tmp: swap(
                 swapped, str(KINDS[kind].other(tmp / "t")), tmp / "out", fresh_projector=True
             ),
@@ -253,15 +255,15 @@ def test_it_is_asked_about_several_pictures_and_answers_as_by_transformers_alone
     ],
 )
 def test_what_is_not_done_with_it_is_refused(
-    do: Callable[..., Any], says: str, kind: str, swapped: Path, tmp_path: Path
+    problem: type[Exception], do: Callable[..., Any], says: str, kind: str, swapped: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(InputError, match=says.format(name=KINDS[kind].name)):
+    with pytest.raises(problem, match=says.format(name=KINDS[kind].name)):
         do(kind, swapped, tmp_path)
 
 
 def test_it_is_trained_by_its_own_template_alone(swapped: Path, talks: Path, tmp_path: Path) -> None:
     settings = recipe(swapped, talks, "full")
-    with pytest.raises(InputError, match=r"data\.template: vicuna_v1 is not how .* is asked; give chat"):
+    with pytest.raises(Mismatch, match=r"data\.template: vicuna_v1 is not how .* is asked; give chat"):
         train(settings, tmp_path / "out")
 
 
