@@ -204,7 +204,7 @@ def test_training_falls_below_the_control_with_shuffled_pictures(
 ) -> None:
     found = []
     for shuffled in (False, True):
-        settings = recipe(swapped, coloured, "full", steps=24, lr=1e-2, global_batch=8, micro_batch=8, log_every=8)
+        settings = recipe(swapped, coloured, "full", steps=32, lr=1e-2, global_batch=8, micro_batch=8, log_every=8)
         train(of_kind(settings, shuffle_images=shuffled), tmp_path / str(shuffled))
         trained = read_record(tmp_path / str(shuffled))
         assert trained is not None
