@@ -126,6 +126,12 @@ def evaluate(
         typer.Option(help="chat-completions endpoint that reviews open answers; OPENAI_API_KEY is its key"),
     ] = None,
     judge_model: Annotated[str | None, typer.Option(help="name of the judge model at that endpoint")] = None,
+    backend: Annotated[str, typer.Option(help="what answers: transformers or vllm")] = "transformers",
+    served_url: Annotated[
+        str | None,
+        typer.Option(help="chat-completions endpoint that answers for MODEL; SERVED_API_KEY is its key"),
+    ] = None,
+    served_model: Annotated[str | None, typer.Option(help="name of MODEL at that endpoint")] = None,
 ) -> None:
     """Measure a LLaVA on MMBench, MMVP, POPE, LLaVA-Bench, MME and others."""
     for place, where in ((model, "MODEL"), (data, "--data"), (against, "--against")):
@@ -144,4 +150,7 @@ def evaluate(
         device=device,
         judge_url=judge_url,
         judge_model=judge_model,
+        backend=backend,
+        served_url=served_url,
+        served_model=served_model,
     )
