@@ -81,7 +81,7 @@ _VERBS: Mapping[str, Verb] = {
     "llava-swap": Verb(("llava", "swap"), _LLAVA, "model", ("model",)),
     "llava-train": Verb(("llava", "train"), _LLAVA, "model", ("recipe",), resumes=True, takes_fields=True),
     "llava": Verb(("llava", "eval"), (), "", ("model",)),
-    "miniworld": Verb(("miniworld", "write"), ("world/mmvp_vlm/Questions.csv",), "world"),
+    "miniworld": Verb(("miniworld", "write"), ("world/mmvp_vlm/Questions.csv",), "world", takes_fields=True),
 }
 
 
