@@ -1,6 +1,7 @@
 """Measuring sets of images and statements with one CLIP model."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Protocol as Interface
 
 import numpy as np
 import torch
@@ -21,6 +22,21 @@ from diva_benchmarks.subject import subject_of
 PERCENT = 100.0
 
 
+class Adaptation(Interface):
+    """A protocol that changes a copy of the tower before it is asked.
+
+    Attributes:
+        settings: what a result says of it, beside the image feature.
+    """
+
+    settings: Mapping[str, str | int | float]
+
+    def __call__(
+        self, clip: Clip, pairs: Sequence[Pair], scoring: Scoring, seed: int, *, batch: int
+    ) -> NDArray[np.float64]:
+        """Return cosines [pairs, statements, images] after adapting to `pairs`; `clip` stays as it is."""
+
+
 def measure_pairs(
     clip: Clip,
     data: PairSet,
@@ -30,13 +46,15 @@ def measure_pairs(
     seeds: Sequence[int],
     batch: int,
     device: torch.device,
+    adaptation: Adaptation | None = None,
 ) -> Result:
     """Measure `clip` in float32 on `device`.
 
     Args:
         clip: a model in `eval()`; it is moved to `device`.
-        seeds: one run of a random protocol each; a deterministic protocol runs once and records none.
+        seeds: one run of a random protocol or of an adaptation each; what draws nothing runs once and records none.
         batch: images that are encoded at once, with their statements; no draw depends on it.
+        adaptation: what the tower goes through before it is asked.
 
     Returns:
         Items are pairs (outcome: the share of seeds that get it right; details: statements, images, the mean
@@ -45,27 +63,30 @@ def measure_pairs(
     """
     if protocol.features is not pooled:
         clip.tower.require_patches(f"--protocol: {protocol.name}")
-    seeds = list(seeds) if protocol.random else []
+    seeds = list(seeds) if protocol.random or adaptation else []
     clock = Clock(seeds, str(device))
     clip.model.to(device)
-    generators = [Generator().manual_seed(seed) for seed in seeds] or [Generator()]
-    similarities = _similarities(clip, data.pairs, protocol, scoring, generators, batch=batch)
+    if adaptation:
+        found = np.stack([adaptation(clip, data.pairs, scoring, seed, batch=batch) for seed in seeds])
+    else:
+        generators = [Generator().manual_seed(seed) for seed in seeds] or [Generator()]
+        found = similarities(clip, data.pairs, protocol, scoring, generators, batch=batch)
     scale = clip.model.get_parameter("logit_scale").exp().item()
     right = {
-        name: rule.right(similarities, scale).astype(np.float64) for name, rule in scoring.rules.items()
+        name: rule.right(found, scale).astype(np.float64) for name, rule in scoring.rules.items()
     }  # each [runs, pairs]
     categories = [pair.category for pair in data.pairs]
     items = [
         _item(
-            data, pair, scoring.headline, {name: float(runs[:, at].mean()) for name, runs in right.items()}, found
+            data, pair, scoring.headline, {name: float(runs[:, at].mean()) for name, runs in right.items()}, means
         )
-        for at, (pair, found) in enumerate(zip(data.pairs, similarities.mean(0), strict=True))
+        for at, (pair, means) in enumerate(zip(data.pairs, found.mean(0), strict=True))
     ]
     return Result(
         task=scoring.task,
         part=scoring.part,
         headline=scoring.headline,
-        settings={"protocol": protocol.name},
+        settings={"protocol": protocol.name, **(adaptation.settings if adaptation else {})},
         subject=subject_of(clip),
         data=DataSource(
             name=scoring.title, path=str(data.folder), fingerprint=data.fingerprint, items=len(data.pairs)
@@ -78,7 +99,7 @@ def measure_pairs(
 
 
 @torch.inference_mode()
-def _similarities(
+def similarities(
     clip: Clip,
     pairs: Sequence[Pair],
     protocol: Protocol,
@@ -87,7 +108,7 @@ def _similarities(
     *,
     batch: int,
 ) -> NDArray[np.float64]:
-    """Return [runs, pairs, statements, images]."""
+    """Return the cosines [runs, pairs, statements, images], one run with each generator; images in batches."""
     transform, device = clip.input.image_transform(), next(clip.model.parameters()).device
     texts_each, images_each = len(pairs[0].statements), len(pairs[0].images)
     found = np.empty((len(generators), len(pairs), texts_each, images_each))

@@ -1,17 +1,18 @@
 """Losses: what is asked of the denoiser about S noise samples of B images, and how its answer becomes a number."""
 
+import copy
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cosine_similarity, cross_entropy, one_hot
+from torch.nn.functional import cosine_similarity, cross_entropy, normalize, one_hot
 from torch.utils.checkpoint import checkpoint
 
 from diva.denoisers.base import Context, Denoiser
 from diva.errors import InputError
 from diva.recipes.objectives import AnyObjective, Contrastive, MeanAbsoluteError, MeanSquaredError, Verdicts
-from diva.towers import Clip
+from diva.towers import Clip, Tower
 from diva.towers.tower import TowerTokens
 from diva.verdicts.judge import LOGITS, LOSSES, holds, relative
 from diva.verdicts.readings import Readings
@@ -185,6 +186,31 @@ class StatementVerdicts:
         return loss.expand(inputs.samples)
 
 
+class HeldOutside:
+    """Another objective, and what holds the embeddings in all directions but some.
+
+    To every loss it adds the weighted mean of the squared length of how far the normalised embeddings moved outside
+    the span of `free`.
+    """
+
+    def __init__(
+        self, objective: Objective, original: Callable[[Tensor], TowerTokens], free: Tensor, weight: float
+    ) -> None:
+        """Add to `objective`; `original` is frozen, and `free` [K, D] holds orthonormal directions."""
+        self._objective, self._original, self._free, self._weight = objective, original, free, weight
+        self.views = objective.views
+
+    def __call__(self, denoiser: Denoiser, inputs: ObjectiveInputs) -> Tensor:
+        """Return the losses [S]."""
+        with torch.no_grad():
+            before = self._original(inputs.pixels).pooled
+        moved = normalize(inputs.pooled.to(self._free.dtype), dim=-1) - normalize(
+            before.to(self._free.dtype), dim=-1
+        )
+        outside = moved - moved @ self._free.T @ self._free
+        return self._objective(denoiser, inputs) + self._weight * outside.square().sum(dim=1).mean()
+
+
 class Anchored:
     """Another objective, and what holds the embeddings near those of the original tower: 1 - cosine, weighted."""
 
@@ -201,8 +227,8 @@ class Anchored:
         return self._objective(denoiser, inputs) + self._weight * drift.mean()
 
 
-def build_objective(section: AnyObjective, clip: Clip, device: torch.device) -> Objective:
-    """Build the objective of a recipe, around the tower of `clip` as it is now.
+def build_objective(section: AnyObjective, clip: Clip, device: torch.device, dtype: torch.dtype) -> Objective:
+    """Build the objective of a recipe, around the tower of `clip` as it is now; a frozen copy of it has `dtype`.
 
     Raises:
         InputError: the list of statements cannot be read.
@@ -215,7 +241,18 @@ def build_objective(section: AnyObjective, clip: Clip, device: torch.device) -> 
         case Contrastive():
             return ContrastiveReconstruction(section)
         case Verdicts():
-            return StatementVerdicts(section, Readings(load_statements(section.statements), clip, device))
+            readings = Readings(load_statements(section.statements), clip, device)
+            objective = StatementVerdicts(section, readings)
+            if not section.hold:
+                return objective
+            original = frozen(clip.tower, dtype, device)
+            return HeldOutside(objective, original, readings.directions(), section.hold)
+
+
+def frozen(tower: Tower, dtype: torch.dtype, device: torch.device) -> Callable[[Tensor], TowerTokens]:
+    """Return what reads the tower's input as `tower` does now, in `dtype`."""
+    copied = copy.deepcopy(tower).requires_grad_(False).eval().to(device, dtype)
+    return lambda pixels: copied(pixels.to(dtype))
 
 
 def _vectors(images: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ TEMPERATURE = 0.1
 def build(section: AnyObjective) -> Objective:
     """Build an objective that looks at no tower of its own."""
     clip: Any = None
-    return build_objective(section, clip, torch.device("cpu"))
+    return build_objective(section, clip, torch.device("cpu"), torch.float64)
 
 
 def teacher() -> SmallDenoiser:

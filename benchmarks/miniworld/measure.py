@@ -1,19 +1,22 @@
 """Everything the study measures of one tower, on scenes that neither training nor the gates have drawn."""
 
-import torch
-from pydantic import BaseModel, ConfigDict
-from torch import Tensor
-from torch.nn.functional import cosine_similarity
+import itertools
 
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+from torch.nn.functional import cosine_similarity, normalize
+
+from diva.miniworld.captions import phrases
 from diva.miniworld.render import render
-from diva.miniworld.scene import Scenes, draw, generator
+from diva.miniworld.scene import Scenes, draw, generator, other_values
 from diva.miniworld.vocabulary import NAMES
 from diva.towers import Clip, TowerTokens
 from diva_benchmarks.miniworld.gates import pair_accuracies, zero_shot
 from diva_benchmarks.miniworld.probes import probe_accuracies
 
 SEED = 7001  # of the test scenes; every tower sees the same
-PROBE_KEY = 301
+PROBE_KEY, COMPOSITION_KEY = 301, 303
 CHUNK = 250
 
 
@@ -24,6 +27,7 @@ class Sizes(BaseModel):
         pairs: of each detail.
         pictures: to classify, and to test probes and drift on.
         probed: to fit the probes to.
+        compositions: scenes of which two details are named at once.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -31,6 +35,7 @@ class Sizes(BaseModel):
     pairs: int
     pictures: int
     probed: int
+    compositions: int = Field(default=0, exclude_if=lambda count: not count)
 
 
 class Measured(BaseModel):
@@ -41,6 +46,8 @@ class Measured(BaseModel):
         zero_shot: accuracy in percent over shape and place.
         pooled_probe, patch_probe: accuracy in percent of a linear probe of each detail.
         drift: 1 - cosine between pooled embeddings and the original tower's, mean over the test scenes.
+        compositions: accuracy in percent of choosing among four statements that name two details at once; by chance
+            25. Null where the plan does not ask for it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -50,6 +57,7 @@ class Measured(BaseModel):
     pooled_probe: dict[str, float]
     patch_probe: dict[str, float]
     drift: float
+    compositions: float | None = None
 
 
 class TowerEvaluator:
@@ -71,6 +79,7 @@ class TowerEvaluator:
             pooled_probe=self._probe(tokens.pooled),
             patch_probe=self._probe(tokens.patches.flatten(1)),
             drift=(1 - cosine_similarity(after, self._before)).mean().item(),
+            compositions=compositions(clip, SEED, self._sizes.compositions) if self._sizes.compositions else None,
         )
 
     def _probe(self, features: Tensor) -> dict[str, float]:
@@ -79,6 +88,29 @@ class TowerEvaluator:
             (whole[:fitted], whole[fitted:]) for whole in (features, self._scenes.details)
         )
         return dict(zip(NAMES, probe_accuracies(train, labels, test, wanted), strict=True))
+
+
+@torch.inference_mode()
+def compositions(clip: Clip, seed: int, count: int) -> float:
+    """Return the accuracy in percent of choosing among four statements for each of `count` scenes.
+
+    Each names two of the scene's details, drawn at random, at once: both right, either one wrong, or both.
+    """
+    random = generator(seed, COMPOSITION_KEY)
+    scenes = draw(count, random)
+    named = torch.rand(scenes.details.shape, generator=random).argsort(1)[:, :2]
+    changed = scenes.details.clone()
+    for index in range(changed.shape[1]):
+        changed[:, index] = other_values(scenes, index, random)
+    mentioned = torch.zeros_like(scenes.details, dtype=torch.bool).scatter(1, named, True)
+    embedded = []
+    for wrong in itertools.product((False, True), repeat=2):
+        exchanged = torch.zeros_like(mentioned).scatter(1, named, torch.tensor(wrong).expand(count, 2))
+        told = scenes._replace(details=torch.where(exchanged, changed, scenes.details))
+        embedded.append(normalize(clip.encode_text([f"a photo of {text}" for text in phrases(told, mentioned)])))
+    image = normalize(_encode(clip, scenes).pooled)
+    chosen = torch.einsum("nd,and->na", image, torch.stack(embedded)).argmax(1)
+    return 100 * (chosen == 0).float().mean().item()
 
 
 @torch.inference_mode()

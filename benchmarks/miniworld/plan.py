@@ -13,7 +13,7 @@ from diva_benchmarks.miniworld.fit import Schedule
 from diva_benchmarks.miniworld.measure import Sizes
 
 PLAN = Path(__file__).with_name("plan.yaml")
-Teacher = Literal["trained", "early", "untrained", "decoder"]
+Teacher = Literal["trained", "early", "untrained", "decoder", "labels"]
 
 
 class _Strict(BaseModel):
@@ -28,21 +28,27 @@ class Setting(_Strict):
         group: the question that it belongs to.
         method, preserved_by: what the report sets beside each other; the method is called like the setting unless
             given. They change no row, so no hash depends on them.
+        judged: share of the trained weights in the average with the original that the setting is judged by; null
+            for the trained weights themselves. It changes no row either.
         recipe: packaged recipe.
         change: overrides of the recipe, `key=value`.
         data: share of the training images.
-        teacher: the base's teacher, one that was stopped early, one that was never trained, or the base's un²CLIP
-            decoder.
+        teacher: the base's teacher, one that was stopped early, one that was never trained, the base's un²CLIP
+            decoder, or the scenes' true details in place of a teacher's verdicts.
+        statements: changes to the list `miniature` where the recipe learns verdicts; a group that is null is left
+            out.
     """
 
     name: str
     group: str
     method: str = Field(default="", exclude=True)
     preserved_by: str = Field(default="", exclude=True)
+    judged: float | None = Field(default=None, exclude=True)
     recipe: str
     change: tuple[str, ...] = ()
     data: float = 1.0
     teacher: Teacher = "trained"
+    statements: dict[str, Any] = Field(default_factory=dict, exclude_if=lambda changed: not changed)
 
 
 class Distillation(_Strict):
@@ -68,6 +74,8 @@ class Plan(_Strict):
         averages: shares of a trained tower in averages with its original, measured for every setting of `averaged`.
             Where a recipe keeps a moving average of the weights, that is measured as well.
         averaged: names of settings.
+        primary: names of settings. With them, the study goes base by base, and runs these first, with all seeds.
+            They change no row, so no hash depends on them.
         images: training images of the world.
         sizes: how much each tower is measured on.
         early_steps: updates of the early teacher.
@@ -79,6 +87,7 @@ class Plan(_Strict):
     seeds: tuple[int, ...]
     averages: tuple[float, ...]
     averaged: tuple[str, ...]
+    primary: tuple[str, ...] = Field(default=(), exclude=True)
     images: int
     sizes: Sizes
     early_steps: int
@@ -90,8 +99,13 @@ class Plan(_Strict):
         names = [setting.name for setting in self.settings]
         if len(set(names)) < len(names):
             raise ValueError("two settings share a name")
-        if unknown := set(self.averaged) - set(names):
-            raise ValueError(f"averaged names no setting: {', '.join(sorted(unknown))}")
+        for field, named in (("averaged", self.averaged), ("primary", self.primary)):
+            if unknown := set(named) - set(names):
+                raise ValueError(f"{field} names no setting: {', '.join(sorted(unknown))}")
+        for setting in self.settings:
+            share = getattr(setting, "judged", None)
+            if share is not None and not (setting.name in self.averaged and share in self.averages):
+                raise ValueError(f"{setting.name} is judged by an average that is not measured")
         return self
 
     @property

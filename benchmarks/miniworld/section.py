@@ -40,8 +40,8 @@ MEASURED = (
     " Probes: the details are read off the pooled token, or off all patches, by a linear map. Feedback gap: how"
     " much worse the teacher denoises under another image's condition, when the tower began to learn → at the"
     " end; – where it learned from the start. Drift: 1 − cosine to the untrained tower's embeddings. Cost: time"
-    " of one CPU core. An average takes the share that it names from the trained weights, the rest from the"
-    " untrained ones."
+    " of one CPU core, with that of judging. An average takes the share that it names from the trained weights, the"
+    " rest from the untrained ones."
 )
 FOREST = (
     "{}: points against the untrained tower with its 95 % interval over bases. A filled dot: better or worse; an"
@@ -74,8 +74,9 @@ def _section(study: Study, path: Path) -> Section:
     further = [group for group in others if group[0] not in (METHODS, CONTROLS)]
     compared = [*_methods(methods), *controls]
     # a run's averages are no evidence of their own: it is the runs that are counted
-    own = {f"{_method(line)} · {_preservation(line)}": line for line in methods if line.weights == TRAINED}
-    said = sentence(own, {line.name: line for _, lines in controls for _, line in lines})
+    own = {f"{_method(line)} · {_preservation(line)}": line for line in methods if line.counts}
+    said = sentence(own, {line.name: line for _, lines in controls for _, line in lines if line.counts})
+    said = f"{study.pending} {said}".lstrip()
     sure = certainty(study, [line for _, lines in compared for _, line in lines])
     blocks: list[Block] = [
         Heading(text=f"{len(study.bases)} bases, {len(study.seeds)} seeds each", note=str(path)),
@@ -93,6 +94,9 @@ def _section(study: Study, path: Path) -> Section:
         blocks.append(Details(summary=f"Further settings ({named})", blocks=[_table(study, further, reference)]))
     by_detail = "Pair accuracy of each detail, in points against the untrained tower"
     blocks.append(Details(summary=by_detail, blocks=[_by_detail(study, compared + further)]))
+    if any(line.compositions for line in study.lines):
+        composed = "Statements that name two details at once, one of four is right"
+        blocks.append(Details(summary=composed, blocks=[_compositions(study, compared + further)]))
     blocks += _again(study, path)
     return Section(id="methods", title="Methods compared", blocks=blocks, sentences=[f"{path}: {said}"])
 
@@ -164,13 +168,23 @@ def _by_detail(study: Study, groups: Sequence[Group]) -> Table:
     return plain_table(["Setting", *names], rows, wide=True)
 
 
+def _compositions(study: Study, groups: Sequence[Group]) -> Table:
+    levels = [each.compositions for each in study.originals if each.compositions is not None]
+    rows = [Row(name="untrained tower", note="mean, lowest and highest base", cells=[[_level(levels)]])]
+    for title, lines in groups:
+        rows.append(Row(name=title, cells=[], role="group"))
+        rows += [Row(name=name, cells=[[line.compositions.change()]]) for name, line in lines if line.compositions]
+    return plain_table(["Setting", "Right"], rows)
+
+
 def _again(study: Study, path: Path) -> list[Block]:
     said = (
         "To run it again, or to continue where it is unfinished (an empty --out starts anew);"
         f" plan {study.plan[:12]}, bases {_join(study.bases)}, seeds {_join(study.seeds)}:"
     )
     commands = [f"diva miniworld pretrain --out {BASES}/{base} --seed {base}" for base in study.bases]
-    commands.append(f"diva miniworld study --bases {BASES} --out {quote(str(path.parent))}")
+    plan = f" --plan {quote(study.plan_file)}" if study.plan_file else ""
+    commands.append(f"diva miniworld study{plan} --bases {BASES} --out {quote(str(path.parent))}")
     return [Paragraph(content=words(said), style="soft"), Code(text="\n".join(commands))]
 
 

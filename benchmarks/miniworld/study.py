@@ -2,11 +2,12 @@
 
 import contextlib
 import hashlib
+import io
 import itertools
 import json
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, as_completed, wait
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -14,11 +15,12 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import torch
+import yaml
 from pydantic import BaseModel
 from rich.console import Console
 from torch import Tensor
 
-from diva.atomic import discard, new_folder
+from diva.atomic import discard, new_folder, replacing, write_json
 from diva.documents import read_model
 from diva.errors import InputError, RunError
 from diva.exporting.average import average
@@ -27,12 +29,18 @@ from diva.miniworld.base import Base
 from diva.miniworld.captions import full_captions
 from diva.miniworld.scene import Scenes, draw, generator
 from diva.miniworld.writers import write_shards
-from diva.progress import phase, steps
+from diva.progress import phase
 from diva.recipes import Recipe, load_recipe
+from diva.recipes.files import merged, read_fields
+from diva.recipes.objectives import Verdicts
 from diva.run_folder import MetricsLine, RunFolder, read_metrics
 from diva.towers import load_clip
 from diva.training import train
+from diva.training.judging import judge
+from diva.verdicts.judge import Judge
+from diva.verdicts.statements import LISTS
 from diva_benchmarks.miniworld.fit import Schedule
+from diva_benchmarks.miniworld.labels import Labels
 from diva_benchmarks.miniworld.measure import TowerEvaluator
 from diva_benchmarks.miniworld.plan import Distillation, Plan, Setting, Teacher
 from diva_benchmarks.miniworld.pretrain import Settings
@@ -52,7 +60,14 @@ from diva_benchmarks.miniworld.teacher import MiniatureTeacher
 from diva_benchmarks.miniworld.teacher_training import weaker_teacher
 
 SHARDS = 4
+VERDICTS, COST = "verdicts", "cost.json"
 SEED_OF_WORLDS = 302
+
+
+class _Cost(BaseModel):
+    """Of one judging."""
+
+    cpu_seconds: float
 
 
 class _BaseRecipe(BaseModel):
@@ -92,44 +107,112 @@ def run(plan: Plan, bases: Path, work: Path, path: Path, *, processes: int, cons
     """
     rows = read_rows(path, plan)
     done = {(row.setting, row.base, row.seed) for row in rows}
-    left = [job for job in _jobs(plan) if (job.name, job.base, job.seed) not in done]
+    batches = [[job for job in batch if (job.name, job.base, job.seed) not in done] for batch in _batches(plan)]
+    left = [job for batch in batches for job in batch]
     needed = {number: Base(bases / str(number)) for number in sorted({job.base for job in left})}
-    for number, base in needed.items():
-        if not base.recipe.is_file():
-            raise InputError(
-                f"{base.path}: is not a complete base; run diva miniworld pretrain --out {base.path}"
-                f" --seed {number}"
-            )
+    missing = [number for number, base in needed.items() if not base.recipe.is_file()]
+    if missing:
+        first = needed[missing[0]].path
+        said = f"{first}: is not a complete base; run diva miniworld pretrain --out {first} --seed {missing[0]}"
+        if len(missing) == len(needed):
+            raise InputError(said)
+        console.print(f"left for later: {', '.join(map(str, missing))} ({said})", markup=False)
+        batches = [[job for job in batch if job.base not in missing] for batch in batches]
+        needed = {number: base for number, base in needed.items() if number not in missing}
     for row in rows:
         if row.base in needed and row.base_sha256 != _base_sha256(needed[row.base]):
             raise InputError(f"{path}: holds rows of another base {row.base}; name another folder with --out")
     if not left:
         console.print("every run of the plan has been done")
         return
-    _prepare(plan, left, bases, work)
     failed = []
+    total = sum(map(len, batches))
     spawn = get_context("spawn")
-    with ProcessPoolExecutor(processes, spawn, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        futures = {pool.submit(_run_job, job, plan, bases, work): job for job in left}
-        for future in steps(as_completed(futures), "runs of the study", len(left)):
-            job = futures[future]
-            if error := future.exception():
-                failed.append(f"{job.name}, base {job.base}, seed {job.seed}: {error}")
-            else:
-                rows += future.result()
-                write_rows(rows, path)
+    with (
+        ProcessPoolExecutor(processes, spawn, initializer=torch.set_num_threads, initargs=(1,)) as pool,
+        phase("runs of the study", total) as shown,
+    ):
+        for batch in batches:
+            _prepare(plan, batch, bases, work)
+            # settings share verdicts; where judging fails, each of them tries it again and says why
+            wait(
+                [
+                    pool.submit(_judged, recipe, job, plan, work)
+                    for recipe, job in _to_judge(batch, plan, bases, work)
+                ]
+            )
+            futures = {pool.submit(_run_job, job, plan, bases, work): job for job in batch}
+            for future in as_completed(futures):
+                job = futures[future]
+                if error := future.exception():
+                    failed.append(f"{job.name}, base {job.base}, seed {job.seed}: {error}")
+                else:
+                    rows += future.result()
+                    write_rows(rows, path)
+                shown.advance()
     if failed:
-        raise RunError(f"{len(failed)} of {len(left)} runs failed, the others are kept: {'; '.join(failed)}")
+        raise RunError(f"{len(failed)} of {total} runs failed, the others are kept: {'; '.join(failed)}")
 
 
-def _jobs(plan: Plan) -> Iterator[Job]:
-    """Yield every run; all settings of one base and seed before the next, so a part of the study is a fair one."""
+def _batches(plan: Plan) -> Iterator[list[Job]]:
+    """Yield every run, in batches of which one ends before the next begins, so a part of the study is a fair one.
+
+    Without primary settings, all of one base and seed come before the next.
+    """
+    if not plan.primary:
+        untrained = [Job(base, None, None) for base in plan.bases]
+        trained = itertools.product(plan.seeds, plan.bases, plan.settings)
+        yield untrained + [Job(base, setting, seed) for seed, base, setting in trained]
+        return
     for base in plan.bases:
-        yield Job(base, None, None)
-    for seed in plan.seeds:
-        for base in plan.bases:
-            for setting in plan.settings:
-                yield Job(base, setting, seed)
+        yield [Job(base, None, None)]
+        for first in (True, False):
+            chosen = [setting for setting in plan.settings if (setting.name in plan.primary) == first]
+            yield [Job(base, setting, seed) for seed in plan.seeds for setting in chosen]
+
+
+def _to_judge(jobs: Sequence[Job], plan: Plan, bases: Path, work: Path) -> Iterator[tuple[Recipe, Job]]:
+    """Yield a recipe and a job for all verdicts that the jobs need, where they do not lie there yet."""
+    found = {}
+    for job in jobs:
+        if isinstance(job.setting, Setting):
+            recipe = _recipe(job.setting, plan, seed=job.seed or 0, bases=bases, work=work, base=job.base)
+            if isinstance(recipe.objective, Verdicts):
+                found[_verdicts(recipe, job.setting, work)] = recipe, job
+    yield from (needed for folder, needed in found.items() if not folder.is_dir())
+
+
+def _judged(recipe: Recipe, job: Job, plan: Plan, work: Path) -> tuple[Recipe, float]:
+    """Return `recipe` with its verdicts, and the CPU seconds that judging took, by whichever job did it first."""
+    assert isinstance(job.setting, Setting)
+    folder = _verdicts(recipe, job.setting, work)
+    if not folder.is_dir():
+        by = partial(Labels, _details(plan, job.seed or 0)) if job.setting.teacher == "labels" else Judge
+        with new_folder(folder) as content, contextlib.redirect_stderr(io.StringIO()):
+            began = time.process_time()
+            judge(recipe, content / VERDICTS, by=by, console=Console(file=io.StringIO()))
+            write_json(_Cost(cpu_seconds=time.process_time() - began), content / COST)
+    cost = read_model(folder / COST, _Cost, f"remove {folder}")
+    data = recipe.data.model_copy(update={"verdicts": str(folder / VERDICTS)})
+    return recipe.model_copy(update={"data": data}), cost.cpu_seconds
+
+
+def _details(plan: Plan, seed: int) -> dict[str, Tensor]:
+    """Return the true details of every image of the world of `seed`, by its name as a source of shards gives it."""
+    details = _scenes(plan.images, seed).details.chunk(SHARDS)
+    return {
+        f"{shard:05d}.tar/{shard:05d}{index:04d}.jpg": row
+        for shard, rows in enumerate(details)
+        for index, row in enumerate(rows)
+    }
+
+
+def _verdicts(recipe: Recipe, setting: Setting, work: Path) -> Path:
+    """Return the folder of the verdicts of a recipe; settings whose judging is the same share it."""
+    assert isinstance(recipe.objective, Verdicts)
+    said = recipe.model_dump(mode="json", include={"seed", "tower", "denoiser", "data"})
+    said |= recipe.objective.model_dump(include={"statements", "samples", "checked"}) | {"by": setting.teacher}
+    return work / "verdicts" / hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
 
 
 @phase("writing worlds and weaker teachers")
@@ -167,7 +250,7 @@ def _shards(work: Path, seed: int) -> Path:
 
 def _teacher(bases: Path, work: Path, number: int, kind: Teacher) -> Path:
     base = Base(bases / str(number))
-    own = {"trained": base.teacher, "decoder": base.decoder}
+    own = {"trained": base.teacher, "decoder": base.decoder, "labels": base.teacher}
     return own.get(kind, work / "teachers" / f"{number}-{kind}")
 
 
@@ -217,13 +300,17 @@ def _trained(job: Job, plan: Plan, bases: Path, work: Path, folder: RunFolder) -
             return Run(gaps=None, warnings=(), images=schedule.steps * schedule.batch, cpu_seconds=seconds)
         assert job.setting is not None
         recipe = _recipe(job.setting, plan, seed=seed, bases=bases, work=work, base=job.base)
+        judging = 0.0
+        if isinstance(recipe.objective, Verdicts):
+            recipe, judging = _judged(recipe, job, plan, work)
+            began = time.process_time()
         train(recipe, folder.path)
     lines = read_metrics(folder.metrics)
     return Run(
         gaps=_gaps(lines, recipe),
         warnings=tuple(warning for line in lines for warning in line.warnings),
         images=sum(stage.steps or 0 for stage in recipe.stages) * recipe.training.global_batch,
-        cpu_seconds=time.process_time() - began,
+        cpu_seconds=judging + time.process_time() - began,
     )
 
 
@@ -255,10 +342,25 @@ def _recipe(setting: Setting, plan: Plan, *, seed: int, bases: Path, work: Path,
             f"tower.name={Base(bases / str(base)).clip}",
             f"denoiser.path={_teacher(bases, work, base, setting.teacher)}",
             f"data.source={_shards(work, seed)}/{{00000..{shards - 1:05d}}}.tar",
+            *_statements(setting, work),
             *plan.change,
             *setting.change,
         ],
     )
+
+
+def _statements(setting: Setting, work: Path) -> list[str]:
+    """Return the override that names the setting's own list of statements, which is written if need be."""
+    if not setting.statements:
+        return []
+    fields = merged(read_fields("miniature", LISTS), setting.statements)
+    fields["groups"] = {name: group for name, group in fields["groups"].items() if group is not None}
+    text = yaml.safe_dump(fields, sort_keys=False)
+    path = work / "statements" / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return [f"objective.statements={path}"]
 
 
 def _gaps(lines: Sequence[MetricsLine], recipe: Recipe) -> Gaps | None:

@@ -64,6 +64,8 @@ class Line(_Strict):
         drift: 1 - cosine to the original's embeddings.
         cpu_ms_per_image: of one core, for each image seen; null for weights that cost no training of their own.
         warned: runs in which the diagnostics warned.
+        judged: whether the setting is judged by this line; the others are only shown. Null: by what was trained.
+        compositions: of statements that name two details at once; null where the plan does not ask for them.
     """
 
     setting: str
@@ -85,6 +87,13 @@ class Line(_Strict):
     drift: Figure
     cpu_ms_per_image: Figure | None
     warned: int
+    judged: bool | None = None
+    compositions: Figure | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether the setting is judged by this line."""
+        return self.weights == TRAINED if self.judged is None else self.judged
 
     @property
     def name(self) -> str:
@@ -101,6 +110,7 @@ class Original(_Strict):
     pooled_probe: float
     patch_probe: float
     pairs_of: dict[str, float]
+    compositions: float | None = None
 
 
 class Study(_Strict):
@@ -110,6 +120,8 @@ class Study(_Strict):
         plan: SHA-256 of the plan.
         bases, seeds: of the plan.
         originals: in percent; lines: differences to them in points.
+        plan_file: where the plan lies, if it is not the packaged one.
+        done: bases that have all runs of the plan's primary settings, or of all where it names none; null: all.
     """
 
     plan: str
@@ -117,3 +129,12 @@ class Study(_Strict):
     seeds: tuple[int, ...]
     originals: tuple[Original, ...]
     lines: tuple[Line, ...]
+    plan_file: str | None = None
+    done: tuple[int, ...] | None = None
+
+    @property
+    def pending(self) -> str:
+        """Say that the plan has not been carried out, or nothing."""
+        if self.done is None or set(self.done) == set(self.bases):
+            return ""
+        return f"Pending: {len(self.done)} of the plan's {len(self.bases)} bases are in, and the verdict needs all."

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, product
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from diva_benchmarks.miniworld.rows import MOVING_AVERAGE, ORIGINAL, Gaps, Row, 
 from diva_benchmarks.miniworld.summary import TRAINED, Figure, Line, Original, Study
 
 
-def summarise(plan: Plan, rows: Sequence[Row]) -> Study:
+def summarise(plan: Plan, rows: Sequence[Row], plan_file: str | None = None) -> Study:
     """Summarise every setting that has been run, in the plan's order, each followed by its averages."""
     originals = {row.base: row for row in rows if row.setting == ORIGINAL}
     # nothing can be said of a base without its untrained tower
@@ -22,6 +22,8 @@ def summarise(plan: Plan, rows: Sequence[Row]) -> Study:
     kinds = (TRAINED, MOVING_AVERAGE, *(averaged(share) for share in plan.averages))
     return Study(
         plan=plan.sha256,
+        plan_file=plan_file,
+        done=_done(plan, rows),
         bases=plan.bases,
         seeds=plan.seeds,
         originals=tuple(_original(row) for row in originals.values()),
@@ -52,6 +54,12 @@ def over_bases(values: Sequence[tuple[int, float]]) -> Figure:
     return Figure(mean=mean, interval=(mean - float(half), mean + float(half)), bases=len(means))
 
 
+def _done(plan: Plan, rows: Sequence[Row]) -> tuple[int, ...]:
+    names = plan.primary or [setting.name for setting in plan.settings]
+    run = {(row.base, row.setting, row.seed) for row in rows}
+    return tuple(base for base in plan.bases if run.issuperset(product((base,), names, plan.seeds)))
+
+
 def _original(row: Row) -> Original:
     measured = row.measured
     return Original(
@@ -61,6 +69,7 @@ def _original(row: Row) -> Original:
         pooled_probe=_mean(measured.pooled_probe),
         patch_probe=_mean(measured.patch_probe),
         pairs_of=measured.pairs,
+        compositions=measured.compositions,
     )
 
 
@@ -77,7 +86,10 @@ def _line(setting: Setting | Distillation, weights: str, rows: Sequence[Row], or
     def gap(of: Callable[[Gaps], float | None]) -> Figure | None:
         return _over(rows, lambda run: of(run.gaps) if run.gaps else None)
 
+    judged = setting.judged if isinstance(setting, Setting) else None
     return Line(
+        judged=weights == (TRAINED if judged is None else averaged(judged)),
+        compositions=_composed(rows, originals),
         setting=setting.name,
         group=setting.group,
         method=(isinstance(setting, Setting) and setting.method) or setting.name,
@@ -102,6 +114,12 @@ def _line(setting: Setting | Distillation, weights: str, rows: Sequence[Row], or
     )
 
 
+def _composed(rows: Sequence[Row], originals: dict[int, Row]) -> Figure | None:
+    measured = [(row.base, row.measured.compositions, originals[row.base].measured.compositions) for row in rows]
+    rises = [(base, after - before) for base, after, before in measured if after is not None and before is not None]
+    return over_bases(rises) if rises else None
+
+
 def _over(rows: Sequence[Row], of: Callable[[Run], float | None]) -> Figure | None:
     values = [(row.base, of(row.run)) for row in rows if row.run]
     known = [(base, value) for base, value in values if value is not None]
@@ -110,7 +128,7 @@ def _over(rows: Sequence[Row], of: Callable[[Run], float | None]) -> Figure | No
 
 def _summary(study: Study) -> Iterator[str]:
     wanted = len(study.bases) * len(study.seeds)
-    yield f"Plan `{study.plan[:12]}`: {len(study.bases)} bases × {len(study.seeds)} seeds."
+    yield f"Plan `{study.plan[:12]}`: {len(study.bases)} bases × {len(study.seeds)} seeds. {study.pending}".rstrip()
     yield "Points against the untrained tower of the same base, mean over bases [95 % t-interval over bases]."
     yield "The gap is that soon after the start, at the end of a stage without the tower, and at the end."
     yield ""
@@ -132,6 +150,15 @@ def _summary(study: Study) -> Iterator[str]:
 
 
 def _by_detail(study: Study) -> Iterator[str]:
+    if any(line.compositions for line in study.lines):
+        yield "Statements that name two details at once, one of four is right; points against the untrained tower."
+        yield ""
+        yield "| setting | compositions |"
+        yield "|---|---|"
+        for original in study.originals:
+            yield f"| base {original.base}, untrained (%) | {original.compositions:.1f} |"
+        yield from (f"| {line.name} | {line.compositions} |" for line in study.lines if line.compositions)
+        yield ""
     details = list(study.lines[0].pairs_of) if study.lines else []
     yield "Pair accuracy of each detail, points against the untrained tower, mean over bases."
     yield ""

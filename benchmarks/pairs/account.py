@@ -1,4 +1,4 @@
-"""What a quoted difference is made of: the tower, its feature, the rule, and the choice on the test set.
+"""What a quoted difference is made of: the tower, its feature, the rule, adaptation, and choice on the test set.
 
 The parts add up to the quoted difference, and each has an interval over pairs.
 """
@@ -12,17 +12,20 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from diva.errors import InputError, did_you_mean
+from diva.evaluation.comparison import by_metric
 from diva.evaluation.statistics import Interval, difference_interval, macro_mean
 from diva.results import Result
 from diva_benchmarks.mmvp_scoring import SCORING as MMVP
+from diva_benchmarks.pairs.adaptation import adapts
 from diva_benchmarks.pairs.choice import best_by_chance, held_out
-from diva_benchmarks.pairs.scores import by_rule, categories_of
+from diva_benchmarks.pairs.scores import categories_of
 from diva_benchmarks.pairs.sets import TASK
 
 FILE = "account.json"
 TASKS = (TASK, MMVP.task)  # whose results say which pairs are right by which rule
 POINTS = 100.0
 
+Part = Literal["tower", "feature", "rule", "adaptation", "choice"]
 Outcomes = NDArray[np.float64]
 
 
@@ -42,7 +45,7 @@ class Share(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: Literal["tower", "feature", "rule", "choice"]
+    name: Part
     points: float
     interval: Interval
 
@@ -61,7 +64,7 @@ class Account(BaseModel):
 
     Attributes:
         looks: empty where one tower alone was measured.
-        unchanged: percent; the baseline's score by the quoted rule, with what the feature adds.
+        unchanged: percent; the baseline's score by the quoted rule, with what feature and adaptation add.
         by_chance: points that the best of so many looks gains if none is better than that.
         band: points around it that, of such looks, none leaves in 95 of 100 data sets.
     """
@@ -87,44 +90,59 @@ def account(
     baseline: Result,
     *,
     same_feature: Result | None = None,
+    unadapted: Result | None = None,
     looks: Sequence[Result] = (),
     rule: str | None = None,
     baseline_rule: str | None = None,
 ) -> Account:
     """Split the difference of `trained` and `baseline`, as both are quoted.
 
-    The choice is what the quoted score loses on pairs that had no part in choosing it. The feature and the rule
-    are what the trained tower's score gains by them alone. The rest, at the baseline's feature and rule, is the
-    tower's.
+    The choice is what the quoted score loses on pairs that had no part in choosing it. Feature, rule and adaptation
+    to the test pairs are what the trained tower's score gains by them alone, one after another. The rest, at the
+    baseline's feature and rule, is the tower's.
 
     Args:
-        same_feature: the trained tower by the baseline's protocol, where the quoted protocol is another.
+        same_feature: the trained tower by the baseline's protocol, where the quoted feature is another.
+        unadapted: the trained tower by the quoted feature, where the quoted protocol adapts to the test pairs.
         looks: results by the quoted protocol of all towers among which `trained` was chosen, itself among them.
         rule, baseline_rule: of the quoted scores; the headline unless given, and the same for both.
 
     Raises:
         InputError: the results are not of pairs or not of the same, or one that the account needs is missing.
     """
-    plain = same_feature or trained
-    for each in (trained, baseline, plain, *looks):
+    fixed = unadapted or trained
+    plain = same_feature or fixed
+    for each in (trained, baseline, fixed, plain, *looks):
         check_task(each)
     after = rule or trained.headline
     before = baseline_rule or after
-    if trained.protocol != baseline.protocol and same_feature is None:
+    if adapts(baseline):
+        raise InputError(f"--baseline: {_name(baseline)} adapts to the test pairs; give its result without --adapt")
+    if adapts(trained) and unadapted is None:
         raise InputError(
-            f"--same-feature: the trained tower was measured by '{trained.protocol}' and the baseline by"
+            f"--unadapted: the trained tower was measured by '{trained.protocol}', which adapts to the test pairs;"
+            " give its result without --adapt too"
+        )
+    if fixed.protocol != baseline.protocol and same_feature is None:
+        raise InputError(
+            f"--same-feature: the trained tower was measured by '{fixed.protocol}' and the baseline by"
             f" '{baseline.protocol}'; give the trained tower's result by '{baseline.protocol}' too"
         )
-    _check(trained, baseline, plain, looks)
-    for result, name in ((trained, after), (trained, before), (baseline, before), (baseline, after)):
+    _check(trained, baseline, fixed, plain, looks)
+    for result, name in ((trained, after), (fixed, before), (baseline, before), (baseline, after)):
         rules = [each for each, metric in result.metrics.items() if not metric.breakdown]
         if name not in rules:
             raise InputError(f"{_name(result)}: has no score '{name}'; {did_you_mean(name, rules)}")
     groups = categories_of(baseline)
-    quoted, by_baseline_rule = (_outcomes(trained, each, baseline) for each in (after, before))
+    quoted = _outcomes(trained, after, baseline)
+    by_rule, by_baseline_rule = (_outcomes(fixed, each, baseline) for each in (after, before))
     bare, reference = _outcomes(plain, before, baseline), _outcomes(baseline, before, baseline)
     table = np.array([_outcomes(each, after, baseline) for each in looks] or [quoted])
-    feature, by_rule_alone = by_baseline_rule - bare, quoted - by_baseline_rule
+    gained: dict[Part, Outcomes] = {
+        "feature": by_baseline_rule - bare,
+        "rule": by_rule - by_baseline_rule,
+        "adaptation": quoted - by_rule,
+    }
     total, interval = _points(quoted - reference, groups)
     unchanged = _outcomes(baseline, after, baseline)
     expected, (low, high) = best_by_chance(table, unchanged, groups) if looks else (0.0, (0.0, 0.0))
@@ -138,12 +156,12 @@ def account(
         trained=_quoted(trained, after),
         difference=total,
         interval=interval,
-        shares=[tower, _share("feature", feature, groups), _share("rule", by_rule_alone, groups), choice],
+        shares=[tower, *(_share(name, values, groups) for name, values in gained.items()), choice],
         looks=[
             Look(name=Path(each.subject.source).name, score=POINTS * macro_mean(row, groups))
             for each, row in zip(looks, table, strict=False)
         ],
-        unchanged=POINTS * macro_mean(unchanged + feature, groups),
+        unchanged=POINTS * macro_mean(unchanged + gained["feature"] + gained["adaptation"], groups),
         by_chance=POINTS * expected,
         band=(POINTS * low, POINTS * high),
     )
@@ -171,7 +189,7 @@ def _tower_and_choice(
     )
 
 
-def _share(name: Literal["feature", "rule"], values: Outcomes, groups: Sequence[str] | None) -> Share:
+def _share(name: Part, values: Outcomes, groups: Sequence[str] | None) -> Share:
     points, interval = _points(values, groups)
     return Share(name=name, points=points, interval=interval)
 
@@ -189,12 +207,17 @@ def check_task(result: Result) -> None:
         )
 
 
-def _check(trained: Result, baseline: Result, plain: Result, looks: Sequence[Result]) -> None:
-    for each in (trained, plain, *looks):
+def _check(trained: Result, baseline: Result, fixed: Result, plain: Result, looks: Sequence[Result]) -> None:
+    for each in (trained, fixed, plain, *looks):
         if (each.measured, each.data.fingerprint) != (baseline.measured, baseline.data.fingerprint):
             raise InputError(
                 f"{_name(each)}: was measured on other pairs than {_name(baseline)}; measure both on the same data"
             )
+    feature = {"protocol": trained.settings["protocol"]}
+    if fixed.settings != feature or fixed.subject.sha256 != trained.subject.sha256:
+        raise InputError(
+            f"--unadapted: is not the trained tower by the feature '{feature['protocol']}' alone; measure it"
+        )
     if plain.protocol != baseline.protocol or plain.subject.sha256 != trained.subject.sha256:
         raise InputError(
             f"--same-feature: is not the trained tower by the baseline's protocol '{baseline.protocol}'; measure it"
@@ -211,7 +234,7 @@ def _check(trained: Result, baseline: Result, plain: Result, looks: Sequence[Res
 
 def _outcomes(result: Result, rule: str, order: Result) -> Outcomes:
     """Return the outcomes by `rule`, in the order of the items of `order`."""
-    found = {item.id: item.outcome for item in by_rule(result, rule).items}
+    found = {item.id: item.outcome for item in by_metric(result, rule).items}
     if found.keys() != {item.id for item in order.items}:
         raise InputError(f"{_name(result)}: holds other pairs than {_name(order)}; measure both again")
     return np.array([found[item.id] for item in order.items])

@@ -25,9 +25,9 @@ from diva_benchmarks.pairs.account import Account
 from diva_benchmarks.pairs.wording import MEANS, chance, said
 
 EXPLAINED = (
-    "A quoted gain may mix four things: a better tower, another feature by which it is read, another rule, and the"
-    " choice of the best of several towers by the very pairs that are then reported. The parts add up to the quoted"
-    " difference. What a tower gained is what it keeps on pairs that had no part in choosing it."
+    "A quoted gain may mix five things: a better tower, another feature by which it is read, another rule,"
+    " adaptation to the test pairs, and the choice of the best of several towers by these very pairs. The parts add"
+    " up to the quoted difference. What a tower gained is what it keeps on pairs that had no part in choosing it."
 )
 
 

@@ -13,6 +13,7 @@ from diva.measure import evaluate
 from diva.results import Result, read_result
 from diva.run_folder import RunFolder
 from diva_benchmarks.pairs.account import FILE, account, check_task
+from diva_benchmarks.pairs.adaptation import adapts
 from diva_benchmarks.pairs.wording import said
 
 
@@ -21,6 +22,7 @@ def run(
     *,
     baseline: Path,
     same_feature: Path | None,
+    unadapted: Path | None,
     looks: Sequence[Path],
     checkpoints: Path | None,
     rule: str | None,
@@ -32,7 +34,7 @@ def run(
     """Print the account of `trained` against `baseline`, and write it into the folder `out` for `diva report`.
 
     Args:
-        trained, baseline, same_feature, looks: result files; otherwise as for `diva_benchmarks.pairs.account`.
+        trained, baseline, same_feature, unadapted, looks: result files, as for `diva_benchmarks.pairs.account`.
         checkpoints: a run that kept its towers (`training.keep_towers`); they are measured as `trained` was.
 
     Raises:
@@ -52,6 +54,7 @@ def run(
         quoted,
         before,
         same_feature=read_result(same_feature) if same_feature else None,
+        unadapted=read_result(unadapted) if unadapted else None,
         looks=looked,
         rule=rule,
         baseline_rule=baseline_rule,
@@ -64,6 +67,11 @@ def run(
 
 def _kept(run_folder: Path, quoted: Result, batch: int, device: str) -> list[Result]:
     """Measure every tower that a run kept, as `quoted` was measured."""
+    if adapts(quoted):
+        raise InputError(
+            "--checkpoints: the quoted tower adapts to the test pairs; measure each kept tower with the same"
+            " --adapt and give the results by --looks"
+        )
     towers = sorted(RunFolder(run_folder).kept_tower(0).parent.glob("step-*"))
     if not towers:
         raise InputError(f"--checkpoints: {run_folder} kept no towers; train with training.keep_towers=true")

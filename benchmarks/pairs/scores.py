@@ -1,23 +1,11 @@
-"""A result's scores one by one: each rule's outcomes, and the comparison of two results by every rule."""
+"""A result's scores one by one: what each pair weighs, and the comparison of two results by every rule."""
 
 import numpy as np
 
-from diva.evaluation.comparison import compare
+from diva.evaluation.comparison import by_metric, compare
 from diva.evaluation.statistics import Values, weighted_differences
-from diva.results import Comparison, Item, Result
+from diva.results import Comparison, Result
 from diva_benchmarks.pairs.sets import SETS
-
-
-def by_rule(result: Result, rule: str) -> Result:
-    """Return `result` with the outcomes of `rule` in place of its headline's.
-
-    Raises:
-        InputError: it holds none.
-    """
-    if rule == result.headline:
-        return result
-    items = [Item(id=item.id, group=item.group, outcome=item.number(rule)) for item in result.items]
-    return result.model_copy(update={"headline": rule, "items": items, "baseline": None, "comparisons": []})
 
 
 def compare_scores(result: Result, baseline: Result) -> list[Comparison]:
@@ -28,7 +16,7 @@ def compare_scores(result: Result, baseline: Result) -> list[Comparison]:
     """
     grouped = categories_of(result) is not None
     rules = [name for name, metric in result.metrics.items() if not metric.breakdown and name in baseline.metrics]
-    return [compare(by_rule(result, rule), by_rule(baseline, rule), rule, grouped=grouped) for rule in rules]
+    return [compare(by_metric(result, rule), by_metric(baseline, rule), rule, grouped=grouped) for rule in rules]
 
 
 def weights_of(result: Result) -> Values:

@@ -1,11 +1,11 @@
 """What the report says of sets of pairs: the scores by every rule, and what so many pairs can decide."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from diva.evaluation.comparison import paired_outcomes
+from diva.evaluation.comparison import by_metric, paired_outcomes
 from diva.evaluation.measures import Measure, Measured, paired_difference
 from diva.evaluation.power import least_above, smallest_difference
 from diva.evaluation.section import (
@@ -23,9 +23,16 @@ from diva.evaluation.section import (
 )
 from diva.evaluation.statistics import Values
 from diva.results import Result
-from diva_benchmarks.pairs.scores import by_rule, weights_of
+from diva_benchmarks.pairs.adaptation import ADAPTATION, METHODS
+from diva_benchmarks.pairs.scores import weights_of
 from diva_benchmarks.pairs.sets import SETS, TASK
 
+APART = (
+    "Here the tower changed while it was tested: Test-Time Matching trains it on the pairs of the test, and"
+    " Diffusion-TTA on each image before it is asked. Such a score belongs to a tower, a procedure and these pairs"
+    " together. It cannot be compared with that of a tower that stays as it is, so these towers stand apart, and"
+    " have no row in the summary. What the adaptation adds, diva pairs account says."
+)
 SHARES = (0.1, 0.2)  # of pairs that a training changes, where no two towers tell it
 EXPLAINED = (
     "The same similarities by every rule. Text score: each image picks its own statement. Image score: each"
@@ -42,18 +49,38 @@ WEIGHED = (
 )
 
 
-def scores(title: str, measured: Measured) -> Section:
-    """Return a table of the rules and one of the limits for each set and protocol."""
-    blocks: list[Block] = [Paragraph(content=words(EXPLAINED), style="soft")]
-    for measure in measured.measures:
-        blocks += _of_measure(measure, measured)
-    summary = [measure.headline_row() for measure in measured.measures]
-    return Section(id=TASK, title=title, blocks=blocks, summary=summary)
+def sections(title: str, measured: Measured) -> list[Section]:
+    """Return a table of the rules and one of the limits for each set and protocol.
+
+    Towers that adapt to the test pairs have a section of their own, with columns of their own, and no row in the
+    summary.
+    """
+    fixed, adapted = (
+        [measure for measure in measured.measures if (ADAPTATION in measure.settings) is adapts]
+        for adapts in (False, True)
+    )
+    found = []
+    if fixed:
+        blocks = [Paragraph(content=words(EXPLAINED), style="soft"), *_of_measures(fixed, measured)]
+        summary = [measure.headline_row() for measure in fixed]
+        found.append(Section(id=TASK, title=title, blocks=blocks, summary=summary))
+    if adapted:
+        towers = [tower.model_copy(update={"label": f"{tower.label}, adapted"}) for tower in measured.towers]
+        blocks = [Paragraph(content=words(APART)), *_of_measures(adapted, Measured(towers, adapted))]
+        found.append(
+            Section(id=f"{TASK}-adapted", title=f"{title}, by towers that adapt to the test", blocks=blocks)
+        )
+    return found
+
+
+def _of_measures(measures: Sequence[Measure], measured: Measured) -> list[Block]:
+    return [block for measure in measures for block in _of_measure(measure, measured)]
 
 
 def _of_measure(measure: Measure, measured: Measured) -> Iterator[Block]:
     rules = [name for name, metric in measure.metrics.items() if not metric.breakdown]
-    yield Heading(text=measure.title, note=measure.note)
+    method = METHODS.get(str(measure.settings.get(ADAPTATION)))
+    yield Heading(text=f"{measure.title}: {method.title}" if method else measure.title, note=measure.note)
     yield measured.table([_of_rule(measure, rule) for rule in rules], "Score")
     weights = weights_of(measure.results[0])
     uneven = "" if np.allclose(weights, weights[0]) else WEIGHED.format(count=_worth(weights))
@@ -72,7 +99,7 @@ def _of_rule(measure: Measure, rule: str) -> Row:
     for column, ours, theirs in _compared(measure):
         number = row.number(column)
         if number and rule in theirs.metrics and rule != measure.headline:
-            change = paired_difference(by_rule(ours, rule), by_rule(theirs, rule), rule)
+            change = paired_difference(by_metric(ours, rule), by_metric(theirs, rule), rule)
             cells[column] = [number, change]
     return row.model_copy(update={"cells": cells})
 

@@ -1,17 +1,19 @@
 """Sets of pairs as a task."""
 
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from diva.errors import InputError
 from diva.evaluation.measures import Measured
 from diva.evaluation.section import Section
 from diva.results import Comparison, Result
 from diva.tasks import TowerTask
-from diva_benchmarks.options import PairSettings
 from diva_benchmarks.pairs.account import FILE
+from diva_benchmarks.pairs.adaptation import METHODS, AdaptiveSettings, told
 from diva_benchmarks.pairs.sets import PLAIN, SETS, find_set
 from diva_benchmarks.pairs.sets import TASK as NAME
 
@@ -19,9 +21,10 @@ if TYPE_CHECKING:
     import torch
 
     from diva.towers import Clip
+    from diva_benchmarks.measure_pairs import Adaptation
 
 
-class SetSettings(PairSettings):
+class SetSettings(AdaptiveSettings):
     """Which set, and how its statements and images are matched.
 
     Attributes:
@@ -41,12 +44,17 @@ class PairsTask(TowerTask):
         return SETS[part].title if part in SETS else super().title_of(part)
 
     def check(self, data: Path, settings: SetSettings) -> None:
-        """Read the protocol's and the set's names, and the folder."""
+        """Read the protocol's and the set's names, what an adaptation is told, and the folder."""
         from diva_benchmarks.pairs.layouts import read_pairs
         from diva_benchmarks.protocols import find_protocol
 
         find_protocol(settings.protocol)
-        find_set(settings.set)
+        facts = find_set(settings.set)
+        if told(settings) and (most := METHODS[settings.adapt].texts) and facts.texts > most:
+            raise InputError(
+                f"--adapt: {settings.adapt} matches {most} statements, and {facts.title} has {facts.texts}; take"
+                " another set"
+            )
         read_pairs(settings.set, data)
 
     def measure(
@@ -71,6 +79,7 @@ class PairsTask(TowerTask):
             seeds=range(settings.seeds),
             batch=batch,
             device=device,
+            adaptation=_load_adaptation(settings, device) if settings.adapt else None,
         )
 
     def compare(self, result: Result, baseline: Result) -> list[Comparison]:
@@ -80,16 +89,22 @@ class PairsTask(TowerTask):
         return compare_scores(result, baseline)
 
     def sections(self, measured: Measured) -> list[Section]:
-        """Return the scores side by side, and what so many pairs can decide."""
-        from diva_benchmarks.pairs.section import scores
+        """Return the scores side by side, and what so many pairs can decide; adapted towers apart."""
+        from diva_benchmarks.pairs.section import sections
 
-        return [scores(self.title, measured)] if measured.measures else []
+        return sections(self.title, measured)
 
     def other_files(self) -> Mapping[str, Callable[[Path], Section]]:
         """Return the reader of accounts."""
         from diva_benchmarks.pairs.account_section import read_account
 
         return {FILE: read_account}
+
+
+def _load_adaptation(settings: SetSettings, device: "torch.device") -> "Adaptation":
+    module = import_module(f"diva_benchmarks.pairs.{settings.adapt.replace('-', '_')}")
+    adaptation: Adaptation = module.load(settings, told(settings), device)
+    return adaptation
 
 
 TASK = PairsTask(NAME, "Pairs", place=11)

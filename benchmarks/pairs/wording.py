@@ -7,6 +7,7 @@ MEANS = {
     "tower": "the tower, at the baseline's feature and rule and on pairs that did not choose it",
     "feature": "the feature by which the trained tower is read",
     "rule": "the rule",
+    "adaptation": "adaptation to the test pairs",
     "choice": "the choice on the test set",
 }
 

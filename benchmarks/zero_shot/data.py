@@ -9,19 +9,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from diva.documents import read_file
-from diva.errors import InputError, did_you_mean, printable
+from diva.errors import InputError
 from diva.results import DataSource
+from diva_benchmarks.class_folders import read_class_folders, split_folder
 from diva_benchmarks.fingerprint import fingerprint, hash_lines
+from diva_benchmarks.labelled_shards import Sample, has_shards, read_number, read_shards, shard_paths
+from diva_benchmarks.set_kind import LABELS, Kind, read_kind
 from diva_benchmarks.stored_image import StoredImage
-from diva_benchmarks.zero_shot.class_folders import read_class_folders, split_folder
 from diva_benchmarks.zero_shot.prompts import Prompts, read_prompts
-from diva_benchmarks.zero_shot.sets import Headline, Kind, ZeroShotSet
-from diva_benchmarks.zero_shot.shards import COUNT, Sample, read_shards, shard_paths
-
-TYPE = "dataset_type.txt"
-DIGITS = 9  # of a label; Python refuses to read numbers of thousands
-LABELS: dict[Kind, str] = {"classification": "cls", "multilabel": "npy", "retrieval": "txt"}
+from diva_benchmarks.zero_shot.sets import Headline, ZeroShotSet
 
 
 @dataclass(frozen=True)
@@ -100,12 +96,12 @@ def read_set(spec: ZeroShotSet, folders: Sequence[Path], cache: Path | None) -> 
         both = " and ".join(map(str, folders))
         raise InputError(f"{both}: are both {spec.title}; move all but one out of --data")
     folder = folders[0]
-    shards = any((folder / "test").glob("*.[tT][aA][rR]")) or (folder / "test" / COUNT).exists()
-    return _from_shards(spec, folder, cache) if shards else _from_class_folders(spec, folder, cache)
+    read = _from_shards if has_shards(folder / "test") else _from_class_folders
+    return read(spec, folder, cache)
 
 
 def _from_shards(spec: ZeroShotSet, folder: Path, cache: Path | None) -> SetData:
-    paths, kind = shard_paths(folder / "test"), _read_kind(folder / TYPE)
+    paths, kind = shard_paths(folder / "test"), read_kind(folder)
     samples = read_shards(paths, LABELS[kind])
     twice = next((id_ for id_, count in Counter(each.id for each in samples).items() if count > 1), None)
     if twice is not None:
@@ -136,14 +132,6 @@ def _from_class_folders(spec: ZeroShotSet, folder: Path, cache: Path | None) -> 
     )
 
 
-def _read_kind(path: Path) -> Kind:
-    said = read_file(path, 64).decode(errors="replace").strip().lower() if path.exists() else "classification"
-    for kind in LABELS:
-        if said == kind:
-            return kind
-    raise InputError(f"{path}: '{printable(said)}' is unknown; {did_you_mean(said, LABELS)}")
-
-
 def _truth(
     spec: ZeroShotSet, folder: Path, kind: Kind, samples: Sequence[Sample]
 ) -> OneLabel | ManyLabels | Captions:
@@ -168,13 +156,14 @@ def _captions(sample: Sample) -> tuple[str, ...]:
 
 
 def _label(sample: Sample, classes: int) -> int:
-    text = sample.label.decode(errors="replace").strip()
-    if not text.isdecimal() or len(text) > DIGITS or int(text) >= classes:
+    number = read_number(sample)
+    if number is None or number >= classes:
+        text = sample.label.decode(errors="replace").strip()[:80]
         raise InputError(
-            f"{sample.place}: '{text[:80]}' is not a label of {classes} classes (0 to {classes - 1});"
+            f"{sample.place}: '{text}' is not a label of {classes} classes (0 to {classes - 1});"
             " check that the class names belong to these shards"
         )
-    return int(text)
+    return number
 
 
 def _flags(sample: Sample, classes: int) -> NDArray[np.bool_]:

@@ -12,7 +12,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal, cast
 
-Kind = Literal["classification", "multilabel", "retrieval"]
+from diva_benchmarks.set_kind import Kind
+
 Headline = Literal["acc1", "mean_per_class_recall", "mean_average_precision", "mean_recall"]
 
 KINDS: dict[Headline, Kind] = {

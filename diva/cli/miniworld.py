@@ -64,9 +64,10 @@ def study(
     out: Annotated[Path, typer.Option(help="folder for the rows and the table")],
     work: Annotated[Path, typer.Option(help="folder for what is needed on the way")] = Path("runs/miniworld-study"),
     processes: Annotated[int, typer.Option(help="runs at once, one core each")] = 1,
+    plan: Annotated[Path | None, typer.Option(help="a plan of your own; the packaged one by default")] = None,
 ) -> None:
-    """Run the study of the miniature world; a killed one goes on where it was."""
+    """Run a study of the miniature world; a killed one goes on where it was, on the bases that there are."""
     with libraries():
         from diva_benchmarks.miniworld.command import study as run
 
-    run(bases, work, out, processes=processes)
+    run(bases, work, out, processes=processes, plan_file=plan)

@@ -21,6 +21,9 @@ def account(
         Path | None,
         typer.Option(help="trained tower's result by the baseline's protocol, where the quoted differs"),
     ] = None,
+    unadapted: Annotated[
+        Path | None, typer.Option(help="trained tower's result without --adapt, where the quoted one has it")
+    ] = None,
     looks: Annotated[
         list[Path] | None,
         typer.Option(help="result files of all towers of which TRAINED is the chosen one; repeat"),
@@ -34,7 +37,7 @@ def account(
     batch: Batch = 32,
     device: Device = "auto",
 ) -> None:
-    """Split a quoted difference into tower, feature, rule, and choice on the test set."""
+    """Split a quoted difference into tower, feature, rule, adaptation, and choice on the test set."""
     check_exists(checkpoints, "--checkpoints")
     with libraries():
         from diva_benchmarks.pairs.command import run
@@ -43,6 +46,7 @@ def account(
         trained,
         baseline=baseline,
         same_feature=same_feature,
+        unadapted=unadapted,
         looks=looks or (),
         checkpoints=checkpoints,
         rule=rule,

@@ -29,6 +29,12 @@ class StableDiffusionDenoiser(DdpmDenoiser):
         return unet
 
     @property
+    def side(self) -> int:
+        """Side in pixels of the square images that the UNet was made for."""
+        unet: Any = self.network
+        return int(unet.config.sample_size * 2 ** (len(self.vae.config.block_out_channels) - 1))
+
+    @property
     def files_sha256(self) -> str:
         """SHA-256 over the names and the files of every part that is read."""
         digest = hashlib.sha256()

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from diva.errors import InputError
 from diva.evaluation.judgement import Judgement, judge, judge_preservation, too_little
 from diva.evaluation.statistics import difference_interval, macro_mean, paired_test
-from diva.evaluation.wording import chance, signed_number
-from diva.results import Comparison, Result
+from diva.evaluation.wording import chance, points, signed, signed_number
+from diva.results import Comparison, Item, Result
 
 
 def paired_outcomes(result: Result, baseline: Result) -> tuple[NDArray[np.float64], NDArray[np.float64], list[str]]:
@@ -64,19 +64,32 @@ def compare(result: Result, baseline: Result, metric: str, *, grouped: bool = Tr
     )
 
 
-def verdict(comparison: Comparison, *, higher_is_better: bool = True) -> str:
-    """Say in one clause what a comparison shows."""
+def by_metric(result: Result, metric: str) -> Result:
+    """Return `result` with `metric` as its headline: its items' detail of that name in place of their outcomes.
+
+    Raises:
+        InputError: an item holds none.
+    """
+    if metric == result.headline:
+        return result
+    items = [Item(id=item.id, group=item.group, outcome=item.number(metric)) for item in result.items]
+    return result.model_copy(update={"headline": metric, "items": items, "baseline": None, "comparisons": []})
+
+
+def verdict(comparison: Comparison, unit: str = "percent", *, higher_is_better: bool = True) -> str:
+    """Say in one clause what a comparison shows of a metric in `unit`."""
     judgement = judge(comparison.interval, comparison.p_value, higher_is_better=higher_is_better)
     interval = p_value = counts = ""
     if comparison.interval:
-        low, high = map(signed_number, comparison.interval)
+        low, high = (signed(end, unit) for end in comparison.interval)
         interval = f", 95 % interval {low} to {high}"
     if comparison.p_value is not None:
         p_value = f"{comparison.test} {chance(comparison.p_value)}"
     if comparison.wins is not None:
         counts = f"{comparison.wins} won, {comparison.losses} lost"
     reasons = ", ".join(filter(None, (counts, p_value)))
-    return f"difference {signed_number(comparison.difference)} points{interval}: {judgement} ({reasons})"
+    shown = f"difference {signed(comparison.difference, unit)}{points(unit)}{interval}: {judgement}"
+    return f"{shown} ({reasons})" if reasons else shown
 
 
 def preserved(result: Result, comparison: Comparison) -> Judgement:

@@ -26,10 +26,9 @@ def show(result: Result, console: Console) -> None:
     for role, each in towers.items():
         console.print(Text(printable(f"{role}: {each.subject.label}")))
     for comparison in result.comparisons:
-        better = result.metrics[comparison.metric].higher_is_better
-        console.print(
-            Text(printable(f"{comparison.metric}: {verdict(comparison, higher_is_better=better)}.")), soft_wrap=True
-        )
+        metric = result.metrics[comparison.metric]
+        said = verdict(comparison, metric.unit, higher_is_better=metric.higher_is_better)
+        console.print(Text(printable(f"{comparison.metric}: {said}.")), soft_wrap=True)
 
 
 def _cell(metric: Metric | None) -> str:

@@ -14,7 +14,8 @@ from diva.towers.formats.transformers_keys import with_prefix
 def fill_transformers(clip: Clip, folder: Path) -> None:
     """Write `clip` into the existing `folder`: a `CLIPModel` or `SiglipModel`, its image processor and tokenizer.
 
-    Without a text tower it is a `CLIPVisionModelWithProjection` or `SiglipVisionModel`.
+    Without a text tower it is a `CLIPVisionModelWithProjection`, `SiglipVisionModel`, `Dinov2Model` or
+    `DINOv3ViTModel`.
 
     Raises:
         InputError: transformers has no such model.
@@ -28,8 +29,8 @@ def fill_transformers(clip: Clip, folder: Path) -> None:
 def fill_llava(clip: Clip, folder: Path) -> None:
     """Write `clip` into `folder` as the tower that LLaVA's `mm_vision_tower` and transformers' LLaVA expect.
 
-    It is a `CLIPVisionModel` or `SiglipVisionModel` with its image processor: LLaVA reads patch tokens off a hidden
-    state, so there is no projection to the joint space.
+    It is a vision model of CLIP's, SigLIP's or a DINO's with its image processor: LLaVA reads patch tokens off a
+    hidden state, so there is no projection to the joint space.
     """
     save_model(vision_model(clip), folder)
     write_image_processor(clip.input, folder, siglip=is_siglip(clip))

@@ -25,6 +25,7 @@ from diva.towers import Clip
 from diva.towers.activation import activation_of
 from diva.towers.formats.transformers_folder import ACTIVATIONS
 from diva.towers.formats.transformers_keys import VISION, clip_keys, siglip_keys
+from diva.towers.formats.transformers_trunks import counterpart, to_transformers
 
 
 def is_siglip(clip: Clip) -> bool:
@@ -37,11 +38,18 @@ def is_siglip(clip: Clip) -> bool:
 
 
 def whole_model(clip: Clip) -> PreTrainedModel:
-    """Return the `CLIPModel` or `SiglipModel` of `clip`; without a text tower, the vision model that projects.
+    """Return the `CLIPModel` or `SiglipModel` of `clip`; without a text tower, its vision model, if it can project.
 
     Raises:
         InputError: transformers has no model that computes what the towers compute.
     """
+    if clip.trunk:
+        if (pool := clip.model.visual.trunk.global_pool) != "token":
+            raise InputError(
+                f"{clip.source}: its pooled token is '{pool}' of its patches, and transformers' model of its kind"
+                " gives the class token; use --to timm, or --to llava"
+            )
+        return vision_model(clip)
     _require_counterpart(clip)
     if not clip.has_text:
         if is_siglip(clip) or not isinstance(clip.model.visual.proj, nn.Parameter):
@@ -56,11 +64,15 @@ def whole_model(clip: Clip) -> PreTrainedModel:
 
 
 def vision_model(clip: Clip) -> PreTrainedModel:
-    """Return the `CLIPVisionModel` or `SiglipVisionModel` of `clip`: what a LLaVA reads its patch tokens from.
+    """Return the vision model of `clip`, CLIP's, SigLIP's or a DINO's: what a LLaVA reads its patch tokens from.
 
     Raises:
         InputError: transformers has no model that computes what the tower computes.
     """
+    if clip.trunk:
+        trunk = clip.model.visual.trunk
+        if config := counterpart(trunk):
+            return to_transformers(trunk, config, f"{clip.source}: for transformers")
     _require_counterpart(clip)
     state = {key: value for key, value in _their_state(clip).items() if key.startswith(f"{VISION}.")}
     return _filled(SiglipVisionModel if is_siglip(clip) else CLIPVisionModel, _vision_config(clip), state)
@@ -150,7 +162,7 @@ def _require_counterpart(clip: Clip) -> None:
     if not same or len({*clip.input.size}) > 1:
         remedy = "use --to timm" if clip.trunk else "give the whole model, with its text tower"
         raise InputError(
-            f"{clip.source}: transformers has no CLIP or SigLIP of this kind of image tower;"
+            f"{clip.source}: transformers has no model of this kind of image tower;"
             f" {'use --to open_clip' if clip.has_text else remedy}"
         )
 

@@ -39,6 +39,11 @@ def full_captions(scenes: Scenes) -> list[str]:
     return _write(scenes, everything, everything[:, 0], [FIXED_ORDER] * scenes.number)
 
 
+def phrases(scenes: Scenes, mentioned: Tensor) -> list[str]:
+    """Say those details of each scene that `mentioned` [n, 9] bool marks, and nothing else."""
+    return _write(scenes, mentioned, torch.zeros_like(mentioned[:, 0]), [FIXED_ORDER] * scenes.number)
+
+
 def alt_texts(scenes: Scenes, probabilities: Tensor, place: float, random: torch.Generator) -> list[str]:
     """Describe each scene the way alt texts do: always the shape, the rest by chance and in any order.
 

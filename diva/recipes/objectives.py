@@ -70,6 +70,12 @@ class Verdicts(ObjectiveSection):
     own_weight: float = Field(
         default=0.5, ge=0, description="weight of the groups whose verdicts are the tower's own at the start"
     )
+    hold: float = Field(
+        default=0.0,
+        ge=0,
+        description="weight of the squared length of how far embeddings move outside the directions in which the"
+        " statements differ",
+    )
     labels: Literal["teacher", "another_image", "tower"] = Field(
         default="teacher",
         description="whose verdicts to learn: the teacher's or, as controls, the teacher's on another image of the"

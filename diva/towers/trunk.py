@@ -41,18 +41,23 @@ def build_trunk(trunk: Trunk, preprocess: Mapping[str, Any]) -> ImageOnly:
     Args:
         preprocess: open_clip's `preprocess_cfg`, kept with the model; its size is the trunk's own.
     """
-    with TemporaryDirectory() as folder:
-        # timm's own way of building from a name and arguments, which open_clip's wrapper passes on
-        document = {"architecture": trunk.architecture, "model_args": trunk.arguments, "pretrained_cfg": {}}
-        (Path(folder) / CONFIG).write_text(json.dumps(document))
-        name = f"local-dir:{folder}"
-        visual = TimmModel(name, 0, pool=trunk.pool or _own_pool(name), proj="none")
+    visual = build_visual(trunk)
     size = getattr(getattr(visual.trunk, "patch_embed", None), "img_size", None)
     known = timm.get_pretrained_cfg(trunk.architecture)
     visual.image_size = tuple(size or (known.input_size[1:] if known else preprocess["size"]))
     model = ImageOnly(visual).eval()
     set_model_preprocess_cfg(model, {**preprocess, "size": visual.image_size})
     return model
+
+
+def build_visual(trunk: Trunk) -> TimmModel:
+    """Build `trunk` with random weights as open_clip wraps it, on torch's default device."""
+    with TemporaryDirectory() as folder:
+        # timm's own way of building from a name and arguments, which open_clip's wrapper passes on
+        document = {"architecture": trunk.architecture, "model_args": trunk.arguments, "pretrained_cfg": {}}
+        (Path(folder) / CONFIG).write_text(json.dumps(document))
+        name = f"local-dir:{folder}"
+        return TimmModel(name, 0, pool=trunk.pool or _own_pool(name), proj="none")
 
 
 def sized(architecture: str, arguments: Mapping[str, Any], size: Sequence[int]) -> dict[str, Any]:

@@ -24,12 +24,12 @@ from diva.denoisers.absent import AbsentDenoiser
 from diva.denoisers.base import ReadsImageEmbeddings
 from diva.errors import InputError
 from diva.exporting.whole_format import check_whole
-from diva.objectives import Anchored, Objective, build_objective
+from diva.objectives import Anchored, Objective, build_objective, frozen
 from diva.progress import phase, steps
 from diva.recipes import Recipe
 from diva.recipes.conditions import Projected
 from diva.run_folder import RunFolder
-from diva.towers import Clip, Tower, TowerInput, TowerTokens, load_clip
+from diva.towers import Clip, Tower, TowerInput, load_clip
 from diva.training.adapt import adapt
 from diva.training.artefacts import check_denoiser, read_projection
 from diva.training.diagnostics import Diagnostics
@@ -63,9 +63,9 @@ def build_trainer(recipe: Recipe, accelerator: Accelerator, clip: Clip, folder: 
     denoiser: Denoiser = AbsentDenoiser()
     if recipe.objective.asks_denoiser:
         denoiser = load_denoiser(recipe.denoiser, dtype=dtype, device=device, trained=trained)
-    objective = build_objective(recipe.objective, clip, device)
+    objective = build_objective(recipe.objective, clip, device, dtype)
     if recipe.preservation.anchor:
-        objective = Anchored(objective, _original(clip.tower, dtype, device), recipe.preservation.anchor)
+        objective = Anchored(objective, frozen(clip.tower, dtype, device), recipe.preservation.anchor)
     tower_input = clip.input.replace(**recipe.tower.input.model_dump(exclude_none=True))
     source = source_of(recipe, clip, denoiser, objective, tower_input)
     if isinstance(denoiser, ReadsImageEmbeddings) and denoiser.images_to_fit:
@@ -250,8 +250,3 @@ def stage_steps(recipe: Recipe, count: Callable[[], int]) -> list[int]:
             assert stage.epochs is not None
             steps.append(math.ceil(stage.epochs * count() / batch))
     return steps
-
-
-def _original(tower: Tower, dtype: torch.dtype, device: torch.device) -> Callable[[Tensor], TowerTokens]:
-    frozen = copy.deepcopy(tower).requires_grad_(False).eval().to(device, dtype)
-    return lambda pixels: frozen(pixels.to(dtype))

@@ -1,6 +1,7 @@
 """From a recipe to its teacher's verdicts on its images."""
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -9,6 +10,7 @@ from rich.console import Console
 from diva.data import open_source
 from diva.data.cache import VerdictIndex
 from diva.data.cache.source import is_whole
+from diva.data.cache.write import Look
 from diva.denoisers import load_denoiser
 from diva.denoisers.base import ReadsText
 from diva.errors import InputError
@@ -31,6 +33,7 @@ def judge(
     pixels: str = "uint8",
     batch: int = 16,
     benchmark: Path | None = None,
+    by: Callable[..., Look] = Judge,
     console: Console,
 ) -> None:
     """Write the verdicts on a recipe's images into `folder`, or go on with them; lines of progress on `console`.
@@ -45,6 +48,7 @@ def judge(
         pixels: how the tower's input is stored, "uint8" or "jpeg".
         batch: images judged at once.
         benchmark: folder of a benchmark whose statements should not be taught; those that are get a warning.
+        by: takes what `Judge` takes, and gives the verdicts in its place.
 
     Raises:
         InputError: the recipe's objective takes no verdicts, its denoiser is no judge, something is missing, or
@@ -79,7 +83,7 @@ def judge(
         checked=objective.checked,
         alternatives={name: group.alternatives for name, group in statements.groups.items()},
     )
-    look = Judge(
+    look = by(
         Readings(statements, clip, state.device),
         denoiser,
         denoiser.text_reader(dtype),

@@ -4,8 +4,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from diva.progress import steps
 from diva.towers import Clip
 from diva.verdicts.statements import Statements
+
+SPANNED = 0.99
 
 
 class Readings:
@@ -24,7 +27,8 @@ class Readings:
         self.statements = statements
         place = next(clip.model.parameters()).device
         clip.model.to(device)
-        self._tables = {name: self._embedded(name, clip) for name in statements.groups}
+        groups = steps(statements.groups, "embedding the groups of statements")
+        self._tables = {name: self._embedded(name, clip) for name in groups}
         self._scale = clip.model.get_parameter("logit_scale").detach().exp().to(device, copy=True)
         clip.model.to(place)
 
@@ -45,6 +49,17 @@ class Readings:
             chosen = table[read[:, self.statements.spans[other]].argmax(dim=1)]
             found.append((chosen @ image.unsqueeze(2)).squeeze(2))
         return torch.cat(found, dim=1)
+
+    def directions(self) -> Tensor:
+        """Return the directions [K, D] in which the statements of judged groups differ, orthonormal.
+
+        They hold `SPANNED` of the squared length of all differences between a statement and its group's mean.
+        """
+        tables = [self._tables[name] for name in self.statements.judged]
+        differences = torch.cat([(table - table.mean(dim=1, keepdim=True)).flatten(0, 1) for table in tables])
+        _, lengths, found = torch.linalg.svd(differences, full_matrices=False)
+        spanned = lengths.square().cumsum(0) / lengths.square().sum()
+        return found[: int((spanned < SPANNED).sum()) + 1]
 
     def _embedded(self, name: str, clip: Clip) -> Tensor:
         """Return the normalised embeddings [N, A, D] of one group's statements."""

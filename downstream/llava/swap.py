@@ -15,7 +15,7 @@ from diva.exporting.transformers_model import vision_model
 from diva.towers import load_clip
 from diva_downstream.llava.chat import own_template
 from diva_downstream.llava.formats import Llava, read_llava, write_transformers
-from diva_downstream.llava.formats.content import PROJECTOR, TOWER, is_siglip, patch_count
+from diva_downstream.llava.formats.content import PROJECTOR, TOWER, image_tokens, is_siglip, patch_count
 from diva_downstream.llava.record import SwapRecord, write_record
 
 TEMPLATES = ("vicuna_v1", "chat")
@@ -103,7 +103,11 @@ def _check_fit(llava: Llava, new: Any) -> None:
             f"{llava.source / 'config.json'}: mm_vision_tower: is not on this machine, so the projector's tower is"
             " unknown; put the tower's folder into the model's, or give --fresh-projector"
         )
-    for what, of in (("family", is_siglip), ("width", lambda config: config.hidden_size), ("patches", patch_count)):
+    for what, of in (
+        ("family", lambda config: config.model_type),
+        ("width", lambda config: config.hidden_size),
+        ("patches", patch_count),
+    ):
         if of(old) != of(new):
             raise InputError(
                 f"--tower: differs in {what} from the tower that the projector of {llava.source} was trained"
@@ -114,7 +118,7 @@ def _check_fit(llava: Llava, new: Any) -> None:
 def _resize_grid(llava: Llava, new: Any) -> None:
     """Give LLaVA-NeXT's sizes as many pieces of the new tower's size as they had of the old one's."""
     assert llava.grid is not None, "checked by the caller"
-    if is_siglip(new) != is_siglip(llava.vision):
+    if new.model_type != llava.vision.model_type:
         raise InputError(
             f"--tower: is of another family than that of {llava.source}, a LLaVA-NeXT; swap within one"
         )
@@ -131,7 +135,7 @@ def _projector(llava: Llava, seed: int) -> dict[str, torch.Tensor]:
 
 def _say(record: SwapRecord, llava: Llava, out: Path) -> None:
     console = Console(stderr=True)
-    tokens = patch_count(llava.vision) + llava.class_token
+    tokens = image_tokens(llava.vision, class_token=llava.class_token)
     console.print(Text(f"wrote {out}: {record.tower_architecture}, {tokens} tokens an image"), soft_wrap=True)
     if record.template == "vicuna_v1" and record.projector == "fresh" and llava.tokenizer.chat_template:
         console.print("it is asked by LLaVA-1.5's template; --template chat asks it by its own")

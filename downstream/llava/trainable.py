@@ -48,7 +48,8 @@ def _tower_parts(model: LlavaForConditionalGeneration, section: TowerSection) ->
     """Return what of the tower is trained: of what the projector reads, for nothing behind it gets a gradient."""
     outer = model.model.vision_tower
     tower: Any = getattr(outer, "vision_model", outer)
-    layers, layer = tower.encoder.layers, model.config.vision_feature_layer
+    layers = next(part for part in tower.modules() if isinstance(part, nn.ModuleList))
+    layer = model.config.vision_feature_layer
     assert isinstance(layer, int), "several are refused where the model is read"
     read = layer if layer >= 0 else layer + len(layers) + 1
     if section.last_blocks is None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from diva.errors import InputError
 from diva.towers import Clip, load_clip
-from diva_downstream.segmentation.features import TowerFeatures
+from diva.towers.features import TowerFeatures
 
 SCALES = (4, 2, 1, 0.5)  # of the pyramid's levels against the patch grid
 

@@ -7,8 +7,8 @@ from mmengine.config import Config, ConfigDict
 
 from diva.errors import InputError, did_you_mean
 from diva.towers import Clip
+from diva.towers.features import TowerFeatures
 from diva_downstream.segmentation.datasets import CONFIGS, Located, PictureSizes
-from diva_downstream.segmentation.features import TowerFeatures
 from diva_downstream.segmentation.head_record import TRAINING_FREE, HeadRecord, Value
 
 SHARED = (

@@ -8,33 +8,12 @@ import pytest
 import timm
 import torch
 import transformers
-from timm.models import save_for_hf
-from torch import nn
 
 from diva.errors import InputError
 from diva.exporting.command import export
 from diva.towers import load_clip
 from diva.towers.inspect import inspect_tower
-
-TINY = {"embed_dim": 48, "depth": 2, "num_heads": 3}
-MODELS: dict[str, dict[str, Any]] = {
-    "vit_small_patch14_dinov2": {"img_size": 56, **TINY},
-    "vit_base_patch14_reg4_dinov2": {"img_size": 56, **TINY},
-    "vit_small_patch16_dinov3": {"img_size": 64, **TINY},
-    "vit_tiny_patch16_224": {"img_size": 64, **TINY},
-    "convnext_atto": {},
-}
-
-
-def write_timm(folder: Path, name: str) -> nn.Module:
-    """Write a model as timm pushes it to the hub, and return it without its classifier."""
-    torch.manual_seed(0)
-    model = timm.create_model(name, **MODELS[name]).eval()
-    for parameter in model.parameters():
-        parameter.data += 0.02 * torch.randn_like(parameter)
-    save_for_hf(model, folder, model_args=MODELS[name], safe_serialization=True)
-    model.reset_classifier(0)
-    return model
+from tests.fixtures.image_only import MODELS, write_timm
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -70,8 +49,9 @@ def hub_model(kind: str) -> transformers.PreTrainedModel:
     shape |= {"image_size": 64, "patch_size": 16}
     torch.manual_seed(0)
     model: transformers.PreTrainedModel
-    if kind == "dinov2":
-        model = transformers.Dinov2Model(transformers.Dinov2Config(**shape, mlp_ratio=3))
+    if kind.startswith("dinov2"):
+        gated = {"use_swiglu_ffn": kind == "dinov2 gated"}
+        model = transformers.Dinov2Model(transformers.Dinov2Config(**shape, **gated, mlp_ratio=3))
     else:
         config = transformers.DINOv3ViTConfig(**shape, intermediate_size=96, num_register_tokens=4)
         model = transformers.DINOv3ViTModel(config)
@@ -80,7 +60,7 @@ def hub_model(kind: str) -> transformers.PreTrainedModel:
     return model.eval()
 
 
-@pytest.mark.parametrize(("kind", "prefix"), [("dinov2", 1), ("dinov3_vit", 5)])
+@pytest.mark.parametrize(("kind", "prefix"), [("dinov2", 1), ("dinov2 gated", 1), ("dinov3_vit", 5)])
 @torch.no_grad()
 def test_transformers_dino_gives_its_own_tokens_here_and_as_a_file_of_timm_s(
     tmp_path: Path, kind: str, prefix: int
@@ -97,8 +77,37 @@ def test_transformers_dino_gives_its_own_tokens_here_and_as_a_file_of_timm_s(
     assert torch.equal(load_clip(str(tmp_path / "out")).tower(pixels).patches, tokens.patches)
     with pytest.raises(InputError, match="needs a text tower, and there is none; give --to timm"):
         export(tmp_path / "theirs", tmp_path / "no", to="open_clip")
-    with pytest.raises(InputError, match="transformers has no CLIP or SigLIP of this kind of image tower"):
-        export(tmp_path / "theirs", tmp_path / "no", to="llava")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("vit_small_patch14_dinov2", "Dinov2Model"), ("gated", "Dinov2Model"), ("dinov3", "DINOv3ViTModel")],
+)
+@torch.no_grad()
+def test_a_dino_of_timm_s_is_exported_as_transformers_own(tmp_path: Path, name: str, kind: str) -> None:
+    model = write_timm(tmp_path / "model", name)
+    clip = load_clip(str(tmp_path / "model"))
+    pixels = torch.randn(2, 3, *clip.input.size)
+    export(tmp_path / "model", tmp_path / "out", to="llava")
+    theirs = transformers.AutoModel.from_pretrained(tmp_path / "out").eval()
+    assert type(theirs).__name__ == kind
+    hidden = theirs(pixels).last_hidden_state
+    torch.testing.assert_close(hidden, model.forward_features(pixels), atol=1e-5, rtol=1e-5)
+    back = load_clip(str(tmp_path / "out"))
+    assert torch.equal(back.tower(pixels).patches, clip.tower(pixels).patches)
+    if kind == "Dinov2Model":
+        export(tmp_path / "model", tmp_path / "whole", to="transformers")
+        assert torch.equal(load_clip(str(tmp_path / "whole")).tower(pixels).pooled, clip.tower(pixels).pooled)
+    else:
+        with pytest.raises(InputError, match=r"its pooled token is 'avg' of its patches, and .* use --to timm"):
+            export(tmp_path / "model", tmp_path / "whole", to="transformers")
+
+
+@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "vit_base_patch14_reg4_dinov2", "convnext_atto"])
+def test_a_model_that_transformers_computes_otherwise_is_refused(tmp_path: Path, name: str) -> None:
+    write_timm(tmp_path / "model", name)
+    with pytest.raises(InputError, match="transformers has no model of this kind of image tower; use --to timm"):
+        export(tmp_path / "model", tmp_path / "no", to="llava")
 
 
 @pytest.mark.parametrize(
@@ -132,8 +141,8 @@ def test_what_timm_s_file_may_not_say_is_refused(tmp_path: Path, change: dict[st
 def test_a_dino_with_other_layers_is_refused_by_the_field_s_name(tmp_path: Path) -> None:
     hub_model("dinov2").save_pretrained(tmp_path)
     fields = json.loads((tmp_path / "config.json").read_text())
-    (tmp_path / "config.json").write_text(json.dumps(fields | {"use_swiglu_ffn": True}))
-    with pytest.raises(InputError, match="use_swiglu_ffn: True makes another model than timm's"):
+    (tmp_path / "config.json").write_text(json.dumps(fields | {"qkv_bias": False}))
+    with pytest.raises(InputError, match="qkv_bias: False makes another model than timm's"):
         load_clip(str(tmp_path))
 
 

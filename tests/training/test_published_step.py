@@ -62,7 +62,7 @@ def test_loss_and_gradients_equal_the_released_procedure(recipe: Recipe, clip: C
         loss = feedback(
             student,
             denoiser,
-            build_objective(recipe.objective, clip, torch.device("cpu")),
+            build_objective(recipe.objective, clip, torch.device("cpu"), torch.float64),
             pixels=tower_input.from_rgb(image),
             latents=denoiser.encode(image),
             draws=draws,

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from diva.denoisers import Context
 from diva.denoisers.absent import AbsentDenoiser
-from diva.objectives import ObjectiveInputs, StatementVerdicts
+from diva.objectives import HeldOutside, ObjectiveInputs, StatementVerdicts, build_objective
 from diva.recipes.objectives import Verdicts
-from diva.towers import Clip, load_clip
+from diva.towers import Clip, TowerTokens, load_clip
 from diva.verdicts.readings import Readings
 from tests.verdicts.test_judge import CAPTION, COLOURS, NOUNS, SIDES, statements
 
@@ -103,3 +103,44 @@ def test_the_text_tower_is_asked_once_and_learns_nothing(clip: Clip) -> None:
     objective(AbsentDenoiser(), seen).sum().backward()
     text = [parameter for name, parameter in clip.model.named_parameters() if not name.startswith("visual.")]
     assert all(parameter.grad is None for parameter in text)
+
+
+def test_what_holds_the_tower_is_how_far_it_moved_off_the_statements(clip: Clip) -> None:
+    seen, weight = inputs(), 3.0
+    original = torch.randn(BATCH, WIDTH, generator=torch.Generator().manual_seed(9), dtype=torch.float64)
+    readings = Readings(statements(CAPTION), clip, CPU)
+    free, plain = readings.directions(), StatementVerdicts(Verdicts(statements="mine"), readings)
+    held = HeldOutside(plain, lambda _: TowerTokens(original, original[:, None]), free, weight)
+    expected = sum(
+        ((moved := a / a.norm() - b / b.norm()) @ moved) - sum((moved @ each) ** 2 for each in free)
+        for a, b in zip(seen.pooled, original, strict=True)
+    )
+    ours = held(AbsentDenoiser(), seen) - plain(AbsentDenoiser(), seen)
+    torch.testing.assert_close(ours, (weight * expected / BATCH).expand(1), rtol=1e-9, atol=1e-12)
+    (found,) = torch.autograd.grad(ours.sum(), [seen.pooled], retain_graph=True)
+    (right,) = torch.autograd.grad(weight * expected / BATCH, [seen.pooled])
+    torch.testing.assert_close(found, right, rtol=1e-9, atol=1e-12)
+
+
+def test_the_free_directions_are_those_between_alternatives_and_no_more(clip: Clip) -> None:
+    told = statements(CAPTION)
+    free = Readings(told, clip, CPU).directions()
+    torch.testing.assert_close(free @ free.T, torch.eye(len(free), dtype=free.dtype))
+    differences = []
+    for name, group in (("colour", COLOURS), ("side", SIDES)):
+        assert name in told.judged
+        for texts in told.texts(name):
+            rows = torch.stack([row / row.norm() for row in clip.encode_text(texts)])
+            assert len(rows) == len(group)
+            differences.append(rows - rows.mean(0))
+    total = torch.cat(differences)
+    inside = (total @ free.T).square().sum() / total.square().sum()
+    fewer = (total @ free[:-1].T).square().sum() / total.square().sum()
+    assert fewer < 0.99 <= inside
+
+
+def test_a_recipe_that_holds_the_tower_reads_the_pictures_with_the_original_as_well(clip: Clip) -> None:
+    section = Verdicts(statements="general", hold=2.0)
+    objective = build_objective(section, clip, CPU, torch.float64)
+    assert isinstance(objective, HeldOutside)
+    assert isinstance(build_objective(Verdicts(statements="general"), clip, CPU, torch.float64), StatementVerdicts)

@@ -5,7 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
+from transformers import (
+    CLIPVisionModel,
+    Dinov2Model,
+    DINOv3ViTModel,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    SiglipVisionModel,
+)
 
 from diva.digest import tensors_sha256
 from diva.towers import TowerInput
@@ -14,6 +21,12 @@ from diva.towers import TowerInput
 TOWER, PROJECTOR, LANGUAGE = "model.vision_tower.", "model.multi_modal_projector.", "model.language_model."
 HEAD = "lm_head.weight"
 EMBEDDING = f"{LANGUAGE}embed_tokens.weight"
+TOWERS: dict[str, type[PreTrainedModel]] = {
+    "clip_vision_model": CLIPVisionModel,
+    "siglip_vision_model": SiglipVisionModel,
+    "dinov2": Dinov2Model,
+    "dinov3_vit": DINOv3ViTModel,
+}
 
 
 @dataclass
@@ -70,6 +83,11 @@ class Llava:
 def is_siglip(vision: Any) -> bool:
     """Tell whether the tower of this configuration is a SigLIP, which has no class token."""
     return vision.model_type == "siglip_vision_model"
+
+
+def image_tokens(vision: Any, *, class_token: bool) -> int:
+    """Return how many tokens of the tower of this configuration the projector reads: DINOv3's registers, too."""
+    return patch_count(vision) + getattr(vision, "num_register_tokens", 0) + class_token
 
 
 def patch_count(vision: Any) -> int:

@@ -12,11 +12,9 @@ from huggingface_hub import save_torch_state_dict
 from torch import Tensor
 from transformers import (
     CLIPVisionConfig,
-    CLIPVisionModel,
     LlamaConfig,
     LlamaForCausalLM,
     LlavaConfig,
-    SiglipVisionModel,
 )
 
 from diva.errors import InputError
@@ -29,7 +27,16 @@ from diva.towers.checkpoint import read_state_dict, shards
 from diva.towers.formats.transformers_folder import WEIGHT_FILES
 from diva.towers.state_dict_diff import state_dict_diff
 from diva_downstream.llava.formats.adapters import ADAPTER_FILE, merge_adapters
-from diva_downstream.llava.formats.content import EMBEDDING, HEAD, LANGUAGE, PROJECTOR, TOWER, Llava, is_siglip
+from diva_downstream.llava.formats.content import (
+    EMBEDDING,
+    HEAD,
+    LANGUAGE,
+    PROJECTOR,
+    TOWER,
+    TOWERS,
+    Llava,
+    is_siglip,
+)
 from diva_downstream.llava.formats.loading import load_tokenizer
 from diva_downstream.llava.formats.original_keys import to_original, to_transformers
 from diva_downstream.llava.formats.vocabulary import save_tokenizer_without_image, without_image_token
@@ -37,6 +44,7 @@ from diva_downstream.llava.formats.vocabulary import save_tokenizer_without_imag
 PROJECTOR_FILE, BESIDE_ADAPTER = "mm_projector.bin", "non_lora_trainables.bin"
 TOWER_FOLDER = "vision_tower"
 ROPE_BASE = 10_000.0  # of rotary positions: Llama's
+PLAIN_TOWERS = ("clip_vision_model", "siglip_vision_model")
 OLDER_NAMES = {"rope_theta", "rope_scaling", "torch_dtype"}  # of Llama's fields, as the original's files have them
 # what each field may say, its default first; others mean another model, such as LLaVA-1.6 with AnyRes or S²
 READABLE: dict[str, tuple[Any, ...]] = {
@@ -124,6 +132,11 @@ def write_original(llava: Llava, folder: Path, final: Path) -> None:
         raise InputError(
             f"{llava.source}: has a '{llava.text.model_type}' language model; the original wants a Llama"
         )
+    if llava.vision.model_type not in PLAIN_TOWERS:
+        raise InputError(
+            f"{llava.source}: has a tower of type '{llava.vision.model_type}', and the original code reads CLIP and"
+            " SigLIP; keep transformers' format"
+        )
     state = to_original(without_image_token(llava))
     save_torch_state_dict({key: value.contiguous() for key, value in state.items()}, folder)
     rows = len(state[HEAD])
@@ -135,7 +148,7 @@ def write_original(llava: Llava, folder: Path, final: Path) -> None:
 def write_vision_tower(llava: Llava, folder: Path) -> None:
     """Write the tower of `llava` into `folder` as transformers' vision model, with its image processor."""
     assert llava.image is not None, "a tower knows what it wants to see"
-    tower = (SiglipVisionModel if is_siglip(llava.vision) else CLIPVisionModel)(llava.vision)
+    tower = TOWERS[llava.vision.model_type](llava.vision)
     own = {key.removeprefix(TOWER): value for key, value in llava.state.items() if key.startswith(TOWER)}
     tower.load_state_dict(own, assign=True)
     save_model(tower, folder)

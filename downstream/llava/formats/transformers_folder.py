@@ -30,11 +30,20 @@ from diva.pretrained import load_pretrained, save_pretrained
 from diva.progress import phase
 from diva.towers import TowerInput
 from diva.towers.formats.image_processor import INTERPOLATIONS
+from diva.towers.formats.transformers_trunks import plain_name, renamed
 from diva.towers.state_dict_diff import state_dict_diff
 from diva_downstream.llava.chat import Chat
 from diva_downstream.llava.conversation import IMAGE, VICUNA_V1
 from diva_downstream.llava.encode import image_mark
-from diva_downstream.llava.formats.content import EMBEDDING, PROJECTOR, Llava, is_siglip, patch_count
+from diva_downstream.llava.formats.content import (
+    EMBEDDING,
+    PROJECTOR,
+    TOWERS,
+    Llava,
+    image_tokens,
+    is_siglip,
+    patch_count,
+)
 from diva_downstream.llava.formats.loading import (
     SENTENCEPIECE,
     load_image_processor,
@@ -64,9 +73,9 @@ def read_transformers(folder: Path, fields: Mapping[str, Any]) -> Llava:
     config: Any = model.config
     if not isinstance(config.vision_feature_layer, int):
         raise InputError(f"{folder}: vision_feature_layer: several layers; one is read here")
-    if config.vision_config.model_type not in ("clip_vision_model", "siglip_vision_model"):
+    if config.vision_config.model_type not in TOWERS:
         raise InputError(
-            f"{folder}: has a tower of type '{config.vision_config.model_type}'; CLIP and SigLIP are known"
+            f"{folder}: has a tower of type '{config.vision_config.model_type}'; known: {', '.join(TOWERS)}"
         )
     processor = load_image_processor(folder)
     siglip = is_siglip(config.vision_config)
@@ -167,11 +176,12 @@ def _tower_input(processor: Any, side: int, folder: Path) -> TowerInput:
 
 def _with_stored_tower(state: dict[str, Tensor], folder: Path) -> dict[str, Tensor]:
     """Put the tower's tensors as they are stored, in full precision, in the place of those that were rounded."""
-    names = {TOWER_NAME.sub("", key): key for key in state if TOWER_NAME.match(key)}
+    names = {plain_name(TOWER_NAME.sub("", key)): key for key in state if TOWER_NAME.match(key)}
     for path in sorted(folder.glob("*.safetensors")):
         with safe_open(path, "pt") as file:
-            stored = {names.get(TOWER_NAME.sub("", key)): key for key in file.keys() if TOWER_NAME.match(key)}  # noqa: SIM118
-            state |= {ours: file.get_tensor(theirs) for ours, theirs in stored.items() if ours is not None}
+            towers = [key for key in file.keys() if TOWER_NAME.match(key)]  # noqa: SIM118
+            stored = renamed({TOWER_NAME.sub("", key): file.get_tensor(key) for key in towers})
+        state |= {names[key]: value for key, value in stored.items() if key in names}
     return state
 
 
@@ -186,7 +196,7 @@ def _config(llava: Llava) -> LlavaConfig | LlavaNextConfig:
         vision_config=_own_fields(vision),
         text_config=text,
         image_token_index=llava.tokenizer.get_vocab()[IMAGE],
-        image_seq_length=patch_count(vision) + llava.class_token,
+        image_seq_length=image_tokens(vision, class_token=llava.class_token),
         vision_feature_layer=llava.feature_layer,
         vision_feature_select_strategy="full" if is_siglip(vision) or llava.class_token else "default",
         multimodal_projector_bias=f"{PROJECTOR}linear_1.bias" in llava.state,
@@ -206,12 +216,13 @@ def _processor(llava: Llava, config: Any) -> LlavaProcessor | LlavaNextProcessor
     assert llava.image is not None, "a tower knows what it wants to see"
     mark = image_mark(llava.tokenizer)
     kind: Any = LlavaNextProcessor if llava.grid else LlavaProcessor
+    tokens, whole = config.image_seq_length, config.vision_feature_select_strategy == "full"
     processor: LlavaProcessor | LlavaNextProcessor = kind(
         image_processor=_llava_image_processor(llava, llava.image),
         tokenizer=llava.tokenizer,
         patch_size=config.vision_config.patch_size,
         vision_feature_select_strategy=config.vision_feature_select_strategy,
-        num_additional_image_tokens=0 if is_siglip(config.vision_config) else 1,
+        num_additional_image_tokens=tokens - patch_count(config.vision_config) + (not whole),
         chat_template=(llava.chat_template or VICUNA_V1).replace(f"{IMAGE}\\n", f"{mark}\\n"),
     )
     return processor

@@ -7,7 +7,7 @@ import typer.main
 
 from diva.cli import app
 from diva_benchmarks.miniworld.section import read_study
-from diva_benchmarks.miniworld.summary import Study
+from diva_benchmarks.miniworld.summary import Figure, Study
 from diva_benchmarks.report.command import run
 from diva_benchmarks.report.sources import read_sources
 from tests.benchmarks.report.examples import a_study, study, study_line, write_study
@@ -203,3 +203,33 @@ def test_nothing_that_a_study_says_becomes_markup(tmp_path: Path) -> None:
         assert (tmp_path / "report" / name).read_text().count("<script") == own
     table = [row for row in (tmp_path / "report" / "report.md").read_text().splitlines() if row.startswith("|")]
     assert {row.replace("\\|", "").count("|") for row in table} == {9, 4}
+
+
+def test_a_plan_that_is_not_finished_is_pending_and_judged_by_the_lines_that_it_names(tmp_path: Path) -> None:
+    half, composed = "average, 0.5 of it", Figure(mean=7.5, interval=(5.0, 10.0), bases=2)
+    lines = [
+        study_line("verdicts", (-9, -12, -6), (1, -1, 3)).model_copy(update={"judged": False}),
+        study_line("verdicts", (9, 6, 12), (1, -1, 3), weights=half).model_copy(
+            update={"judged": True, "compositions": composed}
+        ),
+        study_line("shuffled", (-30, -33, -27), (1, -1, 3), group="controls").model_copy(update={"judged": False}),
+        study_line("shuffled", (-7, -9, -5), (1, -1, 3), group="controls", weights=half).model_copy(
+            update={"judged": True}
+        ),
+    ]
+    written = study(*lines, bases=(4, 5, 6)).model_copy(update={"done": (4, 5), "plan_file": "my plan.yaml"})
+    originals = tuple(each.model_copy(update={"compositions": 40.0}) for each in written.originals)
+    found = compare(tmp_path, written.model_copy(update={"originals": originals}))
+    assert sentence(found).startswith(
+        "Pending: 2 of the plan's 3 bases are in, and the verdict needs all. Of 1 combination of method and"
+        " preservation, 1 improves pair accuracy (verdicts · average, 0.5 of it: +9.00 points [+6.00 to +12.00])"
+    )
+    assert sentence(found).endswith(
+        "Of 1 control, none improves pair accuracy and 1 lowers it (shuffled; average, 0.5 of it: −7.00 points"
+        " [−9.00 to −5.00])."
+    )
+    assert f"diva miniworld study --plan 'my plan.yaml' --bases runs/miniworld-bases --out {tmp_path}" in str(found)
+    *_, composed_of = tables(found["blocks"])
+    rows = {row["name"]: row["cells"] for row in composed_of["rows"]}
+    assert rows["untrained tower"][0][0]["value"] == 40
+    assert rows[half][0][0]["value"] == 7.5

@@ -1,20 +1,32 @@
+import re
 import shutil
+import tarfile
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
+import torch
 from rich.console import Console
 
 from diva.errors import InputError
 from diva.miniworld.base import SHIPPED
+from diva.miniworld.render import SIZE
+from diva.miniworld.vocabulary import ATTRIBUTES
 from diva.recipes import load_recipe
+from diva.recipes.objectives import Verdicts
+from diva.towers import load_clip
+from diva.verdicts.judge import LOSSES
+from diva.verdicts.readings import Readings
+from diva.verdicts.statements import load_statements
 from diva_benchmarks.miniworld.command import study
 from diva_benchmarks.miniworld.fit import Schedule
+from diva_benchmarks.miniworld.labels import Labels
 from diva_benchmarks.miniworld.measure import Measured, Sizes
-from diva_benchmarks.miniworld.plan import Distillation, Plan, Setting, read_plan
+from diva_benchmarks.miniworld.plan import PLAN, Distillation, Plan, Setting, read_plan
 from diva_benchmarks.miniworld.rows import MOVING_AVERAGE, ORIGINAL, Row, averaged, read_rows, write_rows
-from diva_benchmarks.miniworld.study import run
+from diva_benchmarks.miniworld.study import _details, _statements, _write_shards, run
 from diva_benchmarks.miniworld.summary import TRAINED
+from diva_benchmarks.miniworld.table import summarise
 
 SHORT = "stages=[{train: [tower, projection], steps: 2, optimizer: {type: adamw, lr: 1.0e-3}}]"
 TOWER = "stages=[{train: [tower], steps: 2, optimizer: {type: adamw, lr: 1.0e-3}}]"
@@ -82,6 +94,85 @@ def test_a_study_keeps_every_run_and_a_second_call_repeats_none(plan: Plan, base
     assert rows.stat().st_mtime_ns == before
 
 
+WITHOUT_COLOUR = {
+    "caption": "a {structure} {state} {shape} {orientation} {presence} in a {place} {quantity} {position} {text}"
+    " {viewpoint}",
+    "groups": {"colour": None},
+}
+LEARN = "stages=[{train: [tower], steps: 2, optimizer: {type: adamw, lr: 1.0e-3}}]"
+VERDICTS = {"recipe": "verdicts/quickstart", "change": ("objective.checked=0",)}
+
+
+@pytest.fixture(scope="module")
+def tournament() -> Plan:
+    return Plan(
+        change=(LEARN, *QUIET[:2]),
+        bases=(6, 5),
+        seeds=(3, 4),
+        averages=(0.5,),
+        averaged=("verdicts",),
+        primary=("verdicts", "another image's"),
+        images=16,
+        sizes=Sizes(pairs=4, pictures=20, probed=40, compositions=8),
+        early_steps=1,
+        settings=(
+            Setting(name="no colour", group="words", statements=WITHOUT_COLOUR, **VERDICTS),
+            Setting(name="verdicts", group="methods", judged=0.5, **VERDICTS),
+            Setting(name="labels", group="controls", teacher="labels", **VERDICTS),
+            Setting(name="another image's", group="controls", recipe="verdicts/quickstart-shuffled",
+                    change=VERDICTS["change"]),
+        ),
+    )  # fmt: skip
+
+
+def test_a_plan_with_primary_settings_goes_base_by_base_on_those_that_there_are(
+    tournament: Plan, bases: Path, tmp_path: Path
+) -> None:
+    rows, console = tmp_path / "rows.jsonl", Console(width=400)
+    with console.capture() as said:
+        run(tournament, bases, tmp_path / "work", rows, processes=1, console=console)
+    assert re.search(r"left for later: 6 \(.*run diva miniworld pretrain --out .*6 --seed 6\)", said.get())
+    found = read_rows(rows, tournament)
+    order = [(row.setting, row.seed) for row in found if row.weights == TRAINED]
+    assert order[0] == (ORIGINAL, None)
+    assert set(order[1:5]) == {(name, seed) for name in tournament.primary for seed in (3, 4)}
+    assert set(order[5:]) == {(name, seed) for name in ("no colour", "labels") for seed in (3, 4)}
+    assert all(row.measured.compositions is not None for row in found)
+
+    # the verdicts and their control share one judging, and each is charged for it
+    assert len(list((tmp_path / "work" / "verdicts").iterdir())) == 2 * 3
+    summary = summarise(tournament, found)
+    assert summary.done == (5,)
+    assert summary.pending == "Pending: 1 of the plan's 2 bases are in, and the verdict needs all."
+    judged = {line.setting: line.weights for line in summary.lines if line.counts}
+    assert judged == {
+        "verdicts": averaged(0.5), "another image's": TRAINED, "labels": TRAINED, "no colour": TRAINED,
+    }  # fmt: skip
+    other = [row.model_copy(update={"base": 6}) for row in found]
+    assert summarise(tournament, found + other).pending == ""
+    assert summarise(tournament, found + other[:-3]).pending == ""  # the primary ones come first
+    assert summarise(tournament, found + other[:3]).done == (5,)
+
+
+def test_the_labels_say_what_the_captions_in_the_shards_say(tournament: Plan, tmp_path: Path) -> None:
+    _write_shards(tournament.images, 3, tmp_path / "shards")
+    statements, clip = load_statements("miniature"), load_clip(str(SHIPPED.clip))
+    readings = Readings(statements, clip, torch.device("cpu"))
+    look = Labels(_details(tournament, 3), readings, None, None, clip.tower, clip.input, samples=1)
+    for shard in sorted((tmp_path / "shards").glob("*.tar")):
+        with tarfile.open(shard) as tar:
+            texts = {
+                f"{shard.name}/{Path(one.name).stem}.jpg": tar.extractfile(one).read().decode()
+                for one in tar
+                if one.name.endswith(".txt")
+            }
+        kept = look(torch.rand(len(texts), 3, SIZE, SIZE), list(texts))
+        for name in statements.judged:
+            words, losses = statements.groups[name].alternatives, kept[:, LOSSES, statements.spans[name]]
+            for caption, row in zip(texts.values(), losses, strict=True):
+                assert [loss == 1 for loss in row] == [alternative in caption for alternative in words], name
+
+
 def test_a_broken_row_is_named(plan: Plan, tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text("{")
     with pytest.raises(InputError, match=r"rows\.jsonl: line 1 is not a row of the study; remove it"):
@@ -117,11 +208,27 @@ def test_a_missing_base_is_named_with_the_command_that_makes_it(plan: Plan, tmp_
         run(plan, tmp_path, tmp_path, tmp_path / "rows.jsonl", processes=1, console=Console(quiet=True))
 
 
-def test_every_setting_of_the_packaged_plan_is_a_recipe_that_loads() -> None:
-    plan = read_plan()
+@pytest.mark.parametrize("name", ["plan", "tournament"])
+def test_every_setting_of_the_plan_is_a_recipe_that_loads_with_its_statements(name: str, tmp_path: Path) -> None:
+    plan = read_plan(PLAN.with_name(f"{name}.yaml"))
+    whole = {attribute.name for attribute in ATTRIBUTES}
     for setting in plan.settings:
-        if isinstance(setting, Setting):
-            load_recipe(setting.recipe, [*plan.change, *setting.change])
+        if not isinstance(setting, Setting):
+            continue
+        recipe = load_recipe(setting.recipe, [*_statements(setting, tmp_path), *plan.change, *setting.change])
+        if isinstance(recipe.objective, Verdicts):
+            judged = set(load_statements(recipe.objective.statements).judged)
+            missing = {setting.name.removeprefix("without ")} if setting.name.startswith("without") else set()
+            assert judged == whole - missing
+
+
+def test_a_setting_that_is_judged_by_what_is_not_measured_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "plan.yaml"
+    path.write_text(
+        PLAN.with_name("tournament.yaml").read_text().replace("averages: [0.5, 0.75]", "averages: [0.5]")
+    )
+    with pytest.raises(InputError, match=r"plan\.yaml: is not a plan of the study"):
+        read_plan(path)
 
 
 def test_a_plan_with_two_settings_of_one_name_is_refused(tmp_path: Path) -> None:

@@ -74,3 +74,22 @@ def test_a_line_holds_differences_to_the_untrained_tower_of_the_same_base(plan: 
     assert "| base 1, untrained (%) | | 25.0 | 92.0 |" in text
     assert "| DCR | +4.0 | +4.0 |" in text
     assert "−0.0" not in text
+
+
+def test_compositions_are_set_against_the_bases_own_and_a_setting_may_be_judged_by_an_average(plan: Plan) -> None:
+    setting = plan.settings[1].model_copy(update={"judged": 0.5})
+    plan = plan.model_copy(update={"settings": (setting,), "seeds": (0,)})
+    rows = []
+    right = {(1, ORIGINAL, TRAINED): 40.0, (1, setting.name, TRAINED): 0.0, (1, setting.name, averaged(0.5)): 50.0}
+    right |= {(2, *what): value - 10 + 4 * (value == 50) for (_, *what), value in right.items()}
+    for (base, name, weights), value in right.items():
+        made = row(plan, name, base, None if name == ORIGINAL else 0, 50, weights)
+        measured = made.measured.model_copy(update={"compositions": value})
+        rows.append(made.model_copy(update={"measured": measured}))
+    found = summarise(plan, rows)
+    assert {line.weights: line.counts for line in found.lines} == {TRAINED: False, averaged(0.5): True}
+    assert found.lines[1].compositions == over_bases([(1, 10.0), (2, 14.0)])
+    assert found.done == (1, 2)
+    text = markdown(found)
+    assert "Pending: 2 of the plan's 3 bases are in" in text
+    assert "| base 2, untrained (%) | 30.0 |" in text

@@ -60,6 +60,7 @@ def test_without_looks_and_by_one_feature_the_whole_difference_is_the_tower_s() 
         "tower": 50,
         "feature": 0,
         "rule": 0,
+        "adaptation": 0,
         "choice": 0,
     }
     assert found.difference == 50
@@ -82,6 +83,24 @@ def test_feature_and_rule_are_what_the_trained_tower_gains_by_them_alone() -> No
         "tower": 20,  # group score by the pooled feature: 1 → 2 of 5
         "feature": 20,  # of the trained tower, by the group score: 2 → 3
         "rule": 40,  # of the trained tower, by the other feature: 3 → 5
+        "adaptation": 0,
+        "choice": 0,
+    }
+
+
+ADAPTED = {"protocol": "pooled", "adaptation": "ttm", "updates": 10}
+
+
+def test_what_adaptation_adds_stands_apart_from_what_the_tower_and_the_rule_gain() -> None:
+    before = made("before", [1, 0, 0, 0, 0], text=[1, 1, 0, 0, 0])
+    fixed = made("after", [1, 1, 0, 0, 0], text=[1, 1, 1, 0, 0])
+    adapted = made("after", [1, 1, 1, 1, 0], text=[1, 1, 1, 1, 1], settings=ADAPTED)
+    found = account(adapted, before, unadapted=fixed, rule="text score", baseline_rule="group score")
+    assert {name: round(share.points, 9) for name, share in shares(found).items()} == {
+        "tower": 20,  # group score, neither adapts: 1 → 2 of 5
+        "feature": 0,
+        "rule": 20,  # of the trained tower that does not adapt: 2 → 3
+        "adaptation": 40,  # by the text score: 3 → 5
         "choice": 0,
     }
 
@@ -121,6 +140,9 @@ def test_a_mean_of_categories_stays_one() -> None:
         ({"looks": [made("other", [1, 0])]}, "--looks: after is not among them"),
         ({"looks": [made("after", [1, 0], "diva-openai")]}, "--looks: after was measured by 'diva-openai'"),
         ({"baseline": made("before", [1, 0], part="whatsup")}, "after: was measured on other pairs than before"),
+        ({"baseline": made("before", [1, 0], settings=ADAPTED)}, "--baseline: before adapts to the test pairs"),
+        ({"trained": made("after", [1, 0], settings=ADAPTED)}, "--unadapted: the trained tower was measured by"),
+        ({"unadapted": made("other", [1, 0])}, "--unadapted: is not the trained tower by the feature 'pooled'"),
         ({"trained": made("after", [1, 0, 1])}, "holds other pairs than before"),
         ({"rule": "text score"}, "has no score 'text score'"),
         ({"rule": "category/Object"}, "has no score 'category/Object'"),
@@ -146,7 +168,7 @@ def test_the_kept_towers_of_a_run_are_the_looks_and_the_report_shows_the_account
     kept = [tiny_clip(tmp_path / "run" / "towers" / f"step-{step:08d}", seed=step) for step in (1, 2, 3)]
     for name, tower in (("before", tower_folder), ("after", kept[1])):
         write_result(evaluate("mmvp-vlm", str(tower), data, device="cpu"), tmp_path / f"{name}.json")
-    options = dict.fromkeys(("same_feature", "rule", "baseline_rule"))
+    options = dict.fromkeys(("same_feature", "unadapted", "rule", "baseline_rule"))
     places = {"baseline": tmp_path / "before.json", "checkpoints": tmp_path / "run", "out": tmp_path / "out"}
     run(tmp_path / "after.json", looks=(), batch=8, device="cpu", **options, **places)  # type: ignore[arg-type]
     said = capsys.readouterr().out
@@ -156,9 +178,9 @@ def test_the_kept_towers_of_a_run_are_the_looks_and_the_report_shows_the_account
     assert [look["name"] for look in found["looks"]] == [path.name for path in kept]
     content = json.loads(build(read_sources([tmp_path / "out"]), published=False).model_dump_json())
     parts = rows(content, "account")
-    assert list(parts) == ["Tower", "Feature", "Rule", "Choice", "As quoted"]
+    assert list(parts) == ["Tower", "Feature", "Rule", "Adaptation", "Choice", "As quoted"]
     values = [(change(row, 0) or {})["value"] for row in parts.values()]
-    assert sum(values[:4]) == pytest.approx(values[4]) == pytest.approx(found["difference"])
+    assert sum(values[:5]) == pytest.approx(values[5]) == pytest.approx(found["difference"])
 
 
 @pytest.mark.parametrize(
@@ -167,6 +189,10 @@ def test_the_kept_towers_of_a_run_are_the_looks_and_the_report_shows_the_account
         ({}, r"kept no towers; train with training\.keep_towers=true"),
         ({"task": "zero-shot", "settings": {}}, "after: its result of 'zero-shot/winoground' is not one that diva"),
         ({"settings": {}}, "after: its result of 'pairs/winoground' is not one that diva"),
+        (
+            {"settings": ADAPTED},
+            "--checkpoints: the quoted tower adapts to the test pairs; measure each kept tower",
+        ),
     ],
 )
 def test_checkpoints_need_kept_towers_and_a_result_of_pairs(
@@ -178,6 +204,7 @@ def test_checkpoints_need_kept_towers_and_a_result_of_pairs(
             tmp_path / "after.json",
             baseline=tmp_path / "after.json",
             same_feature=None,
+            unadapted=None,
             looks=(),
             checkpoints=tmp_path,
             rule=None,

@@ -126,3 +126,19 @@ def test_the_score_above_guessing_is_told_from_it_by_four_of_five_means_of_unequ
     chance, random = 1 / 6, np.random.default_rng(0)
     means = [np.mean([random.binomial(n, p, 20_000) / n for n in sizes], 0) for p in (chance, score)]
     assert np.mean(means[1] > np.quantile(means[0], 0.975)) == pytest.approx(0.8, abs=0.04)
+
+
+def test_towers_that_adapt_share_no_table_and_no_summary_row_with_those_that_stay_as_they_are(build: Build) -> None:
+    before, after = winoground(BEFORE, range(4), range(10)), winoground(AFTER, range(2, 8), range(4, 20))
+    settings = {"protocol": "pooled", "adaptation": "ttm", "updates": 10}
+    adapted = winoground(AFTER, range(30), range(30)).model_copy(update={"settings": settings})
+    content = build(before, after, adapted)
+    assert [value(row, 1) for row in rows(content, "pairs").values()] == [15, 40]
+    apart = rows(content, "pairs-adapted")
+    assert [value(row, 1) for row in apart.values()] == [75, 75]
+    assert all(change(row, 1) is None for row in apart.values())  # the baseline did not adapt
+    blocks = section(content, "pairs-adapted")["blocks"]
+    table = next(block for block in blocks if block["kind"] == "table")
+    assert [head["title"] for head in table["head"]] == ["Score", "before, adapted", "after, adapted"]
+    assert next(block["text"] for block in blocks if block["kind"] == "heading") == "Winoground: Test-Time Matching"
+    assert [row["cells"][1][0]["value"] for row in content["summary"]] == [15]

@@ -19,8 +19,10 @@ from diva.seal import seal
 from diva.towers import load_clip
 from diva.towers.checkpoint import file_sha256
 from diva_downstream.llava.convert import convert
+from diva_downstream.llava.formats import read_llava
 from diva_downstream.llava.record import read_record
 from diva_downstream.llava.swap import swap
+from tests.fixtures.image_only import write_timm
 from tests.fixtures.llava import tiny_llava, tiny_original_llava
 from tests.fixtures.towers import tiny_clip, tiny_siglip, tiny_vit_h
 
@@ -200,6 +202,31 @@ def test_a_model_in_half_precision_stays_so_and_its_tower_is_stored_in_full(
     with safe_open(tmp_path / "out" / "model.safetensors", "pt") as file:
         dtypes = {"vision_tower" in key: file.get_tensor(key).dtype for key in file.keys()}  # noqa: SIM118
     assert dtypes == {True: torch.float32, False: torch.bfloat16}
+
+
+@pytest.mark.parametrize(
+    ("name", "tokens", "patch", "additional"),
+    [("vit_small_patch14_dinov2", 16, 14, 1), ("gated", 16, 14, 1), ("dinov3", 20, 16, 5)],
+)
+def test_an_image_tower_without_text_goes_in_and_is_read_again_in_full_precision(
+    name: str, tokens: int, patch: int, additional: int, llava_folder: Path, tmp_path: Path
+) -> None:
+    write_timm(tmp_path / "tower", name)
+    TransformersLlava.from_pretrained(llava_folder, dtype=torch.bfloat16).save_pretrained(tmp_path / "half")
+    AutoProcessor.from_pretrained(llava_folder).save_pretrained(tmp_path / "half")
+    swap(tmp_path / "half", str(tmp_path / "tower"), tmp_path / "out", fresh_projector=True)
+    processor = json.loads((tmp_path / "out" / "processor_config.json").read_text())
+    assert (processor["patch_size"], processor["num_additional_image_tokens"]) == (patch, additional)
+    found, logits = ask(tmp_path / "out")
+    assert (found, bool(logits.isfinite().all())) == (tokens, True)
+    again = read_llava(tmp_path / "out")
+    tower = {key: value for key, value in again.state.items() if key.startswith("model.vision_tower.")}
+    assert {value.dtype for value in tower.values()} == {torch.float32}
+    fill_llava(load_clip(str(tmp_path / "tower")), tmp_path / "exported")
+    exported = AutoModel.from_pretrained(tmp_path / "exported").state_dict()
+    assert all(torch.equal(tower[f"model.vision_tower.{key}"], value) for key, value in exported.items())
+    with pytest.raises(InputError, match=r"has a tower of type '\w+', and the original code reads CLIP and SigLIP"):
+        convert(tmp_path / "out", tmp_path / "original", to="original")
 
 
 def test_images_are_padded_with_the_mean_colour_as_llava_pads_them(

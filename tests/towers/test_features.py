@@ -11,8 +11,10 @@ from torch import Tensor
 
 from diva.errors import InputError
 from diva.towers import load_clip
+from diva.towers.features import TowerFeatures
 from diva.towers.tower import Tower
-from diva_downstream.segmentation.features import TowerFeatures
+from tests.fixtures.image_only import write_timm
+from tests.fixtures.towers import TODAY, write_today
 
 FAMILIES = ("openai-like", "vit-h-like", "siglip")
 
@@ -63,6 +65,27 @@ def test_at_another_size_they_are_those_of_the_library_s_own_resampling(
     expected = as_map(resized(pictures(*size)).patches, resized.grid)
     (level,) = features(pictures(*size))
     assert (level - expected).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("name", ["vit_small_patch14_dinov2", "vit_small_patch16_dinov3", "eva02", "pe-core"])
+@pytest.mark.parametrize("patches", [(7, 5), (4, 4)])
+@torch.no_grad()
+def test_rotary_and_learned_positions_of_timm_s_are_turned_to_another_size(
+    name: str, patches: tuple[int, int], tmp_path: Path
+) -> None:
+    folder = tmp_path / "tower"
+    if name in TODAY:
+        write_today(folder, name)
+    else:
+        write_timm(folder, name)
+    features = TowerFeatures(load_clip(str(folder)).tower, [-1], joint=True)
+    size = (patches[0] * features.patch[0], patches[1] * features.patch[1])
+    features(pictures(3 * features.patch[0], 6 * features.patch[1]))  # what another picture was like plays no part
+    resized = at_size(folder, size, tmp_path)
+    expected = as_map(resized(pictures(*size)).patches, resized.grid)
+    (level,) = features(pictures(*size))
+    assert level.shape == expected.shape
+    assert (level - expected).abs().max() < 1e-4
 
 
 @pytest.mark.parametrize("family", FAMILIES)

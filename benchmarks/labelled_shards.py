@@ -21,6 +21,7 @@ from diva.images import SUFFIXES, UnusableError, suffix_of
 from diva_benchmarks.stored_image import StoredImage
 
 COUNT = "nshards.txt"
+DIGITS = 9  # of a label; Python refuses to read numbers of thousands
 
 
 class Sample(NamedTuple):
@@ -35,6 +36,17 @@ class Sample(NamedTuple):
     image: StoredImage
     label: bytes
     place: str
+
+
+def has_shards(split: Path) -> bool:
+    """Tell whether a split lies in tars."""
+    return any(split.glob("*.[tT][aA][rR]")) or (split / COUNT).exists()
+
+
+def read_number(sample: Sample) -> int | None:
+    """Return the number of a sample's class; None where its label is not one."""
+    text = sample.label.decode(errors="replace").strip()
+    return int(text) if text.isdecimal() and len(text) <= DIGITS else None
 
 
 def shard_paths(split: Path) -> list[Path]:

@@ -19,7 +19,8 @@ class TowerFeatures(nn.Module):
 
     Every level has passed the tower's own final layer norm: then the last block's map, projected to the joint
     space, is the tower's patch tokens. Position embeddings are interpolated to the grid of the picture, bicubic
-    with antialias, by timm's routine, which does what open_clip's does and lets gradients through.
+    with antialias, by timm's routine, which does what open_clip's does and lets gradients through; rotary positions
+    are computed anew by timm.
 
     Attributes:
         blocks: indices of the blocks that are read, from 0.
@@ -61,10 +62,8 @@ class TowerFeatures(nn.Module):
         height, width = pixels.shape[-2:]
         pixels = pad(pixels, (0, -width % self.patch[1], 0, -height % self.patch[0]))
         grid = (pixels.shape[-2] // self.patch[0], pixels.shape[-1] // self.patch[1])
-        if grid == self._grid:
-            return self._reader(pixels, self.blocks, self._joint)
-        resampled = {self._reader.position: self._reader.positions_on(grid, self._grid)}
-        return functional_call(self._reader, resampled, (pixels, self.blocks, self._joint))
+        positions = self._reader.positions_on(grid, self._grid)
+        return functional_call(self._reader, positions, (pixels, self.blocks, self._joint))
 
 
 class _Reader(nn.Module):
@@ -80,25 +79,32 @@ class _Reader(nn.Module):
         self.patch = tuple(side // count for side, count in zip(visual.image_size, tower.grid, strict=True))
         if isinstance(visual, TimmModel):
             trunk = visual.trunk
-            if getattr(trunk, "rope", None) is not None or getattr(trunk, "pos_embed", None) is None:
+            learned, self._rope = getattr(trunk, "pos_embed", None), getattr(trunk, "rope", None)
+            if learned is None and not hasattr(self._rope, "update_feat_shape"):
                 raise InputError(
-                    "--tower: its positions are rotary or relative, which are read at the tower's own size alone;"
-                    " use a ViT with learned positions"
+                    "--tower: its positions are relative, which are read at the tower's own size alone; use a ViT"
+                    " with learned or rotary positions"
                 )
             trunk.patch_embed.strict_img_size = False
             self.depth, self.width = len(trunk.blocks), trunk.embed_dim
-            self.position, self._prefix = "visual.trunk.pos_embed", trunk.num_prefix_tokens
-            if trunk.no_embed_class:
-                self._prefix = 0
+            # some of timm's resample by themselves
+            own = learned is None or getattr(trunk, "dynamic_img_size", False)
+            self._position = "" if own else "visual.trunk.pos_embed"
+            self._prefix = 0 if trunk.no_embed_class else trunk.num_prefix_tokens
         else:
             self.depth, self.width = len(visual.transformer.resblocks), visual.ln_post.normalized_shape[0]
-            self.position, self._prefix = "visual.positional_embedding", 1
+            self._position, self._prefix, self._rope = "visual.positional_embedding", 1, None
 
-    def positions_on(self, grid: tuple[int, int], native: tuple[int, int]) -> Tensor:
-        embedding = self.get_parameter(self.position)
+    def positions_on(self, grid: tuple[int, int], native: tuple[int, int]) -> dict[str, Tensor]:
+        """Turn rotary positions to `grid`, and return the learned ones on it by their name."""
+        if self._rope is not None:
+            self._rope.update_feat_shape(grid)
+        if grid == native or not self._position:
+            return {}
+        embedding = self.get_parameter(self._position)
         batched = embedding.reshape(1, *embedding.shape[-2:])
         resampled = resample_abs_pos_embed(batched, list(grid), list(native), num_prefix_tokens=self._prefix)
-        return resampled.reshape(*embedding.shape[:-2], *resampled.shape[1:])
+        return {self._position: resampled.reshape(*embedding.shape[:-2], *resampled.shape[1:])}
 
     def forward(self, pixels: Tensor, blocks: list[int], joint: bool) -> list[Tensor]:
         levels = self.visual.forward_intermediates(
