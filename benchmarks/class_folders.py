@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from diva.errors import InputError
+from diva.errors import Damaged, Invalid, Missing, Unsupported
 from diva.images import OTHER_SUFFIXES, SUFFIXES, suffix_of
 from diva_benchmarks.stored_image import StoredImage
 
@@ -40,7 +40,7 @@ def read_class_folders(split: Path) -> ClassFolders:
     """
     classes = _class_folders(split)
     if not classes:
-        raise InputError(f"{split}: has neither shards (test/nshards.txt) nor a folder of images for each class")
+        raise Missing(split, "has neither shards (test/nshards.txt) nor a folder of images for each class")
     if all(path.name.isdecimal() for path in classes):
         classes.sort(key=lambda path: int(path.name))  # ImageNet-V2's folders are 0 to 999
     images, labels = [], []
@@ -60,16 +60,14 @@ def _images_in(folder: Path) -> list[Path]:
     entries = sorted(folder.iterdir())
     inner = next((path for path in entries if path.is_dir()), None)
     if inner is not None:
-        raise InputError(
-            f"{inner}: is a folder inside a class folder; arrange the images as <set>/test/<class>/<image>"
-        )
+        raise Invalid(inner, "is a folder inside a class folder; arrange the images as <set>/test/<class>/<image>")
     images = [path for path in entries if suffix_of(path.name) in SUFFIXES]
     left_out = next((path for path in entries if suffix_of(path.name) in OTHER_SUFFIXES), None)
     if left_out is not None:
-        raise InputError(f"{left_out}: is not measured; convert it to one of {', '.join(SUFFIXES)}, or remove it")
+        raise Unsupported(left_out, f"is not measured; convert it to one of {', '.join(SUFFIXES)}, or remove it")
     odd = next((path for path in images if not path.is_file()), None)
     if odd is not None:
-        raise InputError(f"{odd}: does not exist or is not a regular file; fetch the data set again")
+        raise Damaged(odd, "does not exist or is not a regular file; fetch the data set again")
     if not images:
-        raise InputError(f"{folder}: contains no image ({', '.join(SUFFIXES)}); every class needs at least one")
+        raise Missing(folder, f"contains no image ({', '.join(SUFFIXES)}); every class needs at least one")
     return images

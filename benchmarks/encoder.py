@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from diva.digest import tensors_sha256
-from diva.errors import RunError
+from diva.errors import Failed, OutOfMemory
 from diva.progress import phase, steps
 from diva.towers import Clip
 from diva.towers.activation import activation_of
@@ -32,7 +32,7 @@ def finite(embeddings: Tensor, source: str) -> Tensor:
         RunError: one of them is NaN or infinite.
     """
     if not torch.isfinite(embeddings).all():
-        raise RunError(f"{source}: the tower's embeddings are not finite numbers; its weights are damaged")
+        raise Failed(source, "the tower's embeddings are not finite numbers; its weights are damaged")
     return embeddings
 
 
@@ -111,7 +111,7 @@ class Encoder:
             for pixels in steps(self._pixels(images), f"{title}, images", batches):
                 found.append(self.clip.model.encode_image(pixels.to(self.device)).float().cpu())
         except torch.OutOfMemoryError as error:
-            raise RunError(f"--batch: {self.batch} images do not fit into {self.device}; lower it") from error
+            raise OutOfMemory("--batch", f"{self.batch} images do not fit into {self.device}; lower it") from error
         return torch.cat(found)
 
     def _pixels(self, images: list[StoredImage]) -> Iterator[Tensor]:

@@ -16,7 +16,7 @@ from diva.data.raw import FileSlice
 from diva.data.shards import extends, is_tar, stem_of
 from diva.data.tar import Hole, members
 from diva.documents import read_file
-from diva.errors import InputError
+from diva.errors import Damaged, Invalid, Unsafe
 from diva.images import SUFFIXES, UnusableError, suffix_of
 from diva_benchmarks.stored_image import StoredImage
 
@@ -59,17 +59,15 @@ def shard_paths(split: Path) -> list[Path]:
     try:
         count = int(read_file(path))
     except ValueError as error:
-        raise InputError(
-            f"{path}: does not contain a number of shards ({error}); fetch the data set again"
-        ) from error
+        raise Damaged(path, f"does not contain a number of shards ({error}); fetch the data set again") from error
     there = {shard for shard in split.iterdir() if is_tar(shard.name)}
     expected = [split / f"{number}.tar" for number in range(min(count, len(there) + 1))]
     strange = there.symmetric_difference(expected)
     if strange or not expected:
         names = ", ".join(sorted(shard.name for shard in strange)) or "0.tar"
-        raise InputError(
-            f"{path}: says {count} shards, which disagrees with the tars beside it ({names}); fetch the data set"
-            " again"
+        raise Damaged(
+            path,
+            f"says {count} shards, which disagrees with the tars beside it ({names}); fetch the data set again",
         )
     return expected
 
@@ -91,9 +89,9 @@ def _read_shard(path: Path, label: str) -> list[Sample]:
     try:
         found = list(members(path, holes))
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error}); fetch the data set again") from error
+        raise Damaged(path, f"cannot be read ({error}); fetch the data set again") from error
     if holes:
-        raise InputError(f"{path}: is damaged or truncated ({holes[0].reason}); fetch the data set again")
+        raise Damaged(path, f"is damaged or truncated ({holes[0].reason}); fetch the data set again")
     groups = groupby(found, lambda member: base_plus_ext(member.name)[0])
     return [sample for _, group in groups for sample in _samples(path, group, label)]
 
@@ -110,7 +108,7 @@ def _samples(path: Path, group: Iterable[TarInfo], label: str) -> Iterator[Sampl
         if suffix not in parts.setdefault(stem_of(member.name), {}):
             parts[stem_of(member.name)][suffix] = member
         elif suffix == label or suffix in SUFFIXES:
-            raise InputError(f"{path}: {member.name}: appears twice; write the shards again")
+            raise Damaged(path, member.name, "appears twice; write the shards again")
     images = {key: next((of[suffix] for suffix in SUFFIXES if suffix in of), None) for key, of in parts.items()}
     complete = {key for key, of in parts.items() if images[key] and label in of}
     for key, of in parts.items():
@@ -119,11 +117,11 @@ def _samples(path: Path, group: Iterable[TarInfo], label: str) -> Iterator[Sampl
             continue  # a note beside the samples, or more of one of them
         if image is None or label not in of:
             missing = f"no .{label}" if image else f"no image ({', '.join(SUFFIXES)})"
-            raise InputError(f"{path}: {key}: has {missing}; {_remedy(label)}")
+            raise Invalid(path, key, f"has {missing}; {_remedy(label)}")
         for member in (image, of[label]):
             if not member.isreg() or member.issparse():
-                raise InputError(
-                    f"{path}: {member.name}: is a link or special file; write the shards with regular files only"
+                raise Unsafe(
+                    path, member.name, "is a link or special file; write the shards with regular files only"
                 )
         yield Sample(
             id=f"{path.stem}/{key}",
@@ -137,7 +135,7 @@ def _content(path: Path, member: TarInfo) -> bytes:
     try:
         return FileSlice(member.name, str(path), member.offset_data, member.size).load()
     except UnusableError as error:
-        raise InputError(f"{path}: {member.name}: cannot be read ({error}); fetch the data set again") from error
+        raise Damaged(path, member.name, f"cannot be read ({error}); fetch the data set again") from error
 
 
 def _remedy(label: str) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from diva.documents import read_file
-from diva.errors import InputError
+from diva.errors import Damaged, Missing
 from diva_benchmarks.pair_set import Pair, PairSet
 from diva_benchmarks.stored_image import StoredImage
 
@@ -53,9 +53,9 @@ def read_mmvp(folder: Path) -> PairSet:
     """
     rows = _read_rows(folder / QUESTIONS)
     if not rows or len(rows) % 2:
-        raise InputError(
-            f"{folder / QUESTIONS}: {len(rows)} rows do not form pairs; each image pair needs two rows, one"
-            " after the other"
+        raise Damaged(
+            folder / QUESTIONS,
+            f"{len(rows)} rows do not form pairs; each image pair needs two rows, one after the other",
         )
     types = _type_folders(folder)
     pairs = tuple(_pair(folder, types, *rows[index : index + 2]) for index in range(0, len(rows), 2))
@@ -74,19 +74,17 @@ def _read_rows(path: Path) -> list[_Row]:
         names = {name.replace("_", " ").strip().casefold(): name for name in reader.fieldnames or ()}
         missing = [column for column in COLUMNS if column.casefold() not in names]
         if missing:
-            raise InputError(
-                f"{path}: no column {' or '.join(missing)}; the official header is {','.join(COLUMNS)}"
-            )
+            raise Missing(path, f"no column {' or '.join(missing)}; the official header is {','.join(COLUMNS)}")
         columns = [names[column.casefold()] for column in COLUMNS]
         return [_row(path, reader.line_num, [line[column] for column in columns]) for line in reader]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: cannot be read ({error}); give MMVP-VLM's folder, see docs/data.md") from error
+        raise Damaged(path, f"cannot be read ({error}); give MMVP-VLM's folder, see docs/data.md") from error
 
 
 def _row(path: Path, line: int, cells: list[str | None]) -> _Row:
     number, kind, statement = ((cell or "").strip() for cell in cells)
     if not number.isdecimal() or len(number) > DIGITS or not kind or not statement:
-        raise InputError(f"{path}: line {line}: needs a whole number, a type and a statement; fix the row")
+        raise Damaged(path, f"line {line}", "needs a whole number, a type and a statement; fix the row")
     return _Row(int(number), kind, statement)
 
 
@@ -94,18 +92,19 @@ def _type_folders(folder: Path) -> dict[str, Path]:
     for name in IMAGE_FOLDERS:
         if (folder / name).is_dir():
             return {category_of(path.name): path for path in (folder / name).iterdir() if path.is_dir()}
-    raise InputError(f"{folder}: no images' folder; one of {', '.join(IMAGE_FOLDERS)} must lie there")
+    raise Missing(folder, f"no images' folder; one of {', '.join(IMAGE_FOLDERS)} must lie there")
 
 
 def _pair(folder: Path, types: Mapping[str, Path], first: _Row, second: _Row) -> Pair:
     if first.id % 2 == 0 or second.id != first.id + 1 or category_of(first.type) != category_of(second.type):
-        raise InputError(
-            f"{folder / QUESTIONS}: rows {first.id} ({first.type}) and {second.id} ({second.type}) are no pair;"
-            " an odd id and the next even id of the same type must follow each other"
+        raise Damaged(
+            folder / QUESTIONS,
+            f"rows {first.id} ({first.type}) and {second.id} ({second.type}) are no pair;"
+            " an odd id and the next even id of the same type must follow each other",
         )
     category = category_of(first.type)
     if category not in types:
-        raise InputError(f"{folder}: no folder of images for the type '{first.type}'; copy it there")
+        raise Missing(folder, f"no folder of images for the type '{first.type}'; copy it there")
     return Pair(
         id=f"{first.id}-{second.id}",
         category=category,
@@ -119,4 +118,4 @@ def _find_image(folder: Path, number: int) -> StoredImage:
         path = folder / f"{number}{suffix}"
         if path.is_file():
             return StoredImage(path)
-    raise InputError(f"{folder / str(number)}: no such image ({', '.join(SUFFIXES)}); fetch the data set again")
+    raise Damaged(folder / str(number), f"no such image ({', '.join(SUFFIXES)}); fetch the data set again")

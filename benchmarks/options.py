@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from diva.errors import InputError
+from diva.errors import Invalid, Missing
 from diva.tasks import Settings
 
 POOLED = "pooled"  # the protocol that reads a tower by its own embedding
@@ -45,7 +45,7 @@ def named_towers(
     if against is not None:
         return [(tower, checkpoint, text_from), (against, against_checkpoint, None)]
     if against_checkpoint is not None:
-        raise InputError(f"--against-checkpoint: {against_checkpoint} has no tower; name it with --against")
+        raise Missing("--against-checkpoint", f"{against_checkpoint} has no tower; name it with --against")
     return [(tower, checkpoint, text_from)]
 
 
@@ -57,4 +57,4 @@ def require_positive(counts: Mapping[str, int]) -> None:
     """
     for option, value in counts.items():
         if value < 1:
-            raise InputError(f"{option}: {value} is too few; give 1 or more")
+            raise Invalid(option, f"{value} is too few; give 1 or more")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from diva.errors import InputError
+from diva.errors import Invalid
 from diva.tables import TableImage
 from diva.towers.checkpoint import file_sha256
 from diva_benchmarks.stored_image import StoredImage
@@ -54,7 +54,7 @@ class PairSet:
         """Check the ids, by which two results are compared."""
         for name, count in Counter(pair.id for pair in self.pairs).items():
             if count > 1:
-                raise InputError(f"{self.files[0]}: id '{name}': {count} pairs have it; give each pair its own id")
+                raise Invalid(self.files[0], f"id '{name}'", f"{count} pairs have it; give each pair its own id")
 
     @cached_property
     def fingerprint(self) -> str:

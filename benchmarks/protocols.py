@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from diva.errors import InputError, did_you_mean
+from diva.errors import Unknown, did_you_mean
 from diva.towers import TowerTokens
 
 OPENAI_DRAWN = 76  # with the class token, the 77 positions of the teacher's prompt
@@ -42,7 +42,7 @@ def find_protocol(name: str) -> Protocol:
         InputError: there is none of that name.
     """
     if name not in PROTOCOLS:
-        raise InputError(f"--protocol: '{name}' is unknown; {did_you_mean(name, PROTOCOLS)}")
+        raise Unknown("--protocol", f"'{name}' is unknown; {did_you_mean(name, PROTOCOLS)}")
     return PROTOCOLS[name]
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 from diva.documents import read_file
-from diva.errors import InputError, did_you_mean, printable
+from diva.errors import Unknown, did_you_mean, printable
 
 TYPE = "dataset_type.txt"
 Kind = Literal["classification", "multilabel", "retrieval"]
@@ -22,4 +22,4 @@ def read_kind(folder: Path) -> Kind:
     for kind in LABELS:
         if said == kind:
             return kind
-    raise InputError(f"{path}: '{printable(said)}' is unknown; {did_you_mean(said, LABELS)}")
+    raise Unknown(path, f"'{printable(said)}' is unknown; {did_you_mean(said, LABELS)}")

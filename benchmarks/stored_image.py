@@ -6,7 +6,7 @@ from pathlib import Path
 from PIL import Image
 
 from diva.data.raw import FileSlice
-from diva.errors import InputError
+from diva.errors import Damaged
 from diva.images import UnusableError, decode_image
 
 
@@ -36,4 +36,4 @@ class StoredImage:
             return decode_image(encoded).convert("RGB")
         except (UnusableError, ValueError) as error:  # ValueError: a colour mode that PIL does not convert
             place = f"{self.path}: {self.member}" if self.member else str(self.path)
-            raise InputError(f"{place}: cannot be decoded ({error}); fetch the data set again") from error
+            raise Damaged(place, f"cannot be decoded ({error}); fetch the data set again") from error

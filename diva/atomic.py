@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import BaseModel
 from safetensors import SafetensorError
 
-from diva.errors import InputError, RunError
+from diva.errors import Damaged, Occupied, Unwritable, WriteFailed
 from diva.seal import SEAL, DamagedError, is_sealed, seal, settle, sync, verify
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
@@ -151,7 +151,7 @@ def check_file(path: Path) -> None:
     """
     mode = _mode(path)
     if mode is not None and not stat.S_ISREG(mode):
-        raise InputError(f"{path}: is {_kind(mode)}, which a file may not replace; name another file")
+        raise Unwritable(path, f"is {_kind(mode)}, which a file may not replace; name another file")
 
 
 def check_files_in(folder: Path, *names: str) -> None:
@@ -165,7 +165,7 @@ def check_files_in(folder: Path, *names: str) -> None:
     with suppress(OSError):  # of a place that is not there; `check_file` says what else is wrong with it
         mode = folder.lstat().st_mode
         if not stat.S_ISDIR(mode):
-            raise InputError(f"{folder}: is {_kind(mode)}; name a folder, or a new one")
+            raise Unwritable(folder, f"is {_kind(mode)}; name a folder, or a new one")
     for name in names:
         check_file(folder / name)
 
@@ -184,26 +184,27 @@ def check_folder(folder: Path, *, replace: bool = False) -> None:
     if mode is None:
         return
     if not stat.S_ISDIR(mode):
-        raise InputError(f"{folder}: is {_kind(mode)}, which a folder may not replace; name another folder")
+        raise Unwritable(folder, f"is {_kind(mode)}, which a folder may not replace; name another folder")
     try:
         if Path.cwd().is_relative_to(os.path.realpath(folder)):
-            raise InputError(f"{folder}: is the folder that the command runs in, or above it; name another folder")
+            raise Unwritable(folder, "is the folder that the command runs in, or above it; name another folder")
         if not any(folder.iterdir()):
             return
         if not replace:
-            raise InputError(f"{folder}: is not empty; name a new folder")
+            raise Occupied(folder, "is not empty; name a new folder")
         if not is_sealed(folder):
-            raise InputError(
-                f"{folder}: is not empty and was not written by this version of diva ({SEAL} is missing); remove it"
-                " if it may go, or name another folder"
+            raise Occupied(
+                folder,
+                f"is not empty and was not written by this version of diva ({SEAL} is missing); remove it"
+                " if it may go, or name another folder",
             )
         verify(folder, complete=True)
     except DamagedError as error:
-        raise InputError(
-            f"{folder}: holds something that would be lost ({error}); move it away or name another folder"
+        raise Occupied(
+            folder, f"holds something that would be lost ({error}); move it away or name another folder"
         ) from error
     except OSError as error:
-        raise InputError(f"{folder}: cannot be read ({error.strerror}); name another folder") from error
+        raise Damaged(folder, f"cannot be read ({error.strerror}); name another folder") from error
 
 
 def temporary_name(path: Path) -> Path:
@@ -262,7 +263,7 @@ def _writing(place: Path) -> Iterator[None]:
         yield
     except (OSError, SafetensorError) as error:  # safetensors' own, for a disk that is full
         reason = getattr(error, "strerror", None) or error
-        raise RunError(f"{place}: cannot be written ({reason}); free or change the place") from error
+        raise WriteFailed(place, f"cannot be written ({reason}); free or change the place") from error
 
 
 def _mode(path: Path) -> int | None:
@@ -270,14 +271,14 @@ def _mode(path: Path) -> int | None:
     try:
         above = next((place for place in path.absolute().parents if os.path.exists(place)), path)
         if not os.access(above, os.W_OK | os.X_OK):
-            raise InputError(
-                f"{path}: cannot be written, as {above} is not a folder that allows it; change the place"
+            raise Unwritable(
+                path, f"cannot be written, as {above} is not a folder that allows it; change the place"
             )
         return path.lstat().st_mode
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror}); change the place") from error
+        raise Unwritable(path, f"cannot be written ({error.strerror}); change the place") from error
 
 
 def _kind(mode: int) -> str:

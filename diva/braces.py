@@ -8,7 +8,7 @@ from typing import Final
 
 from braceexpand import braceexpand
 
-from diva.errors import InputError
+from diva.errors import Invalid
 
 MOST: Final = 1_000_000  # names of a pattern
 _INNERMOST = re.compile(r"\{[^{}]*\}")
@@ -23,11 +23,11 @@ def expand_braces(pattern: str) -> list[str]:
         InputError: its braces do not match, or it stands for more than a million names.
     """
     if _count(pattern) > MOST:
-        raise InputError(f"{pattern}: stands for more than {MOST:,} names; give a shorter range")
+        raise Invalid(pattern, f"stands for more than {MOST:,} names; give a shorter range")
     try:
         return list(braceexpand(pattern))
     except ValueError as error:
-        raise InputError(f"{pattern}: is not a pattern ({error}); close its braces") from error
+        raise Invalid(pattern, f"is not a pattern ({error}); close its braces") from error
 
 
 def missing_files(pattern: str) -> list[str]:

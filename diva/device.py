@@ -2,7 +2,7 @@
 
 import torch
 
-from diva.errors import InputError, first_line
+from diva.errors import Invalid, first_line
 
 
 def usable_device(name: str) -> torch.device:
@@ -15,11 +15,11 @@ def usable_device(name: str) -> torch.device:
         device = torch.device(_best() if name == "auto" else name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:  # torch asserts that it was built with CUDA
-        raise InputError(
-            f"--device: '{name}' cannot be used here ({first_line(error)}); 'cpu' always works"
+        raise Invalid(
+            "--device", f"'{name}' cannot be used here ({first_line(error)}); 'cpu' always works"
         ) from error
     if device.type == "meta":
-        raise InputError(f"--device: '{name}' cannot hold tensors; 'cpu' always works")
+        raise Invalid("--device", f"'{name}' cannot hold tensors; 'cpu' always works")
     return device
 
 

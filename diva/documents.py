@@ -12,7 +12,7 @@ from typing import Annotated, Any, BinaryIO, TypeVar
 import yaml
 from pydantic import BaseModel, Field, ValidationError
 
-from diva.errors import InputError
+from diva.errors import Damaged, InputError, Invalid, Unsafe
 
 Model = TypeVar("Model", bound=BaseModel)
 MAX_BYTES = 64 * 2**20  # of a document; a command that reads data sets names its own limit
@@ -59,7 +59,7 @@ def open_file(path: Path) -> BinaryIO:
         raise _unreadable(path, error) from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise InputError(f"{path}: is not a regular file; give one")
+        raise Invalid(path, "is not a regular file; give one")
     return open(descriptor, "rb")
 
 
@@ -70,7 +70,7 @@ def path_within(folder: Path, name: str, where: str) -> Path:
         InputError: the name leads out of the folder.
     """
     if Path(name).is_absolute() or ".." in Path(name).parts:
-        raise InputError(f"{where}: {name}: lies outside the data set; fetch it again")
+        raise Unsafe(where, name, "lies outside the data set; fetch it again")
     return folder / name
 
 
@@ -87,7 +87,7 @@ def read_file(path: Path, limit: int | None = MAX_BYTES) -> bytes:
     with open_file(path) as file:
         size = os.fstat(file.fileno()).st_size
         if limit is not None and size > limit:
-            raise InputError(f"{path}: has {size:,} bytes, more than the {limit:,} that it may have")
+            raise Invalid(path, f"has {size:,} bytes, more than the {limit:,} that it may have")
         try:
             return file.read()
         except OSError as error:
@@ -115,7 +115,7 @@ def read_model(path: Path, model: type[Model], remedy: str, *, limit: int | None
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "the file"
-        raise InputError(f"{path}: {field}: {first['msg']}; {remedy}") from error
+        raise Invalid(path, field, f"{first['msg']}; {remedy}") from error
 
 
 def parse_model(content: bytes, model: type[Model]) -> Model:
@@ -140,11 +140,9 @@ def parse_json(content: bytes | str, where: str) -> Any:
     try:
         document = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{where}: is not JSON ({error}); fetch or write it again") from error
+        raise Damaged(where, f"is not JSON ({error}); fetch or write it again") from error
     if _deeper(document, MAX_DEPTH):
-        raise InputError(
-            f"{where}: its lists or mappings lie more than {MAX_DEPTH} deep in each other; check the file"
-        )
+        raise Invalid(where, f"its lists or mappings lie more than {MAX_DEPTH} deep in each other; check the file")
     return document
 
 
@@ -170,7 +168,7 @@ def read_yaml(path: Path) -> Any:
     try:
         text = read_file(path, MAX_YAML_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is not YAML ({error}); check the file") from error
+        raise Damaged(path, f"is not YAML ({error}); check the file") from error
     return parse_yaml(text, str(path))
 
 
@@ -184,7 +182,7 @@ def parse_yaml(text: str, where: str) -> Any:
     try:
         return yaml.load(text, Loader=_Loader)  # a SafeLoader
     except (yaml.YAMLError, ValueError) as error:
-        raise InputError(f"{where}: is not YAML ({_flaw(error)})") from error
+        raise Damaged(where, f"is not YAML ({_flaw(error)})") from error
 
 
 def check_yaml(text: str, where: str) -> None:
@@ -212,11 +210,9 @@ def check_yaml(text: str, where: str) -> None:
                 if anchor:
                     sizes[anchor] = size
             if len(counts) > MAX_DEPTH or sum(counts) > MAX_NODES:
-                raise InputError(
-                    f"{where}: is nested too deep, or its aliases unfold to too many values; simplify it"
-                )
+                raise Invalid(where, "is nested too deep, or its aliases unfold to too many values; simplify it")
     except (yaml.YAMLError, RecursionError) as error:
-        raise InputError(f"{where}: is not YAML ({_flaw(error)})") from error
+        raise Damaged(where, f"is not YAML ({_flaw(error)})") from error
 
 
 def _flaw(error: Exception) -> str:
@@ -228,7 +224,7 @@ def _flaw(error: Exception) -> str:
 
 
 def _unreadable(path: Path, error: OSError | ValueError) -> InputError:
-    return InputError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}); check the path")
+    return Damaged(path, f"cannot be read ({getattr(error, 'strerror', None) or error}); check the path")
 
 
 def _deeper(document: Any, depth: int) -> bool:

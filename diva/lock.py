@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from diva.atomic import check_files_in, sweep
-from diva.errors import InputError, RunError
+from diva.errors import Occupied, WriteFailed
 
 logger = logging.getLogger("diva.lock")
 LOCK = ".lock"
@@ -37,7 +37,7 @@ def locked(folder: Path) -> Iterator[int]:
     try:
         file = _take(folder)
     except OSError as error:
-        raise RunError(f"{folder}: cannot be written to ({error.strerror}); free or change the place") from error
+        raise WriteFailed(folder, f"cannot be written to ({error.strerror}); free or change the place") from error
     try:
         sweep(folder)
         yield file
@@ -72,9 +72,10 @@ def _take(folder: Path) -> int:
             if gone and time.monotonic() < deadline:
                 time.sleep(0.1)
                 continue
-            raise InputError(
-                f"{folder}: another command is at work there"
-                f"{f' (process {holder})' if holder.isdecimal() else ''}; wait for it or name another folder"
+            raise Occupied(
+                folder,
+                "another command is at work there"
+                f"{f' (process {holder})' if holder.isdecimal() else ''}; wait for it or name another folder",
             ) from error
         try:
             if path.stat().st_ino == os.fstat(file).st_ino:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from diva.device import usable_device
-from diva.errors import InputError
+from diva.errors import Invalid, Missing
 from diva.results import Comparison, Result
 from diva.tasks import Task, TowerTask, find_task
 from diva.towers import load_clip
@@ -42,11 +42,11 @@ def evaluate(
     """
     chosen = find_task(task) if isinstance(task, str) else task
     if not isinstance(chosen, TowerTask):
-        raise InputError(f"{chosen.name}: does not measure a tower by itself; use its command of `diva`")
+        raise Invalid(chosen.name, "does not measure a tower by itself; use its command of `diva`")
     if batch < 1:
-        raise InputError(f"--batch: {batch} is too few; give 1 or more")
+        raise Invalid("--batch", f"{batch} is too few; give 1 or more")
     if against is None and against_checkpoint is not None:
-        raise InputError(f"--against-checkpoint: {against_checkpoint} has no tower; name it with --against")
+        raise Missing("--against-checkpoint", f"{against_checkpoint} has no tower; name it with --against")
     told, where = chosen.read_settings(settings), usable_device(device)
     chosen.check(Path(data), told)
     named = [(tower, checkpoint, text_from)] + ([(against, against_checkpoint, None)] if against else [])

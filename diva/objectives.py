@@ -10,7 +10,7 @@ from torch.nn.functional import cosine_similarity, cross_entropy, normalize, one
 from torch.utils.checkpoint import checkpoint
 
 from diva.denoisers.base import Context, Denoiser
-from diva.errors import InputError
+from diva.errors import Invalid
 from diva.recipes.objectives import AnyObjective, Contrastive, MeanAbsoluteError, MeanSquaredError, Verdicts
 from diva.towers import Clip, Tower
 from diva.towers.tower import TowerTokens
@@ -98,7 +98,7 @@ class ContrastiveReconstruction:
         """
         batch = len(inputs.pooled)
         if batch < 2:
-            raise InputError("training.micro_batch: 1 leaves no other image to contrast with; take 2 or more")
+            raise Invalid("training.micro_batch", "1 leaves no other image to contrast with; take 2 or more")
         truth = self._truth(denoiser, inputs)
         (view,) = inputs.views
         losses = []

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from diva.documents import MAX_BYTES, read_json
-from diva.errors import InputError, first_line
+from diva.errors import Damaged, InputError, first_line
 
 SHOWN = 3
 MAX_LAYERS = 512  # that a configuration may ask for: building more takes for ever, before any tensor is missed
@@ -18,7 +18,7 @@ WEIGHTS = ("model", "diffusion_pytorch_model", "pytorch_model")  # stems of weig
 
 
 def load_pretrained(
-    reader: Any, folder: Path, part: str = "", *, field: str = "", exact: bool = False, **options: Any
+    reader: Any, folder: Path, part: str = "", *, field: tuple[str, ...] = (), exact: bool = False, **options: Any
 ) -> Any:
     """Return what `reader.from_pretrained` makes of a local folder: no network, no code from the folder.
 
@@ -28,7 +28,7 @@ def load_pretrained(
         reader: a class of transformers or diffusers.
         folder: what a user named.
         part: the folder in it, for a diffusers pipeline.
-        field: begins the sentence on what is wrong, such as "denoiser.path: ".
+        field: the options or fields that name the folder, such as ("denoiser.path",).
         exact: also refuse tensors that the model does not have.
         options: of the reader.
 
@@ -50,13 +50,13 @@ def load_pretrained(
     except InputError:
         raise
     except Exception as error:  # a damaged folder makes these libraries raise anything
-        raise InputError(f"{field}{place} cannot be loaded ({first_line(error)}); fetch it again") from error
+        raise Damaged(*field, place, f"cannot be loaded ({first_line(error)}); fetch it again") from error
     lacking = sorted(info["missing_keys"]) or sorted(str(each) for each in info.get("mismatched_keys", ()))
     if lacking:
-        raise InputError(f"{field}{place}: has no weights for {_counted(lacking)}; fetch it again")
+        raise Damaged(*field, place, f"has no weights for {_counted(lacking)}; fetch it again")
     if exact and info["unexpected_keys"]:
         extra = _counted(sorted(info["unexpected_keys"]))
-        raise InputError(f"{field}{place}: has weights for {extra} that its config.json lacks; fetch it again")
+        raise Damaged(*field, place, f"has weights for {extra} that its config.json lacks; fetch it again")
     return model
 
 
@@ -86,7 +86,7 @@ def _silent(reader: Any) -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def check_files(folder: Path, field: str = "") -> None:
+def check_files(folder: Path, field: tuple[str, ...] = ()) -> None:
     """Check that what lies in a folder can be read, and its configurations built, before a library tries to.
 
     Raises:
@@ -94,19 +94,17 @@ def check_files(folder: Path, field: str = "") -> None:
                 damaged configuration.
     """
     if not folder.is_dir():
-        raise InputError(f"{field}{folder}: no such folder; fetch it again")
+        raise Damaged(*field, folder, "no such folder; fetch it again")
     for path in sorted(folder.iterdir()):
         if not (path.is_file() or path.is_dir()):  # which a tokenizer or a processor would do without, in silence
-            raise InputError(f"{field}{path}: is not a file that can be read; fetch it again")
+            raise Damaged(*field, path, "is not a file that can be read; fetch it again")
         if path.suffix in DOCUMENTS and path.stat().st_size > MAX_BYTES:
-            raise InputError(
-                f"{field}{path}: has more than the {MAX_BYTES:,} bytes that it may have; fetch it again"
-            )
+            raise Damaged(*field, path, f"has more than the {MAX_BYTES:,} bytes that it may have; fetch it again")
         if path.name.endswith("config.json"):
             _check_config(path, read_json(path), field)
 
 
-def check_vocabulary(tokenizer: Any, folder: Path, field: str = "") -> None:
+def check_vocabulary(tokenizer: Any, folder: Path, field: tuple[str, ...] = ()) -> None:
     """Check that a tokenizer was read from a file: without one transformers makes an empty one.
 
     Raises:
@@ -115,21 +113,21 @@ def check_vocabulary(tokenizer: Any, folder: Path, field: str = "") -> None:
     names = getattr(tokenizer, "vocab_files_names", {}).values()
     found = (folder / name for name in names)
     if names and not any(path.is_file() and path.stat().st_size for path in found):
-        raise InputError(f"{field}{folder}: has no vocabulary ({' or '.join(sorted(names))}); fetch it again")
+        raise Damaged(*field, folder, f"has no vocabulary ({' or '.join(sorted(names))}); fetch it again")
 
 
 def _counted(names: list[str]) -> str:
     return f"{len(names)} tensors ({', '.join(names[:SHOWN])}{', …' if len(names) > SHOWN else ''})"
 
 
-def _check_config(path: Path, config: Any, field: str) -> None:
+def _check_config(path: Path, config: Any, field: tuple[str, ...]) -> None:
     if not isinstance(config, dict):  # diffusers would take a text for the name of a repository, and fetch it
-        raise InputError(f"{field}{path}: is not a configuration; fetch it again")
+        raise Damaged(*field, path, "is not a configuration; fetch it again")
     for name, value in config.items():
         if isinstance(value, dict):
             _check_config(path, value, field)
         elif "layer" in name and isinstance(value, int) and value > MAX_LAYERS:
-            raise InputError(f"{field}{path}: {name}: {value} is more than {MAX_LAYERS}; fetch it again")
+            raise Damaged(*field, path, name, f"{value} is more than {MAX_LAYERS}; fetch it again")
 
 
 def _variant(folder: Path) -> dict[str, str]:

@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from diva import __version__
 from diva.atomic import write_json
 from diva.documents import FileName, parse_model, read_file
-from diva.errors import InputError
+from diva.errors import Damaged, Invalid
 from diva.results_v1 import read_version_1
 
 SCHEMA: Final = 2
@@ -103,7 +103,7 @@ class Item(_Strict):
         """
         value = self.details.get(name)
         if not isinstance(value, float):
-            raise InputError(f"item {self.id}: details.{name}: is not a number; measure again")
+            raise Damaged(f"item {self.id}", f"details.{name}", "is not a number; measure again")
         return value
 
 
@@ -190,8 +190,8 @@ def read_result(path: Path) -> Result:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "the file"
         remedy = "read it with the version of diva that wrote it" if field == "schema_version" else "measure again"
-        raise InputError(
-            f"{path}: {field}: {first['msg']}; this is not a result file of schema 1 or {SCHEMA}: {remedy}"
+        raise Invalid(
+            path, field, f"{first['msg']}; this is not a result file of schema 1 or {SCHEMA}: {remedy}"
         ) from error
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, FiniteFloat, StrictInt, ValidationEr
 
 from diva.atomic import discard
 from diva.documents import read_file, read_model
-from diva.errors import InputError
+from diva.errors import Damaged, InputError, Missing, Occupied
 from diva.lock import locked
 from diva.recipes import Recipe, load_recipe, to_yaml
 from diva.seal import is_sealed, newest_whole
@@ -117,9 +117,9 @@ class RunFolder:
             except InputError:
                 ours = False
             if not ours:
-                raise InputError(f"{self.recipe}: no run wrote this, and it would be lost; choose another --out")
+                raise Occupied(self.recipe, "no run wrote this, and it would be lost; choose another --out")
         elif self.metrics.exists():
-            raise InputError(f"{self.metrics}: lies there without a run, and would be lost; choose another --out")
+            raise Occupied(self.metrics, "lies there without a run, and would be lost; choose another --out")
 
     @classmethod
     def around(cls, place: Path) -> Self | None:
@@ -164,7 +164,7 @@ class RunFolder:
             discard(path)
         whole, damaged = newest_whole(self.checkpoints())
         if damaged and whole is None:
-            raise InputError(
+            raise Damaged(
                 f"{'; '.join(damaged)}; no checkpoint is intact: restore one, or start again with another --out"
             )
         return whole, [f"{what}; continuing from {whole.name}" for what in damaged if whole]
@@ -190,7 +190,7 @@ def read_metrics(path: Path) -> list[MetricsLine]:
     """
     texts = read_file(path, MAX_METRICS).split(b"\n")[:-1]
     if not texts:
-        raise InputError(f"{path}: has no lines yet; wait for the run's first steps")
+        raise Missing(path, "has no lines yet; wait for the run's first steps")
     return [_line(path, number, text) for number, text in enumerate(texts, start=1)]
 
 
@@ -203,8 +203,8 @@ def _line(path: Path, number: int, text: bytes) -> MetricsLine:
     try:
         return MetricsLine.model_validate_json(text)
     except ValidationError as error:
-        raise InputError(
-            f"{path}: line {number}: is not a step of a training run; copy the file from the run's folder again"
+        raise Damaged(
+            path, f"line {number}", "is not a step of a training run; copy the file from the run's folder again"
         ) from error
 
 

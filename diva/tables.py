@@ -11,7 +11,7 @@ from PIL import Image
 from pyarrow import ArrowException, ChunkedArray, parquet
 
 from diva.documents import open_file
-from diva.errors import InputError, first_line
+from diva.errors import Damaged, InputError, first_line
 from diva.images import UnusableError, decode_image
 
 
@@ -41,7 +41,7 @@ class TableImage:
             return decode_image(_encoded(content)).convert("RGB")
         except (UnusableError, ValueError, LookupError) as error:
             where = f"{self.path}: {self.column}, row {self.row} of group {self.group}"
-            raise InputError(f"{where}: cannot be decoded ({error}); fetch the data set again") from error
+            raise Damaged(where, f"cannot be decoded ({error}); fetch the data set again") from error
 
 
 def table_rows(path: Path, columns: Sequence[str], images: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
@@ -66,7 +66,7 @@ def image_at(path: Path, column: str, row: int) -> TableImage:
         if row < size:
             return TableImage(path, column, group, row)
         row -= size
-    raise InputError(f"{path}: has fewer rows than when its questions were read; fetch the data set again")
+    raise Damaged(path, "has fewer rows than when its questions were read; fetch the data set again")
 
 
 def _encoded(content: object) -> bytes:
@@ -97,9 +97,9 @@ def _opened(path: Path, columns: Sequence[str] = ()) -> Iterator[parquet.Parquet
         except InputError:
             raise
         except (ArrowException, OSError, ValueError, LookupError) as error:
-            raise InputError(f"{path}: is not a Parquet table ({first_line(error)}); fetch it again") from error
+            raise Damaged(path, f"is not a Parquet table ({first_line(error)}); fetch it again") from error
 
 
 def _check(path: Path, table: parquet.ParquetFile, columns: Sequence[str]) -> None:
     if missing := [name for name in columns if name not in table.schema_arrow.names]:
-        raise InputError(f"{path}: no column {' or '.join(missing)}; fetch the data set again")
+        raise Damaged(path, f"no column {' or '.join(missing)}; fetch the data set again")

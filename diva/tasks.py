@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from diva.errors import InputError, did_you_mean
+from diva.errors import Invalid, Unknown, did_you_mean
 from diva.results import Comparison, Result
 
 if TYPE_CHECKING:
@@ -134,14 +134,14 @@ class TowerTask(Task, ABC):
         """
         for name in given:
             if name not in self.settings.model_fields:
-                raise InputError(
-                    f"{name}: is not a setting of {self.name}; {did_you_mean(name, self.settings.model_fields)}"
+                raise Unknown(
+                    name, f"is not a setting of {self.name}; {did_you_mean(name, self.settings.model_fields)}"
                 )
         try:
             return self.settings.model_validate(given)
         except ValidationError as error:
             first = error.errors()[0]
-            raise InputError(f"{first['loc'][0]}: {first['msg']}; give another value") from error
+            raise Invalid(first["loc"][0], f"{first['msg']}; give another value") from error
 
 
 def find_tasks() -> dict[str, Task]:
@@ -154,7 +154,7 @@ def find_tasks() -> dict[str, Task]:
     for entry in entry_points(group=GROUP):
         task = entry.load()
         if not isinstance(task, Task):
-            raise InputError(f"{entry.value}: is not a diva.tasks.Task; fix or remove the package that names it")
+            raise Invalid(entry.value, "is not a diva.tasks.Task; fix or remove the package that names it")
         found[task.name] = task
     return dict(sorted(found.items(), key=lambda each: (each[1].place, each[0])))
 
@@ -167,5 +167,5 @@ def find_task(name: str) -> Task:
     """
     tasks = find_tasks()
     if name not in tasks:
-        raise InputError(f"{name}: is not a task; {did_you_mean(name, tasks)}")
+        raise Unknown(name, f"is not a task; {did_you_mean(name, tasks)}")
     return tasks[name]

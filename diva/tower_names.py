@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 
-from diva.errors import InputError, did_you_mean
+from diva.errors import Unknown, did_you_mean
 
 TOWERS = Path(__file__).parent / "recipes" / "towers"
 
@@ -33,6 +33,6 @@ def check_tower(name: str, where: str, names: Iterable[str] = ()) -> None:
         return
     known = tuple(names) or tower_names()
     if name not in known:
-        raise InputError(
-            f"{where}: '{name}' is not a zoo name, architecture, file or folder; {did_you_mean(name, known)}"
+        raise Unknown(
+            where, f"'{name}' is not a zoo name, architecture, file or folder; {did_you_mean(name, known)}"
         )

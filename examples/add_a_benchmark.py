@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from diva.errors import InputError
+from diva.errors import Missing
 from diva.evaluation.statistics import wilson_interval
 from diva.results import Clock, DataSource, Item, Metric, Result
 from diva.tasks import Settings, TowerTask
@@ -41,7 +41,7 @@ class Brightness(TowerTask):
     def check(self, data: Path, settings: BrightnessSettings) -> None:
         """Say what is missing before a tower is loaded."""
         if not list(data.glob("*.png")):
-            raise InputError(f"{data}: contains no .png; give a folder of pictures")
+            raise Missing(data, "contains no .png; give a folder of pictures")
 
     def measure(
         self,

@@ -28,7 +28,7 @@ from diva.atomic import (
     write_json,
 )
 from diva.documents import read_json
-from diva.errors import InputError, RunError
+from diva.errors import InputError, Occupied, Unwritable, WriteFailed
 
 FILE_EVENTS = ("open", "os.mkdir", "os.remove", "os.rename", "os.rmdir")
 LETTERS = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=60)
@@ -61,7 +61,7 @@ def test_a_folder_that_could_not_be_filled_leaves_nothing(tmp_path: Path) -> Non
 
 def test_only_who_says_so_replaces_a_folder(tmp_path: Path) -> None:
     _fill(tmp_path / "out")
-    with pytest.raises(InputError, match=r"out: is not empty; name a new folder"):
+    with pytest.raises(Occupied, match="out:"):
         _fill(tmp_path / "out", text="b")
     assert _names(tmp_path / "out") == ["a.txt", "diva.sha256"]
     _fill(tmp_path / "out", text="b", replace=True)
@@ -74,7 +74,7 @@ def test_a_disk_that_fills_up_is_told_in_a_sentence_and_leaves_what_was_there(
     tmp_path: Path, error: Exception
 ) -> None:
     _fill(tmp_path / "out")
-    with pytest.raises(RunError, match=r"out: cannot be written \(No space left on device\); free or change"):
+    with pytest.raises(WriteFailed, match="out:"):
         _fill(tmp_path / "out", text="b", replace=True, error=error)
     assert _names(tmp_path / "out") == ["a.txt", "diva.sha256"]
     assert _names(tmp_path) == ["out"]
@@ -92,7 +92,7 @@ def test_a_place_that_cannot_be_made_is_told_before_the_work(tmp_path: Path, pla
     (tmp_path / "file").write_text("text")
     (tmp_path / "loop").symlink_to("loop")
     for check in (check_file, check_folder):
-        with pytest.raises(InputError, match=f"cannot be written.*{why}.*; change the place"):
+        with pytest.raises(Unwritable, match=f"written.*{why}.*"):
             check(tmp_path / place)
 
 
@@ -117,15 +117,15 @@ KINDS: dict[str, Callable[[Path], None]] = {
 def test_what_is_neither_a_file_nor_a_folder_is_never_replaced(tmp_path: Path, kind: str) -> None:
     KINDS[kind](tmp_path / "out")
     before = (tmp_path / "out").lstat()
-    with pytest.raises(InputError, match=f"out: is {kind}, which a folder may not replace"):
+    with pytest.raises(Unwritable, match=f"out: .*{kind}"):
         _fill(tmp_path / "out", replace=True)
-    with pytest.raises(InputError, match=f"out: is {kind}, which a file may not replace"):
+    with pytest.raises(Unwritable, match=f"out: .*{kind}"):
         replacing(tmp_path / "out").__enter__()
     assert (tmp_path / "out").lstat() == before
 
 
 def test_devices_and_the_current_folder_are_never_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InputError, match="/dev/null: is a device, which a file may not replace"):
+    with pytest.raises(Unwritable, match="/dev/null:"):
         check_file(Path("/dev/null"))
     monkeypatch.chdir(tmp_path)
     for place in (Path(), Path(".."), tmp_path, Path("/")):
@@ -162,17 +162,17 @@ def test_a_folder_that_holds_anything_else_is_kept(tmp_path: Path, change: Calla
     _fill(tmp_path / "out")
     change(tmp_path / "out")
     before = sorted((tmp_path / "out").rglob("*"))
-    with pytest.raises(InputError, match=r"out: (holds something that would be lost|.*diva\.sha256 is missing)"):
+    with pytest.raises(Occupied, match=r"out: (holds something that would be lost|.*diva\.sha256 is missing)"):
         _fill(tmp_path / "out", text="b", replace=True)
     assert sorted((tmp_path / "out").rglob("*")) == before
 
 
 def test_what_appears_at_the_place_during_the_work_is_kept_too(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is a FIFO"), replacing(tmp_path / "file") as temporary:  # noqa: PT012
+    with pytest.raises(Unwritable, match="FIFO"), replacing(tmp_path / "file") as temporary:  # noqa: PT012
         temporary.write_text("new")
         os.mkfifo(tmp_path / "file")
     _fill(tmp_path / "out")
-    with pytest.raises(InputError, match="would be lost"), new_folder(tmp_path / "out", replace=True):
+    with pytest.raises(Occupied, match="out:"), new_folder(tmp_path / "out", replace=True):
         _add(tmp_path / "out")
     assert _names(tmp_path / "out") == ["a.txt", "diva.sha256", "thesis.tex"]
     assert _names(tmp_path) == ["file", "out"]
@@ -253,7 +253,7 @@ def test_a_stop_right_behind_a_temporary_folder_leaves_nothing(
 @pytest.mark.usefixtures("system")
 def test_a_rename_that_the_system_refuses_leaves_the_old(tmp_path: Path) -> None:
     _fill(tmp_path / "out")
-    with pytest.raises(RunError, match="out: cannot be written"), new_folder(tmp_path / "out", replace=True) as new:
+    with pytest.raises(WriteFailed, match="out:"), new_folder(tmp_path / "out", replace=True) as new:
         new.rmdir()
     assert _names(tmp_path / "out") == ["a.txt", "diva.sha256"]
     assert _names(tmp_path) == ["out"]
@@ -333,7 +333,7 @@ def test_json_holds_names_that_are_not_utf_8(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "says"),
-    [("link", "link: is a symbolic link"), ("file", "file: is a file"), ("held", "a.txt: is a folder")],
+    [("link", "link: .*symbolic"), ("file", "file:"), ("held", "a.txt:")],
 )
 def test_a_folder_to_fill_is_neither_a_link_nor_a_file_and_holds_nothing_in_the_files_places(
     tmp_path: Path, name: str, says: str
@@ -342,7 +342,7 @@ def test_a_folder_to_fill_is_neither_a_link_nor_a_file_and_holds_nothing_in_the_
     (tmp_path / "link").symlink_to("there")
     (tmp_path / "file").touch()
     (tmp_path / "held" / "a.txt").mkdir(parents=True)
-    with pytest.raises(InputError, match=says):
+    with pytest.raises(Unwritable, match=says):
         check_files_in(tmp_path / name, "a.txt")
     check_files_in(tmp_path / "link" / "new", "a.txt")
     check_files_in(tmp_path / "held", "b.txt")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diva.braces import _count, expand_braces
-from diva.errors import InputError
+from diva.errors import InputError, Invalid
 
 
 def test_names_are_those_of_a_shell() -> None:
@@ -21,7 +21,7 @@ def test_names_are_those_of_a_shell() -> None:
     ["/tmp/{0..9999999999}.tar", "{0..9}" * 8, "{1.." + "9" * 5000 + "}", "{" + "{0..99}," * 4 + "a}{0..999}"],
 )
 def test_more_than_a_million_names_are_refused_at_once(pattern: str) -> None:
-    with pytest.raises(InputError, match="stands for more than 1,000,000 names; give a shorter range"):
+    with pytest.raises(Invalid, match="1,000,000"):
         expand_braces(pattern)
 
 

@@ -16,7 +16,7 @@ import open_clip
 import pytest
 
 from diva import cli
-from diva.errors import InputError
+from diva.errors import Unknown, kinds
 from diva.recipes import load_recipe
 from diva.results import read_result
 from diva.tower_names import check_tower, tower_names
@@ -114,14 +114,14 @@ def test_what_is_mistyped_is_reported_by_its_option_before_a_framework_is_loaded
     for (command, where), sentence in zip(commands.items(), done.stderr.splitlines(), strict=True):
         assert sentence.startswith(f"diva: {where}"), (command, sentence)
         if command not in MISSING:
-            assert sentence.endswith("did you mean 'openai-vit-l14-224'?"), (command, sentence)
+            assert sentence.endswith("did you mean 'openai-vit-l14-224'? [unknown]"), (command, sentence)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_names_that_are_known_at_once_are_those_of_the_zoo_and_of_open_clip() -> None:
     own = [name for name in open_clip.list_models() if not name.startswith("Tiny-")]  # which tests add
     assert set(tower_names()) == {"quickstart", *ZOO, *own}
-    with pytest.raises(InputError, match=r"--tower: 'a{300}' is not"):
+    with pytest.raises(Unknown, match=r"--tower: 'a{300}'"):
         check_tower("a" * 300, "--tower")
 
 
@@ -136,7 +136,8 @@ def test_the_installed_command_names_what_is_wrong_and_leaves_nothing(tmp_path: 
     )
     assert done.returncode == 2
     assert done.stderr == (
-        "diva: diva/openai-vit-l14-224: training: unknown field 'micro_bach'; did you mean 'micro_batch'?\n"
+        "diva: diva/openai-vit-l14-224: training: unknown field 'micro_bach'; did you mean 'micro_batch'?"
+        " [invalid]\n"
     )
     assert done.stdout == ""
     assert list(tmp_path.iterdir()) == []
@@ -167,15 +168,16 @@ def test_a_temporary_file_that_a_full_disk_refuses_is_no_fault_of_the_tower(diva
     )
 
 
-def test_zoo_prints_every_published_tower(diva: Command) -> None:
+def test_zoo_prints_every_tower(diva: Command) -> None:
     done = diva("zoo")
     assert done.status == 0
     for entry in ZOO.values():
         assert entry.name in done.out
         assert entry.hub in done.out
         assert f"{entry.parameters}" in done.out
-        assert f"{entry.mmvp_before}" in done.out
-        assert f"{entry.mmvp_after}" in done.out
+        assert entry.licence in done.out
+        assert entry.mmvp_before is None or f"{entry.mmvp_before}" in done.out
+        assert entry.mmvp_after is None or f"{entry.mmvp_after}" in done.out
 
 
 def test_recipes_lists_every_method_variant_and_tower_that_has_a_file(diva: Command) -> None:
@@ -368,3 +370,14 @@ def test_a_name_that_is_too_long_is_one_sentence(diva: Command, tmp_path: Path, 
         done = diva(*words)
         assert (done.status, done.err.count("\n")) == (2, 1), (words, done.err)
         assert "n" * 300 in done.err, (words, done.err)
+
+
+def test_every_code_is_explained_and_a_near_one_is_offered(diva: Command) -> None:
+    explained = diva("explain").out.splitlines()
+    assert [line.split(" (")[0] for line in explained if "(exit status" in line] == list(kinds())
+    assert diva("explain", "missing").out.startswith("missing (exit status 2)\n\nA file, folder")
+    refused = diva("explain", "mising")
+    assert (refused.status, refused.err) == (
+        2,
+        "diva: CODE: 'mising' is not a code; did you mean 'missing'? [unknown]\n",
+    )

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from diva.device import usable_device
-from diva.errors import InputError
+from diva.errors import Invalid
 
 
 def test_auto_is_the_cpu_where_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -18,5 +18,5 @@ def test_auto_is_the_gpu_where_torch_has_one(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize("name", ["abacus", "cuda:99"])
 def test_a_device_that_is_not_there_is_named(name: str) -> None:
-    with pytest.raises(InputError, match=f"--device: '{name}' cannot be used"):
+    with pytest.raises(Invalid, match=f"--device: '{name}'"):
         usable_device(name)

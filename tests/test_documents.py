@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diva.documents import check_yaml, parse_json, path_within, read_file, read_json, read_json_lines, read_yaml
-from diva.errors import InputError
+from diva.errors import Damaged, InputError, Invalid, Unsafe
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
@@ -24,16 +24,16 @@ def test_a_fifo_a_device_and_a_folder_are_refused_without_waiting(tmp_path: Path
     (tmp_path / "zero").symlink_to("/dev/zero")
     begin = time.monotonic()
     for name in ("fifo", "zero"):
-        with pytest.raises(InputError, match=f"{name}: is not a regular file"):
+        with pytest.raises(Invalid, match=f"{name}:"):
             read_file(tmp_path / name)
-    with pytest.raises(InputError, match=r"cannot be read|not a regular file"):
+    with pytest.raises(Invalid, match=r"cannot be read|not a regular file"):
         read_file(tmp_path)
     assert time.monotonic() - begin < 5
 
 
 @pytest.mark.parametrize("name", ["/etc/passwd", "../x", "a/../../x", "a/.."])
 def test_a_name_that_leads_out_of_its_folder_is_refused(name: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"^set\.json: .*: lies outside the data set; fetch it again"):
+    with pytest.raises(Unsafe, match=r"^set\.json: .*:"):
         path_within(tmp_path, name, "set.json")
     assert path_within(tmp_path, "a/..b.png", "set.json") == tmp_path / "a" / "..b.png"
 
@@ -48,14 +48,14 @@ def test_a_name_that_leads_out_of_its_folder_is_refused(name: str, tmp_path: Pat
 )
 def test_what_cannot_be_opened_is_one_sentence(tmp_path: Path, make, reason: str) -> None:
     make(tmp_path / "a.json")
-    with pytest.raises(InputError, match=rf"a\.json: cannot be read \(.*{reason}"):
+    with pytest.raises(Damaged, match=rf"a\.json: .*.*{reason}"):
         read_json(tmp_path / "a.json")
 
 
 def test_a_file_over_the_limit_is_not_read(tmp_path: Path) -> None:
     with (tmp_path / "sparse.json").open("wb") as file:
         file.truncate(2**40)
-    with pytest.raises(InputError, match=r"1,099,511,627,776 bytes, more than"):
+    with pytest.raises(Invalid, match="1,099,511,627,776"):
         read_json(tmp_path / "sparse.json")
 
 
@@ -84,7 +84,7 @@ def test_lines_end_at_a_line_feed_alone(tmp_path: Path) -> None:
 
 def test_a_bad_line_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"a": 1}\n{"a": \n')
-    with pytest.raises(InputError, match=r"a\.jsonl, line 2: is not JSON"):
+    with pytest.raises(Damaged, match=r"a\.jsonl, line 2: .*JSON"):
         list(read_json_lines(tmp_path / "a.jsonl"))
 
 
@@ -93,7 +93,7 @@ def test_yaml_that_unfolds_without_end_is_refused_at_once(tmp_path: Path) -> Non
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 30)]
     (tmp_path / "bomb.yaml").write_text("\n".join(lines))
     begin = time.monotonic()
-    with pytest.raises(InputError, match="unfold to too many values"):
+    with pytest.raises(Invalid, match=r"bomb\.yaml:"):
         read_yaml(tmp_path / "bomb.yaml")
     assert time.monotonic() - begin < 5
 
@@ -125,10 +125,10 @@ def test_yaml_has_the_values_that_its_authors_mean_and_each_key_once(tmp_path: P
     (tmp_path / "a.yaml").write_text("lr: 1e-4\nday: 2026-01-02\nname: 1e\nsteps: 3\n")
     assert read_yaml(tmp_path / "a.yaml") == {"lr": 1e-4, "day": "2026-01-02", "name": "1e", "steps": 3}
     (tmp_path / "a.yaml").write_text("a: {b: 1, b: 2}\n")
-    with pytest.raises(InputError, match=r"a\.yaml: is not YAML \(line 1: the key 'b' is given twice\)"):
+    with pytest.raises(Damaged, match=r"a\.yaml: .*YAML.*1.*'b'.*given"):
         read_yaml(tmp_path / "a.yaml")
 
 
 def test_yaml_that_holds_itself_is_refused() -> None:
-    with pytest.raises(InputError, match="unfold"):
+    with pytest.raises(Invalid, match="x:"):
         check_yaml("a: &a [*a]", "x")

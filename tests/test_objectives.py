@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from diva.denoisers import Context, Denoiser
-from diva.errors import InputError
+from diva.errors import Invalid
 from diva.objectives import Anchored, Objective, ObjectiveInputs, build_objective
 from diva.recipes.objectives import AnyObjective, Contrastive, MeanAbsoluteError, MeanSquaredError
 from diva.towers import TowerTokens
@@ -183,7 +183,7 @@ def test_contrastive_loss_is_finite_where_bfloat16_exponentials_would_overflow()
 
 
 def test_one_image_has_nothing_to_be_contrasted_with() -> None:
-    with pytest.raises(InputError, match=r"training\.micro_batch: 1 leaves no other image"):
+    with pytest.raises(Invalid, match=r"training\.micro_batch: 1"):
         build(Contrastive())(teacher(), inputs(batch=1))
 
 

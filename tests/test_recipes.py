@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 import diva.recipes
-from diva.errors import InputError
+from diva.errors import InputError, Invalid, Unknown
 from diva.pipelines.load import load_pipeline
 from diva.recipes import PackagedRecipes, load_recipe, write_recipe
 from diva.towers import ZOO
@@ -185,16 +185,18 @@ def test_a_tower_that_has_a_file_is_composed_as_by_its_full_name(name: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("name", "tower", "says"),
+    ("name", "tower", "refused"),
     [
-        ("diva", None, "diva: is a method; add its tower: diva/dfn-vit-h14-224, or --tower"),
-        ("divo", "mine", "divo: is not a method or a method's variant, .*; did you mean 'diva'"),
-        ("diva/as-relased", "mine", "did you mean 'diva/as-released'"),
-        ("diva/openai-vit-l14-224", "mine", "is not a method or a method's variant"),
+        ("diva", None, pytest.raises(Invalid, match=r"diva: .*diva/datacomp-vit-l14-224.*--tower")),
+        ("divo", "mine", pytest.raises(Unknown, match=r"divo: .*method's variant, .*; did you mean 'diva'")),
+        ("diva/as-relased", "mine", pytest.raises(Unknown, match="'diva/as-released'")),
+        ("diva/openai-vit-l14-224", "mine", pytest.raises(Unknown, match=r"openai\-vit\-l14\-224:")),
     ],
 )
-def test_a_composition_that_there_is_not_is_refused(name: str, tower: str | None, says: str) -> None:
-    with pytest.raises(InputError, match=says):
+def test_a_composition_that_there_is_not_is_refused(
+    name: str, tower: str | None, refused: pytest.RaisesExc[Exception]
+) -> None:
+    with refused:
         load_recipe(name, tower=tower)
 
 
@@ -303,15 +305,13 @@ def test_no_resolver_reaches_the_environment(tmp_path: Path, text: str, way: str
         yaml.safe_dump({"extends": BASE, "name": "mine"} | ({"description": text} if way == "file" else {}))
     )
     overrides = [f'description="{text}"'] if way == "override" else []
-    with pytest.raises(
-        InputError, match=r"mine\.yaml: description: \$\{…\} can hold only the name of another field"
-    ):
+    with pytest.raises(Invalid, match=r"mine\.yaml: description: \$\{…\}"):
         load_recipe(str(path), overrides)
 
 
 @pytest.mark.parametrize("path", ["data/${HOME}/x", "data/$${seed}", "data/\\${HOME}"])
 def test_a_path_is_not_expanded_from_the_environment(path: str) -> None:
-    with pytest.raises(InputError, match=r"data\.source: "):
+    with pytest.raises(Unknown, match=r"data\.source:"):
         load_recipe(BASE, [f"data.source={path}"])
 
 
@@ -348,7 +348,7 @@ def test_recipes_that_extend_each_other_without_end_are_refused(tmp_path: Path, 
         parents = [str(tmp_path / f"{number + 1}.yaml")] * 3  # read once each
         (tmp_path / f"{number}.yaml").write_text(yaml.safe_dump({"extends": parents}))
     (tmp_path / f"{many}.yaml").write_text(f"extends: {BASE}\nname: mine\n")
-    with pytest.raises(InputError, match="more than 16 recipes extend each other"):
+    with pytest.raises(Invalid, match="16"):
         load_recipe(str(tmp_path / "0.yaml"))
     assert load_recipe(str(tmp_path / f"{many - 10}.yaml")).name == "mine"
 
@@ -364,7 +364,7 @@ def test_a_recipe_cut_short_anywhere_is_refused_in_one_sentence_or_still_a_whole
 
 
 def test_an_unknown_recipe_names_the_nearest_one() -> None:
-    with pytest.raises(InputError, match="did you mean 'diva/siglip-so400m14-384'"):
+    with pytest.raises(Unknown, match="'diva/siglip-so400m14-384'"):
         load_recipe("diva/siglip-so400m14-38")
 
 
@@ -399,7 +399,7 @@ def test_the_recipe_that_a_run_of_0_1_wrote_is_still_read(tmp_path: Path) -> Non
 )
 def test_a_denoiser_that_is_made_must_be_trained(name: str, field: str) -> None:
     tower = "stages=[{train: [tower], steps: 3}]"
-    with pytest.raises(InputError, match=rf"'denoiser.{field}' makes a new denoiser, .* set denoiser.{field}=null"):
+    with pytest.raises(Invalid, match=rf"'denoiser.{field}'.*denoiser.{field}=null"):
         load_recipe(name, [tower])
     assert getattr(load_recipe(name, [tower, f"denoiser.{field}=null"]).denoiser, field) is None
     assert getattr(load_recipe(name, ["stages=[{train: [denoiser], steps: 3}]"]).denoiser, field) is not None

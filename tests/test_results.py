@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 import diva.cli
-from diva.errors import InputError, RunError
+from diva.errors import InputError, Invalid, RunError
 from diva.results import Clock, Comparison, DataSource, Item, Metric, Result, Subject, read_result, write_result
 
 
@@ -68,7 +68,7 @@ def test_a_file_of_another_schema_is_refused_by_field(
     document = json.loads(a_result().model_dump_json())
     break_it(document)
     path.write_text(json.dumps(document))
-    with pytest.raises(InputError, match=f"^{re.escape(str(path))}: {names}"):
+    with pytest.raises(Invalid, match=f"^{re.escape(str(path))}: {names}"):
         read_result(path)
 
 
@@ -76,7 +76,7 @@ def test_a_file_of_another_schema_is_refused_by_field(
 def test_a_broken_file_is_refused_in_one_sentence(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "result.json"
     path.write_bytes(content)
-    with pytest.raises(InputError, match=f"^{re.escape(str(path))}: .*(measure|write it) again$"):
+    with pytest.raises(Invalid, match=f"^{re.escape(str(path))}: .*(measure|write it) again$"):
         read_result(path)
 
 

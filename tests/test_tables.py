@@ -5,7 +5,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from diva.errors import InputError
+from diva.errors import Damaged, Invalid
 from diva.tables import image_at, table_rows
 from tests.fixtures.images import crops, encode
 
@@ -41,7 +41,7 @@ def test_an_image_is_found_by_its_row_in_the_file(column: str, table: Path) -> N
     ],
 )
 def test_what_is_no_image_is_named(column: str, row: int, says: str, table: Path) -> None:
-    with pytest.raises(InputError, match=rf"test\.parquet: {says}"):
+    with pytest.raises(Damaged, match=rf"test\.parquet: {says}"):
         image_at(table, column, row).decode()
 
 
@@ -49,7 +49,7 @@ def test_a_fifo_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     path = tmp_path / "test.parquet"
     os.mkfifo(path)
     for read in (lambda: next(table_rows(path, ["text"])), lambda: image_at(path, "plain", 0)):
-        with pytest.raises(InputError, match="is not a regular file"):
+        with pytest.raises(Invalid, match=r"test\.parquet:"):
             read()
 
 
@@ -57,5 +57,5 @@ def test_a_text_that_is_no_utf_8_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "test.parquet"
     text = pyarrow.array([b"\xff"]).view(pyarrow.string())
     pyarrow.parquet.write_table(pyarrow.table({"text": text}), path)
-    with pytest.raises(InputError, match="is not a Parquet table"):
+    with pytest.raises(Damaged, match="Parquet"):
         next(table_rows(path, ["text"]))

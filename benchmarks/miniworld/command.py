@@ -6,7 +6,7 @@ import torch
 from rich.console import Console
 
 from diva.atomic import check_files_in, replacing
-from diva.errors import RunError
+from diva.errors import Failed
 from diva.lock import locked
 from diva.miniworld.base import Base
 from diva_benchmarks.miniworld.gates import Gates, gates_table, measure_gates
@@ -63,7 +63,7 @@ def _report(gates: Gates, base: Path, console: Console) -> None:
     console.print(gates_table(gates))
     if gates.failed:
         names = ", ".join(f"{gate.name} {gate.value:.1f} %" for gate in gates.failed)
-        raise RunError(f"{base}: {len(gates.failed)} gates failed ({names}); this base may not ship")
+        raise Failed(base, f"{len(gates.failed)} gates failed ({names}); this base may not ship")
 
 
 def _write_tables(plan: Plan, out: Path, plan_file: Path | None) -> None:

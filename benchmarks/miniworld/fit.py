@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from diva.atomic import replacing
-from diva.errors import RunError
+from diva.errors import Failed
 from diva.miniworld.scene import generator
 from diva.progress import phase
 from diva.towers.checkpoint import read_content
@@ -83,7 +83,7 @@ def fit(
                 group["lr"] = schedule.rate(step)
             value = loss(generator(*key, step))
             if not torch.isfinite(value):
-                raise RunError(f"{title}: the loss is {value.item()} at step {step}; lower the learning rate")
+                raise Failed(title, f"the loss is {value.item()} at step {step}; lower the learning rate")
             value.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimiser.step()

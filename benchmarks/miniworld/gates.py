@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from rich.table import Table
 from torch import Tensor
 
-from diva.errors import InputError
+from diva.errors import Missing
 from diva.miniworld.base import Base
 from diva.miniworld.captions import full_captions
 from diva.miniworld.pairs import Pairs, draw_pairs
@@ -70,9 +70,7 @@ def measure_gates(base: Base, *, seed: int = 0, device: torch.device) -> Gates:
     """
     missing = [folder.name for folder in (base.clip, base.teacher) if not folder.is_dir()]
     if missing:
-        raise InputError(
-            f"{base.path}: has no folder {' or '.join(missing)}; give what `diva miniworld pretrain` wrote"
-        )
+        raise Missing(base.path, f"has no folder {' or '.join(missing)}; give what `diva miniworld pretrain` wrote")
     clip = load_clip(str(base.clip))
     clip.model.to(device)
     rises, losses = teacher_rises(MiniatureTeacher.load(base.teacher).to(device).eval(), seed)

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from diva.documents import read_yaml
-from diva.errors import InputError
+from diva.errors import Invalid
 from diva_benchmarks.miniworld.fit import Schedule
 from diva_benchmarks.miniworld.measure import Sizes
 
@@ -136,4 +136,4 @@ def read_plan(path: Path = PLAN) -> Plan:
     try:
         return Plan.model_validate(read_yaml(path))
     except ValidationError as error:
-        raise InputError(f"{path}: is not a plan of the study ({str(error).splitlines()[0]}); fix it") from error
+        raise Invalid(path, f"is not a plan of the study ({str(error).splitlines()[0]}); fix it") from error

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from diva.atomic import check_files_in, discard, new_folder, write_json
 from diva.documents import read_model
-from diva.errors import InputError
+from diva.errors import Occupied
 from diva.miniworld.base import Base
 from diva.recipes.resume import check_resumed
 from diva.results import Clock
@@ -90,7 +90,7 @@ def _begin(base: Base, seed: int, settings: Settings) -> Path:
     """Return the folder of checkpoints, new or of the same unfinished run."""
     out = base.path
     if base.recipe.is_file():
-        raise InputError(f"{out}: holds a complete base; name a new folder")
+        raise Occupied(out, "holds a complete base; name a new folder")
     check_files_in(out)
     work = out / WORK
     begun, wanted = work / "settings.json", _Begun(seed=seed, settings=settings)
@@ -98,7 +98,7 @@ def _begin(base: Base, seed: int, settings: Settings) -> Path:
         check_resumed(out, lambda: read_model(begun, _Begun, "name a new folder for the base"), wanted)
         return work
     if out.exists() and any(path != work for path in out.iterdir()):
-        raise InputError(f"{out}: is not empty; name a new folder for the base")
+        raise Occupied(out, "is not empty; name a new folder for the base")
     work.mkdir(parents=True, exist_ok=True)
     write_json(wanted, begun)
     return work

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from diva.atomic import replacing
 from diva.documents import read_file
-from diva.errors import InputError
+from diva.errors import Damaged, Occupied
 from diva_benchmarks.miniworld.measure import Measured
 from diva_benchmarks.miniworld.plan import Plan
 from diva_benchmarks.miniworld.summary import TRAINED
@@ -98,15 +98,13 @@ def read_rows(path: Path, plan: Plan) -> list[Row]:
         return rows
     lines = read_file(path).splitlines()
     if not lines:
-        raise InputError(f"{path}: is empty, which no study leaves behind; remove it to start again")
+        raise Damaged(path, "is empty, which no study leaves behind; remove it to start again")
     for number, line in enumerate(lines, start=1):
         try:
             row = Row.model_validate_json(line)
         except ValidationError as error:
-            raise InputError(f"{path}: line {number} is not a row of the study; remove it and run again") from error
+            raise Damaged(path, f"line {number} is not a row of the study; remove it and run again") from error
         if row.terms != plan.terms(row.setting):
-            raise InputError(
-                f"{path}: line {number} was measured under another plan; name another folder with --out"
-            )
+            raise Occupied(path, f"line {number} was measured under another plan; name another folder with --out")
         rows.append(row)
     return rows

@@ -6,7 +6,7 @@ from pathlib import Path
 from shlex import quote
 
 from diva.documents import read_model
-from diva.errors import InputError
+from diva.errors import Missing
 from diva.evaluation.drawing import INK, drawn, finish_whiskers, house_style, whisker
 from diva.evaluation.section import (
     Block,
@@ -61,7 +61,7 @@ def read_study(path: Path) -> Section:
     study = read_model(path, Study, remedy)
     pairs_of = [each.pairs_of for each in study.originals] + [each.pairs_of for each in study.lines]
     if not study.originals or any(each.keys() != pairs_of[0].keys() for each in pairs_of):
-        raise InputError(f"{path}: untrained towers are missing or settings differ in their details; {remedy}")
+        raise Missing(path, f"untrained towers are missing or settings differ in their details; {remedy}")
     return _section(study, path)
 
 

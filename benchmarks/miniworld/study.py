@@ -22,7 +22,7 @@ from torch import Tensor
 
 from diva.atomic import discard, new_folder, replacing, write_json
 from diva.documents import read_model
-from diva.errors import InputError, RunError
+from diva.errors import Failed, Missing, Occupied
 from diva.exporting.average import average
 from diva.exporting.open_clip_format import write_open_clip
 from diva.miniworld.base import Base
@@ -113,24 +113,25 @@ def run(plan: Plan, bases: Path, work: Path, path: Path, *, processes: int, cons
     missing = [number for number, base in needed.items() if not base.recipe.is_file()]
     if missing:
         first = needed[missing[0]].path
-        said = f"{first}: is not a complete base; run diva miniworld pretrain --out {first} --seed {missing[0]}"
+        lacks = Missing(
+            first, f"is not a complete base; run diva miniworld pretrain --out {first} --seed {missing[0]}"
+        )
         if len(missing) == len(needed):
-            raise InputError(said)
-        console.print(f"left for later: {', '.join(map(str, missing))} ({said})", markup=False)
+            raise lacks
+        console.print(f"left for later: {', '.join(map(str, missing))} ({lacks})", markup=False)
         batches = [[job for job in batch if job.base not in missing] for batch in batches]
         needed = {number: base for number, base in needed.items() if number not in missing}
     for row in rows:
         if row.base in needed and row.base_sha256 != _base_sha256(needed[row.base]):
-            raise InputError(f"{path}: holds rows of another base {row.base}; name another folder with --out")
+            raise Occupied(path, f"holds rows of another base {row.base}; name another folder with --out")
     if not left:
         console.print("every run of the plan has been done")
         return
     failed = []
-    total = sum(map(len, batches))
-    spawn = get_context("spawn")
+    spawn, total = get_context("spawn"), sum(map(len, batches))
     with (
         ProcessPoolExecutor(processes, spawn, initializer=torch.set_num_threads, initargs=(1,)) as pool,
-        phase("runs of the study", total) as shown,
+        phase("runs of the study", total) as progress,
     ):
         for batch in batches:
             _prepare(plan, batch, bases, work)
@@ -149,9 +150,9 @@ def run(plan: Plan, bases: Path, work: Path, path: Path, *, processes: int, cons
                 else:
                     rows += future.result()
                     write_rows(rows, path)
-                shown.advance()
+                progress.advance()
     if failed:
-        raise RunError(f"{len(failed)} of {total} runs failed, the others are kept: {'; '.join(failed)}")
+        raise Failed(f"{len(failed)} of {total} runs failed, the others are kept: {'; '.join(failed)}")
 
 
 def _batches(plan: Plan) -> Iterator[list[Job]]:

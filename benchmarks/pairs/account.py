@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from diva.errors import InputError, did_you_mean
+from diva.errors import Changed, Invalid, Unknown, did_you_mean
 from diva.evaluation.comparison import by_metric
 from diva.evaluation.statistics import Interval, difference_interval, macro_mean
 from diva.results import Result
@@ -117,22 +117,24 @@ def account(
     after = rule or trained.headline
     before = baseline_rule or after
     if adapts(baseline):
-        raise InputError(f"--baseline: {_name(baseline)} adapts to the test pairs; give its result without --adapt")
+        raise Invalid("--baseline", f"{_name(baseline)} adapts to the test pairs; give its result without --adapt")
     if adapts(trained) and unadapted is None:
-        raise InputError(
-            f"--unadapted: the trained tower was measured by '{trained.protocol}', which adapts to the test pairs;"
-            " give its result without --adapt too"
+        raise Changed(
+            "--unadapted",
+            f"the trained tower was measured by '{trained.protocol}', which adapts to the test pairs;"
+            " give its result without --adapt too",
         )
     if fixed.protocol != baseline.protocol and same_feature is None:
-        raise InputError(
-            f"--same-feature: the trained tower was measured by '{fixed.protocol}' and the baseline by"
-            f" '{baseline.protocol}'; give the trained tower's result by '{baseline.protocol}' too"
+        raise Changed(
+            "--same-feature",
+            f"the trained tower was measured by '{fixed.protocol}' and the baseline by"
+            f" '{baseline.protocol}'; give the trained tower's result by '{baseline.protocol}' too",
         )
     _check(trained, baseline, fixed, plain, looks)
     for result, name in ((trained, after), (fixed, before), (baseline, before), (baseline, after)):
         rules = [each for each, metric in result.metrics.items() if not metric.breakdown]
         if name not in rules:
-            raise InputError(f"{_name(result)}: has no score '{name}'; {did_you_mean(name, rules)}")
+            raise Unknown(_name(result), f"has no score '{name}'; {did_you_mean(name, rules)}")
     groups = categories_of(baseline)
     quoted = _outcomes(trained, after, baseline)
     by_rule, by_baseline_rule = (_outcomes(fixed, each, baseline) for each in (after, before))
@@ -201,34 +203,38 @@ def check_task(result: Result) -> None:
         InputError: it is not.
     """
     if result.task not in TASKS or "protocol" not in result.settings:
-        raise InputError(
-            f"{_name(result)}: its result of '{result.measured}' is not one that diva bench pairs or diva bench"
-            " mmvp writes; give one of theirs"
+        raise Invalid(
+            _name(result),
+            f"its result of '{result.measured}' is not one that diva bench pairs or diva bench"
+            " mmvp writes; give one of theirs",
         )
 
 
 def _check(trained: Result, baseline: Result, fixed: Result, plain: Result, looks: Sequence[Result]) -> None:
     for each in (trained, fixed, plain, *looks):
         if (each.measured, each.data.fingerprint) != (baseline.measured, baseline.data.fingerprint):
-            raise InputError(
-                f"{_name(each)}: was measured on other pairs than {_name(baseline)}; measure both on the same data"
+            raise Changed(
+                _name(each), f"was measured on other pairs than {_name(baseline)}; measure both on the same data"
             )
     feature = {"protocol": trained.settings["protocol"]}
     if fixed.settings != feature or fixed.subject.sha256 != trained.subject.sha256:
-        raise InputError(
-            f"--unadapted: is not the trained tower by the feature '{feature['protocol']}' alone; measure it"
+        raise Invalid(
+            "--unadapted", f"is not the trained tower by the feature '{feature['protocol']}' alone; measure it"
         )
     if plain.protocol != baseline.protocol or plain.subject.sha256 != trained.subject.sha256:
-        raise InputError(
-            f"--same-feature: is not the trained tower by the baseline's protocol '{baseline.protocol}'; measure it"
+        raise Invalid(
+            "--same-feature",
+            f"is not the trained tower by the baseline's protocol '{baseline.protocol}'; measure it",
         )
     if looks and all(each.subject.sha256 != trained.subject.sha256 for each in looks):
-        raise InputError(f"--looks: {_name(trained)} is not among them; give all towers that were looked at")
+        raise Invalid("--looks", f"{_name(trained)} is not among them; give all towers that were looked at")
     for each in looks:
         if each.protocol != trained.protocol:
-            raise InputError(
-                f"--looks: {_name(each)} was measured by '{each.protocol}', the quoted tower by"
-                f" '{trained.protocol}'; measure all by the quoted protocol"
+            raise Changed(
+                "--looks",
+                _name(each),
+                f"was measured by '{each.protocol}', the quoted tower by"
+                f" '{trained.protocol}'; measure all by the quoted protocol",
             )
 
 
@@ -236,7 +242,7 @@ def _outcomes(result: Result, rule: str, order: Result) -> Outcomes:
     """Return the outcomes by `rule`, in the order of the items of `order`."""
     found = {item.id: item.outcome for item in by_metric(result, rule).items}
     if found.keys() != {item.id for item in order.items}:
-        raise InputError(f"{_name(result)}: holds other pairs than {_name(order)}; measure both again")
+        raise Changed(_name(result), f"holds other pairs than {_name(order)}; measure both again")
     return np.array([found[item.id] for item in order.items])
 
 

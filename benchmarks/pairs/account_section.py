@@ -6,7 +6,7 @@ from matplotlib.figure import Figure as Plot
 from matplotlib.ticker import MaxNLocator
 
 from diva.documents import read_model
-from diva.evaluation.drawing import FAINT, INK, colour, drawn, finish_whiskers, house_style, whisker
+from diva.evaluation.drawing import FAINT, INK, colour, drawn, finish_rows, house_style
 from diva.evaluation.judgement import Judgement
 from diva.evaluation.section import (
     Beside,
@@ -14,6 +14,7 @@ from diva.evaluation.section import (
     Change,
     Figure,
     Heading,
+    Inline,
     Paragraph,
     Row,
     Section,
@@ -22,7 +23,7 @@ from diva.evaluation.section import (
     words,
 )
 from diva_benchmarks.pairs.account import Account
-from diva_benchmarks.pairs.wording import MEANS, chance, said
+from diva_benchmarks.pairs.wording import MEANS, answer, chance, in_play, said
 
 EXPLAINED = (
     "A quoted gain may mix five things: a better tower, another feature by which it is read, another rule,"
@@ -42,7 +43,8 @@ def read_account(path: Path) -> Section:
     blocks: list[Block] = [
         Paragraph(content=words(EXPLAINED), style="soft"),
         Heading(text=f"{account.trained.tower} against {account.baseline.tower}", note=account.data),
-        Paragraph(content=words(quoted)),
+        Paragraph(content=words(answer(account)), style="verdict"),
+        Paragraph(content=words(quoted), style="soft"),
         Beside(table=_table(account), figures=[_parts(account)]),
     ]
     if account.looks:
@@ -50,38 +52,46 @@ def read_account(path: Path) -> Section:
     return Section(id="account", title="What a gain is made of", blocks=blocks)
 
 
-def _changes(account: Account) -> dict[str, Change]:
-    return {
-        share.name: Change(value=share.points, interval=share.interval, judgement=_judged(share.interval))
-        for share in account.shares
-    } | {"quoted": Change(value=account.difference, interval=account.interval, judgement=_judged(account.interval))}
-
-
-def _judged(interval: tuple[float, float]) -> Judgement:
+def _change(points: float, interval: tuple[float, float], *, of_tower: bool) -> Change:
+    """Return points with their interval; the tower's part alone is called better or worse."""
     low, high = interval
-    return Judgement.BETTER if low > 0 else Judgement.WORSE if high < 0 else Judgement.UNCHANGED
+    shown = Judgement.BETTER if low > 0 else Judgement.WORSE if high < 0 else Judgement.UNCHANGED
+    return Change(value=points, interval=interval, judgement=shown if of_tower else Judgement.UNTESTED)
 
 
 def _table(account: Account) -> Table:
-    rows = [
-        Row(name=name.capitalize(), note=MEANS.get(name, ""), cells=[[change]])
-        for name, change in _changes(account).items()
-    ]
-    rows[-1] = rows[-1].model_copy(update={"name": "As quoted", "role": "total"})
+    named = in_play(account)
+    rows = []
+    for share in account.shares:
+        change = _change(share.points, share.interval, of_tower=share.name == "tower")
+        cell: list[Inline] = [change] if share in named else words("none", "soft")
+        rows.append(Row(name=share.name.capitalize(), note=MEANS[share.name], cells=[cell]))
+    whole = _change(account.difference, account.interval, of_tower=False)
+    rows.append(Row(name="As quoted", cells=[[whole]], role="total"))
     return plain_table(["Part", "Points"], rows)
 
 
 def _parts(account: Account) -> Figure:
-    changes = _changes(account)
+    """Draw each part from where the one before it ends, down to the whole."""
+    shares, height, start = in_play(account), 0.5, 0.0
     with house_style():
-        plot = Plot(figsize=(3.8, 0.4 * len(changes) + 0.5))
+        plot = Plot(figsize=(3.8, 0.36 * (len(shares) + 1) + 0.5))
         axes = plot.add_subplot()
         axes.axvline(0, color=INK, linewidth=0.8)
-        for place, (name, change) in enumerate(changes.items()):
-            axes.text(0, -0.4 * place - 0.1, name, transform=axes.get_yaxis_transform(), va="center")
-            whisker(axes, change, -0.4 * place - 0.27, 1)
-        finish_whiskers(axes, 0.4 * len(changes), "points of the quoted difference")
-        caption = "Each part in points with its 95 % interval over pairs; a filled dot: its interval leaves out 0."
+        for place, share in enumerate(shares):
+            shade = colour(1) if share.name == "tower" else FAINT
+            axes.barh(place, share.points, left=start, height=height, color=shade)
+            axes.plot([start + end for end in share.interval], [place] * 2, color=INK, linewidth=1)
+            start += share.points
+            axes.plot([start] * 2, [place, place + 1], color=INK, linewidth=0.6, linestyle=":")
+        axes.barh(len(shares), account.difference, height=height, color=INK)
+        axes.set_yticks(range(len(shares) + 1), [*(share.name for share in shares), "as quoted"])
+        finish_rows(axes, "points")
+        axes.invert_yaxis()
+        caption = (
+            "Each bar begins where the one before it ends; together they make what was quoted. Only the first is"
+            " the tower's. Lines: 95 % intervals over pairs."
+        )
         return drawn(plot, "The parts of the quoted difference", caption=caption)
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from pydantic import Field
 
-from diva.errors import InputError, did_you_mean
+from diva.errors import Invalid, Unknown, did_you_mean
 from diva.results import Result
 from diva_benchmarks.options import POOLED, PairSettings
 
@@ -75,21 +75,21 @@ def told(settings: AdaptiveSettings) -> dict[str, int | float]:
     )
     if not settings.adapt:
         for name in [*given, *(["teacher"] if settings.teacher else [])]:
-            raise InputError(f"--{name}: belongs to an adaptation; name one with --adapt, or leave it out")
+            raise Invalid(f"--{name}", "belongs to an adaptation; name one with --adapt, or leave it out")
         return {}
     if settings.adapt not in METHODS:
-        raise InputError(f"--adapt: '{settings.adapt}' is unknown; {did_you_mean(settings.adapt, METHODS)}")
+        raise Unknown("--adapt", f"'{settings.adapt}' is unknown; {did_you_mean(settings.adapt, METHODS)}")
     if settings.protocol != POOLED:
-        raise InputError(f"--adapt: reads the pooled feature, not '{settings.protocol}'; leave --protocol out")
+        raise Invalid("--adapt", f"reads the pooled feature, not '{settings.protocol}'; leave --protocol out")
     method = METHODS[settings.adapt]
     for name in given:
         if name not in method.settings:
-            raise InputError(f"--{name}: is not a setting of {settings.adapt}; leave it out")
+            raise Invalid(f"--{name}", f"is not a setting of {settings.adapt}; leave it out")
     if not method.asks and settings.teacher:
-        raise InputError(f"--teacher: {settings.adapt} asks none; leave it out")
+        raise Invalid("--teacher", f"{settings.adapt} asks none; leave it out")
     if method.asks and not Path(settings.teacher or "-").is_dir():
-        raise InputError(
-            f"--teacher: '{settings.teacher}' is not a folder; {settings.adapt} asks a Stable Diffusion"
+        raise Invalid(
+            "--teacher", f"'{settings.teacher}' is not a folder; {settings.adapt} asks a Stable Diffusion"
         )
     return {**method.settings, **given}
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from diva.atomic import check_file, write_json
-from diva.errors import InputError, printable
+from diva.errors import Invalid, Missing, printable
 from diva.measure import evaluate
 from diva.results import Result, read_result
 from diva.run_folder import RunFolder
@@ -68,13 +68,14 @@ def run(
 def _kept(run_folder: Path, quoted: Result, batch: int, device: str) -> list[Result]:
     """Measure every tower that a run kept, as `quoted` was measured."""
     if adapts(quoted):
-        raise InputError(
-            "--checkpoints: the quoted tower adapts to the test pairs; measure each kept tower with the same"
-            " --adapt and give the results by --looks"
+        raise Invalid(
+            "--checkpoints",
+            "the quoted tower adapts to the test pairs; measure each kept tower with the same"
+            " --adapt and give the results by --looks",
         )
     towers = sorted(RunFolder(run_folder).kept_tower(0).parent.glob("step-*"))
     if not towers:
-        raise InputError(f"--checkpoints: {run_folder} kept no towers; train with training.keep_towers=true")
+        raise Missing("--checkpoints", run_folder, "kept no towers; train with training.keep_towers=true")
     told: dict[str, Any] = {"protocol": quoted.settings["protocol"], "seeds": max(1, len(quoted.run.seeds))}
     if quoted.part:
         told["set"] = quoted.part

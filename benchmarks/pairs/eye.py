@@ -55,8 +55,8 @@ def _self_supervised(folder: Path, device: torch.device, field: str) -> Eye:
     """Read DINO's class token after the last norm, as MMVP's mining does."""
     from transformers import AutoImageProcessor, AutoModel
 
-    model = load_pretrained(AutoModel, folder, field=f"{field}: ").eval().to(device)
-    processor = load_pretrained(AutoImageProcessor, folder, field=f"{field}: ")
+    model = load_pretrained(AutoModel, folder, field=(field,)).eval().to(device)
+    processor = load_pretrained(AutoImageProcessor, folder, field=(field,))
     return Eye(
         lambda image: processor(images=image, return_tensors="pt")["pixel_values"][0],
         lambda pixels: finite(model(pixel_values=pixels).pooler_output, str(folder)),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from diva.documents import read_json, read_json_lines
-from diva.errors import InputError
+from diva.errors import Damaged, Missing, Unsafe
 from diva.tables import table_rows
 from diva_benchmarks.mmvp_folder import read_mmvp
 from diva_benchmarks.pair_set import Pair, PairSet
@@ -33,7 +33,7 @@ def read_pairs(name: str, folder: Path) -> PairSet:
     """
     found = _READERS[name](folder)
     if not found.pairs:
-        raise InputError(f"{found.files[0]}: holds no pairs; fetch the data set again")
+        raise Damaged(found.files[0], "holds no pairs; fetch the data set again")
     return found
 
 
@@ -44,7 +44,7 @@ def _plain(folder: Path) -> PairSet:
         where = f"{path}, line {number}"
         statements, images = (_two(row, field, where) for field in ("statements", "images"))
         if not all(text.strip() for text in statements):
-            raise InputError(f"{where}: a statement is empty; complete the pair, or remove its line")
+            raise Damaged(where, "a statement is empty; complete the pair, or remove its line")
         name, category = (
             str(default if row.get(field) is None else row[field])
             for field, default in (("id", number), ("category", ""))
@@ -76,7 +76,7 @@ def _whatsup(folder: Path) -> PairSet:
             name = Path(_text(row, "image_path", where)).name
             parts, options = Path(name).stem.split("_"), row.get("caption_options")
             if len(parts) < 3 or not isinstance(options, list) or len(options) != 4:
-                raise InputError(f"{where}: needs an image FIRST_RELATION_SECOND and four captions; fetch it again")
+                raise Damaged(where, "needs an image FIRST_RELATION_SECOND and four captions; fetch it again")
             objects[parts[0], parts[-1]][parts[1]] = (_image(path.parent / subset, name, where), options)
         for (first, second), of_relation in objects.items():
             for one, other in opposites:
@@ -91,9 +91,7 @@ def _whatsup(folder: Path) -> PairSet:
                     (image, opposite),
                 )
                 if len(pair.statements) != 4 or set(options) != set(others):
-                    raise InputError(
-                        f"{path}: {pair.id}: its two images do not share four captions; fetch it again"
-                    )
+                    raise Damaged(path, pair.id, "its two images do not share four captions; fetch it again")
                 pairs.append(pair)
         files.append(path)
     return PairSet(folder, tuple(pairs), tuple(files))
@@ -148,7 +146,7 @@ def _tables(folder: Path, texts: Sequence[str], images: Sequence[str], category:
     """Read the Parquet files of a test split, as the Hugging Face hub has them."""
     files = sorted(folder.glob("test-*.parquet")) or sorted((folder / "data").glob("test-*.parquet"))
     if not files:
-        raise InputError(f"{folder}: has no test-*.parquet, nor in data/; fetch the data set again")
+        raise Damaged(folder, "has no test-*.parquet, nor in data/; fetch the data set again")
     pairs: list[Pair] = []
     for path in files:
         for row in table_rows(path, [*texts, *filter(None, [category])], images):
@@ -163,7 +161,7 @@ def _first(folder: Path, *names: str) -> Path:
     for name in names:
         if (folder / name).exists():
             return folder / name
-    raise InputError(f"{folder}: has no {' or '.join(names)}; see docs/pairs.md for the layout")
+    raise Missing(folder, f"has no {' or '.join(names)}; see docs/pairs.md for the layout")
 
 
 def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
@@ -171,14 +169,14 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
     content = read_json(path, limit=MAX_BYTES)
     rows = list(content.values()) if isinstance(content, dict) else content
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise InputError(f"{path}: is not a list of entries; fetch the data set again")
+        raise Damaged(path, "is not a list of entries; fetch the data set again")
     yield from rows
 
 
 def _text(row: Any, field: str, where: str) -> str:
     value = row.get(field) if isinstance(row, dict) else None
     if not isinstance(value, str) or not value:
-        raise InputError(f"{where}: has no text '{field}'; fetch the data set again")
+        raise Damaged(where, f"has no text '{field}'; fetch the data set again")
     return value
 
 
@@ -189,18 +187,18 @@ def _texts(row: Any, field: str, where: str) -> tuple[str, str]:
 def _two(row: Any, field: str, where: str) -> tuple[str, str]:
     values = row.get(field) if isinstance(row, dict) else None
     if not isinstance(values, list) or len(values) != 2 or not all(isinstance(each, str) for each in values):
-        raise InputError(f"{where}: {field}: needs two texts; see docs/pairs.md")
+        raise Damaged(where, field, "needs two texts; see docs/pairs.md")
     return values[0], values[1]
 
 
 def _image(folder: Path, name: str, where: str) -> StoredImage:
     """Return the image `name`, which may leave out its suffix, in `folder`."""
     if Path(name).is_absolute() or ".." in Path(name).parts:
-        raise InputError(f"{where}: {name}: lies outside the data set; fetch it again")
+        raise Unsafe(where, name, "lies outside the data set; fetch it again")
     for suffix in ("", *SUFFIXES):
         if (path := folder / f"{name}{suffix}").is_file():
             return StoredImage(path)
-    raise InputError(f"{where}: {folder / name}: no such image; fetch the data set again")
+    raise Damaged(where, folder / name, "no such image; fetch the data set again")
 
 
 _READERS: dict[str, Callable[[Path], PairSet]] = {

@@ -22,7 +22,7 @@ from diva.data import open_source
 from diva.data.raw import RawImage
 from diva.data.source import Source
 from diva.device import usable_device
-from diva.errors import InputError, RunError
+from diva.errors import Failed, Invalid
 from diva.images import UnusableError, decode_image
 from diva.miniworld.writers.jsonl import write_jsonl
 from diva.progress import phase
@@ -112,7 +112,7 @@ def run(
     """
     check_folder(out)
     if not (-1 <= above <= 1 and -1 <= below <= 1):
-        raise InputError(f"--above, --below: {above} and {below} are not both cosines; give numbers from -1 to 1")
+        raise Invalid("--above, --below", f"{above} and {below} are not both cosines; give numbers from -1 to 1")
     place = usable_device(device)
     source = open_source(images)
     eyes = [open_eye(name, place, field) for name, field in ((tower, "--tower"), (other, "--other"))]
@@ -123,7 +123,7 @@ def run(
         candidates = find_candidates(*seen, above=above, below=below, device=place)
         chosen = list(islice(each_once(candidates, seen[1], read.copies()), pairs))
     if not chosen:
-        raise RunError(f"{images}: none of {len(read.places):,} images make a pair; lower --above or raise --below")
+        raise Failed(images, f"none of {len(read.places):,} images make a pair; lower --above or raise --below")
     names = {"tower": tower, "other": other, "above": above, "below": below}
     with new_folder(out) as content:
         _write(content, chosen, read, names)

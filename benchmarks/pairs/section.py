@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from diva.evaluation.comparison import by_metric, paired_outcomes
-from diva.evaluation.measures import Measure, Measured, paired_difference
+from diva.evaluation.measures import Measure, Measured, Tower, paired_difference
 from diva.evaluation.power import least_above, smallest_difference
 from diva.evaluation.section import (
     Block,
@@ -65,12 +66,26 @@ def sections(title: str, measured: Measured) -> list[Section]:
         summary = [measure.headline_row() for measure in fixed]
         found.append(Section(id=TASK, title=title, blocks=blocks, summary=summary))
     if adapted:
-        towers = [tower.model_copy(update={"label": f"{tower.label}, adapted"}) for tower in measured.towers]
-        blocks = [Paragraph(content=words(APART)), *_of_measures(adapted, Measured(towers, adapted))]
+        blocks = [Paragraph(content=words(APART)), *_of_measures(*_own_columns(adapted, measured.towers))]
         found.append(
             Section(id=f"{TASK}-adapted", title=f"{title}, by towers that adapt to the test", blocks=blocks)
         )
     return found
+
+
+def _own_columns(adapted: Sequence[Measure], towers: Sequence[Tower]) -> tuple[list[Measure], Measured]:
+    """Return the measures with columns for the towers alone that adapted, and these columns."""
+    kept = [column for column in range(len(towers)) if any(measure.entries[column] for measure in adapted)]
+    named = [towers[column].model_copy(update={"label": f"{towers[column].label}, adapted"}) for column in kept]
+    measures = [
+        replace(
+            measure,
+            entries=[measure.entries[column] for column in kept],
+            changes=[measure.changes[column] for column in kept],
+        )
+        for measure in adapted
+    ]
+    return measures, Measured(named, measures)
 
 
 def _of_measures(measures: Sequence[Measure], measured: Measured) -> list[Block]:
@@ -82,6 +97,8 @@ def _of_measure(measure: Measure, measured: Measured) -> Iterator[Block]:
     method = METHODS.get(str(measure.settings.get(ADAPTATION)))
     yield Heading(text=f"{measure.title}: {method.title}" if method else measure.title, note=measure.note)
     yield measured.table([_of_rule(measure, rule) for rule in rules], "Score")
+    if method:
+        return  # what the pairs can decide stands with the towers that stay as they are
     weights = weights_of(measure.results[0])
     uneven = "" if np.allclose(weights, weights[0]) else WEIGHED.format(count=_worth(weights))
     yield Paragraph(content=words(DECIDES + uneven), style="soft")

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from diva.errors import InputError, did_you_mean
+from diva.errors import Unknown, did_you_mean
 from diva_benchmarks.mmvp_scoring import SCORING as MMVP
 from diva_benchmarks.pair_rule import ARGMAX, BOTH, GROUP, IMAGE, MATCH, PAIR, TEXT, Rule, Scoring
 
@@ -59,5 +59,5 @@ def find_set(name: str) -> SetFacts:
         InputError: there is none of that name.
     """
     if name not in SETS:
-        raise InputError(f"set: '{name}' is unknown; {did_you_mean(name, SETS)}")
+        raise Unknown("set", f"'{name}' is unknown; {did_you_mean(name, SETS)}")
     return SETS[name]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from diva.errors import InputError
+from diva.errors import Invalid
 from diva.evaluation.measures import Measured
 from diva.evaluation.section import Section
 from diva.results import Comparison, Result
@@ -51,9 +51,10 @@ class PairsTask(TowerTask):
         find_protocol(settings.protocol)
         facts = find_set(settings.set)
         if told(settings) and (most := METHODS[settings.adapt].texts) and facts.texts > most:
-            raise InputError(
-                f"--adapt: {settings.adapt} matches {most} statements, and {facts.title} has {facts.texts}; take"
-                " another set"
+            raise Invalid(
+                "--adapt",
+                f"{settings.adapt} matches {most} statements, and {facts.title} has {facts.texts}; take"
+                " another set",
             )
         read_pairs(settings.set, data)
 

@@ -4,11 +4,11 @@ from diva.evaluation.wording import signed_number
 from diva_benchmarks.pairs.account import Account, Share
 
 MEANS = {
-    "tower": "the tower, at the baseline's feature and rule and on pairs that did not choose it",
-    "feature": "the feature by which the trained tower is read",
-    "rule": "the rule",
-    "adaptation": "adaptation to the test pairs",
-    "choice": "the choice on the test set",
+    "tower": "what the tower keeps with the baseline's feature and rule, on pairs that did not choose it",
+    "feature": "another image feature than the baseline's",
+    "rule": "another rule than the baseline's",
+    "adaptation": "adapting to the test pairs before they are scored",
+    "choice": "choosing the best of the towers by these very pairs",
 }
 
 
@@ -20,12 +20,25 @@ def said(account: Account) -> list[str]:
         f" against {theirs.tower} {theirs.score:.1f} % ({theirs.rule}, {theirs.protocol}):"
         f" {_points(account.difference, account.interval)}."
     )
-    return [quoted, *(f"  {part(share)}" for share in account.shares), *filter(None, [chance(account)])]
+    parts = (
+        f"  {signed_number(share.points)} {share.name}: {MEANS[share.name]} ({_interval(share.interval)})."
+        for share in in_play(account)
+    )
+    return [quoted, answer(account), *parts, *filter(None, [chance(account)])]
 
 
-def part(share: Share) -> str:
-    """Return a part in words."""
-    return f"{signed_number(share.points)} of these: {MEANS[share.name]} ({_interval(share.interval)})."
+def in_play(account: Account) -> list[Share]:
+    """Return the tower's part, and the others that the two scores differ by."""
+    return [share for share in account.shares if share.name == "tower" or share.interval != (0, 0)]
+
+
+def answer(account: Account) -> str:
+    """Return what the difference is made of, in one sentence."""
+    tower, *others = in_play(account)
+    parts = [f"{signed_number(tower.points)} are the tower's"]
+    parts += [f"{signed_number(share.points)} the {share.name}'s" for share in others]
+    listed = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+    return f"Of {signed_number(account.difference)} points, {listed}."
 
 
 def chance(account: Account) -> str:

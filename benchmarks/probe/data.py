@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedKFold
 
-from diva.errors import InputError
+from diva.errors import Damaged, Invalid, Mismatch, Missing
 from diva_benchmarks.class_folders import read_class_folders, split_folder
 from diva_benchmarks.fingerprint import fingerprint, hash_lines
 from diva_benchmarks.labelled_shards import has_shards, read_number, read_shards, shard_paths
@@ -79,9 +79,7 @@ def read_set(folder: Path) -> ProbeSet:
     """
     kind = read_kind(folder)
     if kind != "classification":
-        raise InputError(
-            f"{folder / TYPE}: is '{kind}', and a probe needs one class for each image; give another set"
-        )
+        raise Mismatch(folder / TYPE, f"is '{kind}', and a probe needs one class for each image; give another set")
     where = folder / "test" if has_shards(folder / "test") else split_folder(folder)
     measured = _read_split(where)
     learnt = [_read_split(folder / TRAIN)] if (folder / TRAIN).is_dir() else []
@@ -109,12 +107,12 @@ def _read_split(split: Path) -> Split:
     paths = shard_paths(split)
     samples = read_shards(paths, LABELS["classification"])
     if not samples:
-        raise InputError(f"{split}: its shards contain no image; fetch the data set again")
+        raise Damaged(split, "its shards contain no image; fetch the data set again")
     labels = []
     for sample in samples:
         number = read_number(sample)
         if number is None:
-            raise InputError(f"{sample.place}: is not the number of a class; fetch the data set again")
+            raise Damaged(sample.place, "is not the number of a class; fetch the data set again")
         labels.append(str(number))
     return Split([sample.image for sample in samples], labels, [sample.id for sample in samples], paths)
 
@@ -123,12 +121,13 @@ def _check_classes(folder: Path, learnt: Sequence[str], measured: Sequence[str])
     counts = Counter(learnt)
     strange = next((label for label in measured if label not in counts), None)
     if strange is not None:
-        raise InputError(f"{folder / TRAIN}: has no image of class '{strange}', which is measured; add some")
+        raise Missing(folder / TRAIN, f"has no image of class '{strange}', which is measured; add some")
     if len(counts) < 2:
-        raise InputError(f"{folder}: has one class alone; give a set of two or more")
+        raise Invalid(folder, "has one class alone; give a set of two or more")
     label, least = min(counts.items(), key=lambda each: each[1])
     if least < LEAST:
-        raise InputError(
-            f"{folder}: class '{label}' has {least} image{'s' * (least != 1)} to learn from, and a probe needs"
-            f" {LEAST}; add images, or a split {TRAIN}/ beside those that are measured"
+        raise Mismatch(
+            folder,
+            f"class '{label}' has {least} image{'s' * (least != 1)} to learn from, and a probe needs"
+            f" {LEAST}; add images, or a split {TRAIN}/ beside those that are measured",
         )

@@ -23,7 +23,7 @@ class ProbeSettings(Settings):
         neighbours: of the nearest images, how many vote.
     """
 
-    neighbours: int = Field(default=20, ge=1)
+    neighbours: int = Field(default=20, ge=1, description="nearest images that vote")
 
 
 class ProbeTask(TowerTask):

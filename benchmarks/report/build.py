@@ -38,7 +38,7 @@ def build(sources: Sources, *, published: bool) -> Content:
         towers=gathered.towers,
         baseline_note="" if nothing_compared else gathered.baseline_note,
         incomplete=sources.incomplete,
-        verdicts=verdicts(gathered.towers, summary, remarks, sources.costs),
+        verdicts=verdicts(gathered.towers, summary, remarks, sources.costs, sources.origins),
         chart=chart(summary, Measured(gathered.towers, [])),
         summary=summary,
         sections=_merged(

@@ -16,10 +16,11 @@ NAMELESS = re.compile(r"tower|(open_clip_)?(pytorch_)?model\.(safetensors|bin|pt
 
 
 class Origin(NamedTuple):
-    """A step of a run: its folder as the run's commands spell it, and whether it makes a control."""
+    """A step of a run: its folder as the run's commands spell it, whether it makes a control, and its seconds."""
 
     folder: PurePath
     control: bool
+    seconds: float | None = None
 
 
 def columns(results: Sequence[Result], origins: Sequence[Origin] = ()) -> tuple[list[Tower], str]:

@@ -47,7 +47,9 @@ def read_run(path: Path) -> tuple[Section, str, list[Origin]]:
         Details(summary="Commands", blocks=list(_commands(stages))),
     ]
     origins = [
-        Origin(PurePath(record.log).parent, record.control) for record in manifest.stages.values() if record.log
+        Origin(PurePath(record.log).parent, record.control, record.seconds)
+        for record in manifest.stages.values()
+        if record.log
     ]
     title = "What was run, and what is missing"
     return Section(id="run", title=title, blocks=blocks), said if missing else "", origins

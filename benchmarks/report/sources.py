@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from diva.documents import read_file, read_yaml
-from diva.errors import InputError
+from diva.errors import InputError, Invalid, Missing
 from diva.evaluation.measures import Entry
 from diva.evaluation.pictures import read_picture
 from diva.evaluation.section import Section
@@ -73,7 +73,7 @@ def read_sources(places: Iterable[Path]) -> Sources:
         except InputError as error:
             sources.left_out.append(LeftOut(what=str(path), reason=str(error).removeprefix(f"{path}: ")))
     if not any((sources.results, sources.of_tasks, sources.pictures, sources.sections, sources.left_out)):
-        raise InputError("RESULTS: no result file there; name files or folders that `diva bench` or `train` wrote")
+        raise Missing("RESULTS", "no result file there; name files or folders that `diva bench` or `train` wrote")
     sources.sections.sort(key=lambda section: ("training", "run").index(section.id))
     return sources
 
@@ -113,15 +113,13 @@ def _files(place: Path, named: set[str]) -> Iterator[Path]:
         found = sorted(path for path in place.rglob("*") if path.is_symlink() or not path.is_dir())
         yield from (path for path in found if path.name in named or _claims_to_be_result(path))
     elif not place.is_file():
-        raise InputError(f"{place}: no such file or folder; name result files or folders that hold them")
+        raise Missing(place, "no such file or folder; name result files or folders that hold them")
     elif place.suffix == ".json" or place.name in named:
         yield place
         if place.name == METRICS and place.with_name(RECIPE).is_file():
             yield place.with_name(RECIPE)
     else:
-        raise InputError(
-            f"{place}: is no result file (.json), {METRICS} or {RECIPE}; name one of these or a folder"
-        )
+        raise Invalid(place, f"is no result file (.json), {METRICS} or {RECIPE}; name one of these or a folder")
 
 
 def _claims_to_be_result(path: Path) -> bool:
@@ -153,7 +151,7 @@ def _is_result(content: Any) -> bool:
 def _read_recipe(path: Path) -> RecipeFile:
     fields, content = read_yaml(path), read_file(path)
     if not isinstance(fields, dict):
-        raise InputError(f"{path}: is not a recipe; give the one that the run wrote")
+        raise Invalid(path, "is not a recipe; give the one that the run wrote")
     return RecipeFile(
         name=str(fields.get("name") or path.parent.name),
         path=str(path),

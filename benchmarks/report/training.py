@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from matplotlib.figure import Figure as Plot
 
+from diva.documents import read_yaml
+from diva.errors import InputError
 from diva.evaluation.drawing import INK, dashes, drawn, house_style, logarithmic, shade
 from diva.evaluation.section import (
     Block,
@@ -23,7 +25,7 @@ from diva.evaluation.section import (
     plain_table,
     words,
 )
-from diva.run_folder import MetricsLine, read_metrics
+from diva.run_folder import RECIPE, MetricsLine, read_metrics
 
 GIB = 2**30
 POINTS = 400  # a curve on a page shows no more
@@ -37,10 +39,11 @@ Curve = list[tuple[int, float]]  # steps and values
 
 
 class Cost(NamedTuple):
-    """What a training run took, as far as its lines say: images seen, and seconds."""
+    """What a training run took, as far as its lines say: images seen, seconds, and the verdicts that it read."""
 
     images: int | None
     seconds: float | None
+    verdicts: str | None = None
 
 
 def read_training(path: Path) -> tuple[Section, Cost]:
@@ -68,7 +71,8 @@ def read_training(path: Path) -> tuple[Section, Cost]:
     ]
     table = plain_table(["Curve", "first", "last"], ends, wide=True)
     blocks.append(Details(summary="First and last values", blocks=[table]))
-    return Section(id="training", title="Training", blocks=blocks), _cost(lines)
+    cost = _cost(lines)._replace(verdicts=_verdicts(path.with_name(RECIPE)))
+    return Section(id="training", title="Training", blocks=blocks), cost
 
 
 def _speeds(lines: Sequence[MetricsLine]) -> list[float]:
@@ -80,6 +84,17 @@ def _cost(lines: Sequence[MetricsLine]) -> Cost:
     # lines are as many images apart, so it is the mean time of an image that counts
     per_image = sum(1 / speed for speed in speeds) / len(speeds) if speeds else None
     return Cost(images, images * per_image if images and per_image else None)
+
+
+def _verdicts(recipe: Path) -> str | None:
+    """Return the folder of the judge's verdicts that a run read, if it read any."""
+    try:
+        fields = read_yaml(recipe)
+    except InputError:
+        return None  # the report names it where it shows the recipe
+    data = fields.get("data") if isinstance(fields, dict) else None
+    found = data.get("verdicts") if isinstance(data, dict) else None
+    return found if isinstance(found, str) else None
 
 
 def _said(lines: Sequence[MetricsLine]) -> Iterator[Inline]:

@@ -8,18 +8,24 @@ from diva.evaluation.measures import Tower
 from diva.evaluation.multiples import row_names
 from diva.evaluation.section import Remark, Row
 from diva.evaluation.wording import duration, points, signed
+from diva_benchmarks.report.columns import Origin
 from diva_benchmarks.report.content import ChangeLine, Verdict
 from diva_benchmarks.report.training import Cost
 
 
 def verdicts(
-    towers: Sequence[Tower], summary: Sequence[Row], remarks: Sequence[Remark], costs: Mapping[Path, Cost]
+    towers: Sequence[Tower],
+    summary: Sequence[Row],
+    remarks: Sequence[Remark],
+    costs: Mapping[Path, Cost],
+    origins: Sequence[Origin],
 ) -> list[Verdict]:
     """Return a verdict for each tower beside the baseline, from the differences of the summary alone.
 
     Args:
         remarks: what tasks have to say of a tower beside that.
         costs: of training runs, by their folders.
+        origins: the steps of pipelines, of which some judged the images.
     """
     found = []
     for column, tower in enumerate(towers):
@@ -32,7 +38,7 @@ def verdicts(
             said = [
                 *_said(column, summary),
                 *(each.sentence for each in remarks if each.tower == tower.sha256),
-                *_cost(tower, towers, costs),
+                *_cost(tower, towers, costs, origins),
             ]
             found.append(Verdict(tower=tower.label, sentence=" ".join(said), changes=changes))
     return found
@@ -63,16 +69,27 @@ def _is_best(row: Row, column: int) -> bool:
     return own is not None and len(known) > 2 and sorted(sign * value for value in known)[-2] < sign * own.value
 
 
-def _cost(tower: Tower, towers: Sequence[Tower], costs: Mapping[Path, Cost]) -> Iterator[str]:
-    """Say what training cost, an average's that of the tower of its recipe."""
+def _cost(
+    tower: Tower, towers: Sequence[Tower], costs: Mapping[Path, Cost], origins: Sequence[Origin]
+) -> Iterator[str]:
+    """Say what training cost, with the judge's part; an average's that of the tower of its recipe."""
     sources = [tower.source]
     if tower.share is not None:
         sources += [each.source for each in towers if each.recipe == tower.recipe and each.share is None]
     for source in sources:
         found = next((cost for place, cost in costs.items() if PurePath(source).is_relative_to(place)), None)
         if found and found.images and found.seconds:
-            yield f"Training took {duration(found.seconds)} on {found.images:,} images."
+            yield f"Training took {duration(found.seconds)} on {found.images:,} images{_judging(found, origins)}."
             return
+
+
+def _judging(cost: Cost, origins: Sequence[Origin]) -> str:
+    if cost.verdicts is None:
+        return ""
+    step = next((each for each in origins if each.folder == PurePath(cost.verdicts)), None)
+    if step is None or step.seconds is None:
+        return ", plus the judge's time, which is not known here"
+    return f", plus {duration(step.seconds)} for the judge's verdicts"
 
 
 def listed(names: Sequence[str]) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from diva.errors import InputError, did_you_mean
+from diva.errors import Invalid, Mismatch, Unknown, did_you_mean
 
 PLAIN, BASELINE, CACHED = "plain", "baseline", "cached"
 # an option's recipe fields; "cached" also needs a cache
@@ -68,10 +68,10 @@ def read_options(text: str) -> list[tuple[str, ...]]:
     for options in sets:
         for option in options:
             if option not in OPTIONS:
-                raise InputError(f"--options: '{option}' is not an option; {did_you_mean(option, OPTIONS)}")
+                raise Unknown("--options", f"'{option}' is not an option; {did_you_mean(option, OPTIONS)}")
         if PLAIN in options and len(options) > 1:
-            raise InputError(
-                f"--options: '{'+'.join(options)}' combines plain, which means no option, with others; drop it"
+            raise Mismatch(
+                "--options", f"'{'+'.join(options)}' combines plain, which means no option, with others; drop it"
             )
     return sets
 
@@ -85,11 +85,9 @@ def read_counts(option: str, text: str) -> list[int]:
     try:
         counts = [int(part) for part in text.split(",")]
     except ValueError as error:
-        raise InputError(
-            f"{option}: '{text}' is not a comma-separated list of numbers; give one such as 1,2"
-        ) from error
+        raise Invalid(option, f"'{text}' is not a comma-separated list of numbers; give one such as 1,2") from error
     if min(counts) < 1:
-        raise InputError(f"{option}: {min(counts)} is too few; give 1 or more")
+        raise Invalid(option, f"{min(counts)} is too few; give 1 or more")
     return counts
 
 

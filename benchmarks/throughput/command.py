@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 
 from diva.atomic import check_files_in
-from diva.errors import InputError
+from diva.errors import Invalid, Missing
 from diva_benchmarks.options import require_positive
 from diva_benchmarks.throughput.bench import Bench, Setting
 from diva_benchmarks.throughput.cases import BASELINE, cases, read_counts, read_options
@@ -42,10 +42,10 @@ def run(
         InputError: an option or a recipe cannot be used, or a result file cannot be written.
     """
     if stage not in STAGES:
-        raise InputError(f"--stage: '{stage}' is not a stage; give {' or '.join(STAGES)}")
+        raise Invalid("--stage", f"'{stage}' is not a stage; give {' or '.join(STAGES)}")
     require_positive({"--updates": setting.updates, "--warmup": setting.warmup})
     if not recipes:
-        raise InputError("RECIPE: missing; name one or more, such as diva/openai-vit-l14-224")
+        raise Missing("RECIPE", "missing; name one or more, such as diva/openai-vit-l14-224")
     batches, chosen = read_counts("--batch", batch), read_options(options)
     if baseline:
         chosen = [(BASELINE,), *chosen]

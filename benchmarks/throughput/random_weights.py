@@ -18,7 +18,7 @@ from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from diva.errors import InputError, did_you_mean
+from diva.errors import Unknown, did_you_mean
 from diva.recipes import Recipe
 
 POSITIONS = 77  # of every Stable Diffusion's text encoder
@@ -153,8 +153,8 @@ def write_teacher(recipe: Recipe, folder: Path) -> None:
     """
     name = Path(recipe.denoiser.path).name
     if name not in SHAPES:
-        raise InputError(
-            f"--random-weights: denoiser.path '{name}' is not a known shape; {did_you_mean(name, SHAPES)}"
+        raise Unknown(
+            "--random-weights", f"denoiser.path '{name}' is not a known shape; {did_you_mean(name, SHAPES)}"
         )
     write_random_stable_diffusion(folder, SHAPES[name])
 

@@ -92,9 +92,9 @@ class ReleasedUpdate(TrainerUpdate):
         super().__init__(recipe, clip)
         folder = Path(recipe.denoiser.path)
         prompt = getattr(recipe.condition, "prompt", "")
-        tokenizer = load_pretrained(CLIPTokenizer, folder, "tokenizer", field="denoiser.path: ")
+        tokenizer = load_pretrained(CLIPTokenizer, folder, "tokenizer", field=("denoiser.path",))
         encoder = load_pretrained(
-            CLIPTextModel, folder, "text_encoder", field="denoiser.path: ", dtype=torch.float32
+            CLIPTextModel, folder, "text_encoder", field=("denoiser.path",), dtype=torch.float32
         )
         self._text = encoder.requires_grad_(False).eval().to(self.device)
         length = min(tokenizer.model_max_length, self._text.config.max_position_embeddings)

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from diva.atomic import check_file, check_files_in
 from diva.device import usable_device
-from diva.errors import InputError, RunError, printable
+from diva.errors import Failed, InputError, printable
 from diva.evaluation.judgement import check_margin
 from diva.progress import steps
 from diva.results import Clock, Result, read_result, write_result
@@ -107,8 +107,8 @@ def run(
         if files is not None:
             _write_summary(summary, files.summary, progress)
     if failed:
-        raise RunError(
-            f"zero-shot: {len(failed)} sets could not be measured ({', '.join(failed)}); see the reasons above"
+        raise Failed(
+            "zero-shot", f"{len(failed)} sets could not be measured ({', '.join(failed)}); see the reasons above"
         )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from diva.errors import InputError
+from diva.errors import Damaged, Invalid
 from diva.results import DataSource
 from diva_benchmarks.class_folders import read_class_folders, split_folder
 from diva_benchmarks.fingerprint import fingerprint, hash_lines
@@ -94,7 +94,7 @@ def read_set(spec: ZeroShotSet, folders: Sequence[Path], cache: Path | None) -> 
     """
     if len(folders) > 1:
         both = " and ".join(map(str, folders))
-        raise InputError(f"{both}: are both {spec.title}; move all but one out of --data")
+        raise Invalid(both, f"are both {spec.title}; move all but one out of --data")
     folder = folders[0]
     read = _from_shards if has_shards(folder / "test") else _from_class_folders
     return read(spec, folder, cache)
@@ -105,9 +105,9 @@ def _from_shards(spec: ZeroShotSet, folder: Path, cache: Path | None) -> SetData
     samples = read_shards(paths, LABELS[kind])
     twice = next((id_ for id_, count in Counter(each.id for each in samples).items() if count > 1), None)
     if twice is not None:
-        raise InputError(f"{folder}: has two samples called {twice} in one tar; write the shards again")
+        raise Damaged(folder, f"has two samples called {twice} in one tar; write the shards again")
     if not samples:
-        raise InputError(f"{folder}: its shards contain no image; fetch the data set again")
+        raise Damaged(folder, "its shards contain no image; fetch the data set again")
     return SetData(
         spec=spec,
         folder=folder,
@@ -148,10 +148,10 @@ def _captions(sample: Sample) -> tuple[str, ...]:
     try:
         lines = sample.label.decode().split("\n")  # and not at U+2028 and its like, which are part of a caption
     except UnicodeDecodeError as error:
-        raise InputError(f"{sample.place}: is not UTF-8 text ({error}); fetch the data set again") from error
+        raise Damaged(sample.place, f"is not UTF-8 text ({error}); fetch the data set again") from error
     captions = tuple(line.strip() for line in lines if line.strip())
     if not captions:
-        raise InputError(f"{sample.place}: has no caption; fetch the data set again")
+        raise Damaged(sample.place, "has no caption; fetch the data set again")
     return captions
 
 
@@ -159,9 +159,10 @@ def _label(sample: Sample, classes: int) -> int:
     number = read_number(sample)
     if number is None or number >= classes:
         text = sample.label.decode(errors="replace").strip()[:80]
-        raise InputError(
-            f"{sample.place}: '{text}' is not a label of {classes} classes (0 to {classes - 1});"
-            " check that the class names belong to these shards"
+        raise Invalid(
+            sample.place,
+            f"'{text}' is not a label of {classes} classes (0 to {classes - 1});"
+            " check that the class names belong to these shards",
         )
     return number
 
@@ -170,10 +171,11 @@ def _flags(sample: Sample, classes: int) -> NDArray[np.bool_]:
     try:
         flags = np.load(io.BytesIO(sample.label), allow_pickle=False)
     except Exception as error:  # damaged arrays make numpy raise anything
-        raise InputError(f"{sample.place}: is not an array ({error}); fetch the data set again") from error
+        raise Damaged(sample.place, f"is not an array ({error}); fetch the data set again") from error
     if not isinstance(flags, np.ndarray) or flags.shape != (classes,) or not np.isin(flags, (0, 1)).all():
-        raise InputError(
-            f"{sample.place}: must hold one 0 or 1 for each of {classes} classes; check that the class names belong"
-            " to these shards"
+        raise Invalid(
+            sample.place,
+            f"must hold one 0 or 1 for each of {classes} classes; check that the class names belong"
+            " to these shards",
         )
     return np.asarray(flags, dtype=bool)

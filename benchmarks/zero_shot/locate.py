@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from diva.documents import read_file
-from diva.errors import InputError, did_you_mean, printable
+from diva.errors import Invalid, Missing, Unknown, did_you_mean, printable
 from diva_benchmarks.zero_shot.sets import SETS, ZeroShotSet
 
 # other names of the sets' folders, without capitals and signs
@@ -57,12 +57,12 @@ def locate_sets(root: Path, names: str | None) -> list[Located]:
         unknown = next((name for name in names.split(",") if _plain(name) not in specs), None)
         if unknown is not None:
             hint = did_you_mean(unknown, [spec.name for spec in specs.values()])
-            raise InputError(f"--sets: '{unknown}' is unknown; {hint}")
+            raise Unknown("--sets", f"'{unknown}' is unknown; {hint}")
     asked = published if names is None else dict.fromkeys(map(_plain, names.split(",")))
     located = [Located(specs[key], tuple(found.get(key, ()))) for key in asked]
     if not any(each.folders for each in located):
         wanted = ", ".join(each.spec.name for each in located) if names else "any of the 29 sets"
-        raise InputError(f"--data: {root} has no folder for {wanted}; see docs/data.md for the layout")
+        raise Missing("--data", root, f"has no folder for {wanted}; see docs/data.md for the layout")
     return located
 
 
@@ -89,7 +89,7 @@ def unlisted_sets(root: Path) -> list[str]:
 
 def _found(root: Path) -> dict[str, list[Path]]:
     if not root.is_dir():
-        raise InputError(f"--data: {root} is not a folder; give the one with a folder for each set")
+        raise Invalid("--data", root, "is not a folder; give the one with a folder for each set")
     found: dict[str, list[Path]] = {}
     for folder in _folders(root):
         found.setdefault(_plain(re.sub(PREFIXES, "", folder.name)), []).append(folder)

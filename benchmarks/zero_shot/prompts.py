@@ -9,7 +9,7 @@ from open_clip import IMAGENET_CLASSNAMES, OPENAI_IMAGENET_TEMPLATES
 from timm.data import ImageNetInfo
 
 from diva.documents import read_file
-from diva.errors import InputError
+from diva.errors import Damaged, Invalid, Missing
 from diva_benchmarks.zero_shot.sets import ZeroShotSet
 
 CLASSES = "classnames.txt"
@@ -55,22 +55,24 @@ def _read_classes(spec: ZeroShotSet, folder: Path, subfolders: Sequence[str] | N
     if path.is_file():
         names = _lines(path)
         if subfolders is not None and len(subfolders) != len(names):
-            raise InputError(
-                f"{path}: {len(names)} names for {len(subfolders)} folders of classes; give one line for each"
-                " folder, in the folders' order"
+            raise Invalid(
+                path,
+                f"{len(names)} names for {len(subfolders)} folders of classes; give one line for each"
+                " folder, in the folders' order",
             )
         return names
     if subfolders is not None:
         if spec.has_all_of_imagenet and len(subfolders) != len(IMAGENET_CLASSNAMES):
-            raise InputError(
-                f"{folder}: {len(subfolders)} folders of classes, and {spec.title} has {len(IMAGENET_CLASSNAMES)}:"
-                f" extract them all, or give the subset its own name and a {CLASSES}"
+            raise Invalid(
+                folder,
+                f"{len(subfolders)} folders of classes, and {spec.title} has {len(IMAGENET_CLASSNAMES)}:"
+                f" extract them all, or give the subset its own name and a {CLASSES}",
             )
         known = _imagenet_names(spec)
         return tuple(known.get(name.lstrip("0") or "0", name.replace("_", " ")) for name in subfolders)
     if spec.has_all_of_imagenet:
         return tuple(IMAGENET_CLASSNAMES)
-    raise InputError(f"{path}: not found; write one class name per line, in the order of the labels")
+    raise Missing(path, "not found; write one class name per line, in the order of the labels")
 
 
 def _imagenet_names(spec: ZeroShotSet) -> dict[str, str]:
@@ -89,18 +91,18 @@ def _read_templates(spec: ZeroShotSet, folder: Path) -> tuple[str, ...]:
         templates = _lines(path)
         wrong = next((line for line in templates if SLOT not in line), None)
         if wrong is not None:
-            raise InputError(f"{path}: '{wrong}' has no {SLOT}; write it where the class name belongs")
+            raise Invalid(path, f"'{wrong}' has no {SLOT}; write it where the class name belongs")
         return templates
     if spec.is_imagenet:
         return tuple(template(SLOT) for template in OPENAI_IMAGENET_TEMPLATES)
-    raise InputError(f"{path}: not found; write one sentence per line, such as 'a photo of a {SLOT}.'")
+    raise Missing(path, f"not found; write one sentence per line, such as 'a photo of a {SLOT}.'")
 
 
 def _lines(path: Path) -> tuple[str, ...]:
     try:
         lines = [line.strip() for line in read_file(path).decode("utf-8-sig").rstrip().split("\n")]
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: cannot be read ({error}); fetch the data set again") from error
+        raise Damaged(path, f"cannot be read ({error}); fetch the data set again") from error
     if not lines or not all(lines):
-        raise InputError(f"{path}: is empty or has an empty line; give one entry per line")
+        raise Damaged(path, "is empty or has an empty line; give one entry per line")
     return tuple(lines)

@@ -13,8 +13,21 @@ from typing import Annotated, NoReturn
 import typer
 
 from diva import __version__
-from diva.cli import bench, core, llava, miniworld, pairs, quickstart, recipes, report, run, schema, segmentation
-from diva.errors import InputError, RunError, is_full, printable
+from diva.cli import (
+    bench,
+    core,
+    explain,
+    llava,
+    miniworld,
+    pairs,
+    quickstart,
+    recipes,
+    report,
+    run,
+    schema,
+    segmentation,
+)
+from diva.errors import DivaError, InputError, is_full, printable
 from diva.progress import reporting
 
 UNREADABLE = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG)  # which looking for a file raises, wherever it is done
@@ -26,7 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verbs in (core, recipes, run, report, quickstart, schema):
+for verbs in (core, recipes, run, report, quickstart, schema, explain):
     app.add_typer(verbs.app)
 for name, group in (
     ("bench", bench),
@@ -61,10 +74,8 @@ def main() -> None:
     except BaseException as error:  # a library may have made anything of SystemExit
         if asked:
             _fail("ended by SIGTERM; start it again, with --resume where the command has it", 128 + signal.SIGTERM)
-        if isinstance(error, InputError):
-            _fail(str(error), 2)
-        if isinstance(error, RunError):
-            _fail(str(error), 1)
+        if isinstance(error, DivaError):
+            _fail(f"{error} [{error.code}]", 2 if isinstance(error, InputError) else 1)
         if isinstance(error, OSError) and error.errno in UNREADABLE and error.filename is not None:
             _fail(f"{os.fsdecode(error.filename)}: cannot be read ({error.strerror}); check the path", 2)
         if isinstance(error, OSError) and is_full(error):

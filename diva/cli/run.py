@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from diva.cli.options import ForTower, Overrides
-from diva.errors import InputError, did_you_mean
+from diva.errors import Invalid, Unknown, did_you_mean
 
 app = typer.Typer()
 
@@ -19,15 +19,18 @@ def run(
     overrides: Overrides = None,
     tower: ForTower = None,
     pipeline: Annotated[
-        str | None, typer.Option(help="paper, quickstart or a YAML file; what is made for the recipe unless given")
+        str | None,
+        typer.Option(help="paper, quickstart or a YAML file; by default the one that is made for this recipe"),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="folder of the run; runs/NAME unless given")] = None,
-    only: Annotated[str | None, typer.Option(help="run these steps alone (comma-separated)")] = None,
-    start: Annotated[str | None, typer.Option("--from", help="run this step and those behind it")] = None,
-    jobs: Annotated[int, typer.Option(help="steps that may run at once")] = 1,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be run and which data lack")] = False,
+    out: Annotated[Path | None, typer.Option(help="folder of the run; default: runs/NAME")] = None,
+    only: Annotated[str | None, typer.Option(help="run only these steps (comma-separated)")] = None,
+    start: Annotated[str | None, typer.Option("--from", help="run this step and the later ones")] = None,
+    jobs: Annotated[int, typer.Option(help="number of steps to run in parallel")] = 1,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="list the steps and the missing files, and run nothing")
+    ] = False,
 ) -> None:
-    """Train, measure and report: do every step of a pipeline that is not done yet."""
+    """Train, measure and report: run every step of a pipeline that is not done yet."""
     from diva.pipelines.run import run
 
     steps = [name.strip() for name in only.split(",")] if only else []
@@ -56,17 +59,17 @@ def check_words(words: Sequence[str]) -> None:
     command, rest = _root(), list(words)
     while hasattr(command, "commands"):
         if not rest:
-            raise InputError(f"'{command.name}': a verb is missing; {did_you_mean('', command.commands)}")
+            raise Unknown(command.name, f"a verb is missing; {did_you_mean('', command.commands)}")
         found = command.get_command(None, rest[0])  # a group's own verbs, and the tasks that it finds
         if found is None:
-            raise InputError(f"no such verb '{rest[0]}'; {did_you_mean(rest[0], command.commands)}")
+            raise Unknown(command.name, f"there is no '{rest[0]}'; {did_you_mean(rest[0], command.commands)}")
         command, rest = found, rest[1:]
     try:
         command.make_context("diva", rest)
     except typer.Exit as error:
-        raise InputError(f"'{command.name}': --help and the like do nothing in a step; remove it") from error
+        raise Invalid(command.name, "--help and the like do nothing in a step; remove it") from error
     except TyperException as error:
-        raise InputError(f"'{command.name}': {error}") from error
+        raise Invalid(command.name, error) from error
 
 
 @cache

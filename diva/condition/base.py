@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from diva.denoisers.base import Context
-from diva.errors import InputError
+from diva.errors import Mismatch
 from diva.towers.tower import TowerTokens
 
 
@@ -67,5 +67,5 @@ def require_width(width: int | None, part: str) -> int:
         InputError: the denoiser reads no such part.
     """
     if width is None:
-        raise InputError(f"condition.type: gives the denoiser {part}, which its type does not read; choose another")
+        raise Mismatch("condition.type", f"gives the denoiser {part}, which its type does not read; choose another")
     return width

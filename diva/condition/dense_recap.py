@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from diva.condition.base import Condition, require_width
 from diva.denoisers.base import Context, Denoiser
-from diva.errors import InputError
+from diva.errors import Invalid, Mismatch
 from diva.recipes.conditions import (
     AllTokens,
     DenseRecap,
@@ -37,13 +37,14 @@ class DenseRecapCondition(Condition):
         self.projection = nn.Linear(tower_width, require_width(denoiser.token_width, "tokens"))
         text, vector = denoiser.encode_prompt(section.prompt)
         if text is None:
-            raise InputError("condition.type: dense_recap needs a denoiser that reads text; choose another")
+            raise Mismatch("condition.type", "dense_recap needs a denoiser that reads text; choose another")
         one_by_one = section.combine == "token_by_token"
         visual = visual_token_count(section.tokens, patches)
         if one_by_one and visual not in (0, text.shape[1]):
-            raise InputError(
-                f"condition.combine: token_by_token needs as many visual tokens as the prompt has positions"
-                f" ({text.shape[1]}), but condition.tokens gives {visual}; use combine: mean_text"
+            raise Mismatch(
+                "condition.combine",
+                "token_by_token needs as many visual tokens as the prompt has positions"
+                f" ({text.shape[1]}), but condition.tokens gives {visual}; use combine: mean_text",
             )
         self.keep_empty(Context(text if one_by_one or visual == 0 else text.mean(dim=1, keepdim=True), vector))
 
@@ -92,14 +93,15 @@ def visual_token_count(tokens: Tokens, patches: int) -> int:
 
 def _patches_drawn(tokens: Tokens, patches: int) -> int:
     if isinstance(tokens, WindowTokens) and tokens.window > patches:
-        raise InputError(f"condition.tokens.window: {tokens.window} is more than the tower's {patches} patches")
+        raise Mismatch("condition.tokens.window", f"{tokens.window} is more than the tower's {patches} patches")
     if not isinstance(tokens, RandomTokens):
         return 0
     drawn = tokens.count if tokens.count is not None else int((tokens.share or 0) * patches)
     if drawn > patches and not tokens.replacement:
-        raise InputError(
-            f"condition.tokens.count: {drawn} of {patches} patches cannot be drawn without replacement;"
-            " take fewer or set replacement: true"
+        raise Invalid(
+            "condition.tokens.count",
+            f"{drawn} of {patches} patches cannot be drawn without replacement;"
+            " take fewer or set replacement: true",
         )
     return drawn
 

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from diva.condition.base import Condition
 from diva.denoisers.base import Context, Denoiser, ReadsImageEmbeddings
-from diva.errors import InputError
+from diva.errors import Mismatch
 from diva.recipes.conditions import ImageEmbedding
 from diva.towers.tower import TowerTokens
 
@@ -21,11 +21,12 @@ class ImageEmbeddingCondition(Condition):
         """
         super().__init__()
         if not isinstance(denoiser, ReadsImageEmbeddings):
-            raise InputError("condition.type: image_embedding needs a denoiser that decodes them, such as unclip")
+            raise Mismatch("condition.type", "image_embedding needs a denoiser that decodes them, such as unclip")
         if denoiser.embedding_width != tower_width:
-            raise InputError(
-                f"denoiser.path: decodes embeddings of width {denoiser.embedding_width}, but the tower's have"
-                f" {tower_width}; give a decoder that was trained for this tower"
+            raise Mismatch(
+                "denoiser.path",
+                f"decodes embeddings of width {denoiser.embedding_width}, but the tower's have"
+                f" {tower_width}; give a decoder that was trained for this tower",
             )
         self.width = tower_width
         self.levels = denoiser.noise_levels

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from diva.condition.base import Condition, require_width
 from diva.denoisers.base import Context, Denoiser
-from diva.errors import InputError
+from diva.errors import Mismatch
 from diva.recipes.conditions import ClassVector, PooledBroadcast, PooledPair
 from diva.towers.tower import TowerTokens
 
@@ -21,7 +21,7 @@ class PooledBroadcastCondition(Condition):
         self.projection = _mlp(tower_width, require_width(denoiser.token_width, "tokens"))
         empty = denoiser.encode_prompt(section.prompt)
         if empty.tokens is None:
-            raise InputError("condition.type: pooled_broadcast needs a denoiser that reads text; choose another")
+            raise Mismatch("condition.type", "pooled_broadcast needs a denoiser that reads text; choose another")
         self.keep_empty(empty)
 
     def forward(self, tokens: TowerTokens, drawn: Tensor) -> Context:
@@ -42,7 +42,7 @@ class PooledPairCondition(Condition):
         """
         super().__init__()
         if section.prompt:
-            raise InputError("condition.prompt: pooled_pair has no place for text; leave the prompt empty")
+            raise Mismatch("condition.prompt", "pooled_pair has no place for text; leave the prompt empty")
         token_width = require_width(denoiser.token_width, "tokens")
         vector_width = require_width(denoiser.vector_width, "a vector")
         self.token = _mlp(tower_width, token_width)

@@ -1,29 +1,36 @@
 """The checks of one tower, each against the library that it comes from."""
 
+import copy
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple
 
 import numpy as np
 import torch
+from open_clip.model import resize_pos_embed
 from open_clip.timm_model import TimmModel
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from diva.exporting.open_clip_format import fill_open_clip
 from diva.exporting.timm_format import fill_timm
 from diva.exporting.transformers_format import fill_transformers
 from diva.towers import Clip
+from diva.towers.build import build_image_only
 from diva.towers.checkpoint import read_state_dict
+from diva.towers.features import TowerFeatures
 from diva.towers.formats.open_clip_folder import WEIGHTS
 from diva.towers.formats.read import read_tower
+from diva.towers.tower import Tower
 from diva.training.one_step import moved_by_one_step
 
 OK: Final = "✓"
 TOLERANCE: Final = 1e-3  # relative, and a tenth of it absolute
 GREY_LEVELS: Final = 0.5  # of 255, on average: PIL rounds after each of its two passes
 SIDE: Final = 333  # of a picture, odd
+PREPROCESS: Final = {"mean": [0.5] * 3, "std": [0.25] * 3, "interpolation": "bicubic", "resize_mode": "shortest"}
 
 
 class Cell(NamedTuple):
@@ -36,6 +43,9 @@ class Cell(NamedTuple):
 
     text: str
     passed: bool = True
+
+
+Check = Callable[[Clip, Tensor], Cell]
 
 
 def pooled_token(clip: Clip, pixels: Tensor) -> Cell:
@@ -98,13 +108,56 @@ def preprocessing(clip: Clip, _: Tensor) -> Cell:
     return _cell(levels.mean().item() < GREY_LEVELS)
 
 
-CHECKS: Final[dict[str, Callable[[Clip, Tensor], Cell]]] = {
-    "pooled token": pooled_token,
-    "patch tokens": patch_tokens,
-    "preprocessing": preprocessing,
-    "read back": read_back,
-    "one step": one_step,  # last: it changes the tower
-}
+def other_size(clip: Clip, _: Tensor) -> Cell:
+    """Feature maps of larger pictures, as segmentation reads them, are those of the library's own resampling."""
+    tower = clip.tower
+    if not tower.patches:
+        return Cell("– pooled only")
+    features = TowerFeatures(tower, [-1], joint=True)
+    grid = (tower.grid[0] + 1, tower.grid[1] + 2)
+    size = (grid[0] * features.patch[0], grid[1] * features.patch[1])
+    larger = torch.randn(1, 3, *size)
+    with torch.no_grad():
+        theirs = Tower(_resized(clip, size))(larger).patches
+        (ours,) = features(larger)
+    return _close(ours.flatten(2).transpose(1, 2), theirs)
+
+
+def _resized(clip: Clip, size: tuple[int, int]) -> nn.Module:
+    """Return a copy of the image tower that reads pictures of `size`, as its library changes that."""
+    visual = clip.model.visual
+    if isinstance(visual, TimmModel):
+        copied = copy.deepcopy(visual)
+        copied.set_input_size(size)
+        return copied
+    config = {**clip.config, "vision_cfg": {**clip.config["vision_cfg"], "image_size": list(size)}}
+    model = build_image_only(config, PREPROCESS, projected=isinstance(visual.proj, nn.Parameter))
+    state = {key: value for key, value in clip.model.state_dict().items() if key.startswith("visual.")}
+    resize_pos_embed(state, model)
+    model.load_state_dict(state)
+    return model.visual
+
+
+def in_llava(generates: Callable[[Clip], bool], clip: Clip, _: Tensor) -> Cell:
+    """A LLaVA that the tower is swapped into answers."""
+    return _cell(generates(clip))
+
+
+def checks_with(generates: Callable[[Clip], bool]) -> dict[str, Check]:
+    """Return every check by its name.
+
+    Args:
+        generates: whether a LLaVA with a tower answers; no module of `diva` knows LLaVA.
+    """
+    return {
+        "pooled token": pooled_token,
+        "patch tokens": patch_tokens,
+        "preprocessing": preprocessing,
+        "read back": read_back,
+        "other size": other_size,
+        "LLaVA": partial(in_llava, generates),
+        "one step": one_step,  # last: it changes the tower
+    }
 
 
 def _close(ours: Tensor, theirs: Tensor) -> Cell:

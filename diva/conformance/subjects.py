@@ -11,7 +11,8 @@ import timm
 import torch
 
 from diva.compat import image_text_models
-from diva.errors import InputError, did_you_mean
+from diva.conformance.checks import PREPROCESS
+from diva.errors import Unknown, did_you_mean
 from diva.towers import Clip, TowerInput, load_clip
 from diva.towers.build import NO_TEXT, build_model
 from diva.towers.trunk import CONFIG, Trunk, build_trunk, sized
@@ -26,6 +27,8 @@ IMAGE_ONLY: Final = (
     "vit_base_patch14_reg4_dinov2",
     "vit_base_patch16_224",
     "vit_base_patch16_dinov3",
+    "vit_base_patch16_dinov3_qkvb",
+    "vit_giant_patch14_dinov2",
     "vit_pe_spatial_base_patch16_512",
 )
 IMAGE_FIELDS: Final = ("embed_dim", "quick_gelu", "vision_cfg")  # of open_clip's configuration
@@ -37,7 +40,6 @@ CUTS: Final[tuple[dict[str, Any], ...]] = (
     {"layers": (1,) * 4},
     {},
 )
-PREPROCESS: Final = {"mean": [0.5] * 3, "std": [0.25] * 3, "interpolation": "bicubic", "resize_mode": "shortest"}
 
 
 def all_names() -> tuple[str, ...]:
@@ -68,7 +70,7 @@ def subject(name: str) -> Iterator[Clip]:
         elif ":" not in name and timm.is_model(name):
             yield _of_timm(name)
         else:
-            raise InputError(f"NAME: '{name}' is unknown; {did_you_mean(name, all_names())}")
+            raise Unknown("NAME", f"'{name}' is unknown; {did_you_mean(name, all_names())}")
 
 
 def _of_open_clip(name: str, config: dict[str, Any], folder: Path) -> Clip:

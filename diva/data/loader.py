@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from diva.data.source import Source, count_images, listed
 from diva.data.streams import BadImage, Cursor, EmptyStream, ImageStreams, Sample
-from diva.errors import InputError, RunError, printable
+from diva.errors import BadData, Changed, Invalid, OutOfMemory, RunError, from_worker, printable
 from diva.progress import phase
 
 logger = logging.getLogger("diva.data")
@@ -175,17 +175,19 @@ class Loader:
         for field, value in self._identity().items():
             if state[field] != value:
                 name = "seed" if field == "seed" else f"data.{field}"
-                raise InputError(f"{name}: {value} is not the checkpoint's {state[field]}; set it back to resume")
+                raise Changed(name, f"{value} is not the checkpoint's {state[field]}; set it back to resume")
         if state.get("files", self._files) != self._files:  # a checkpoint of an earlier version does not have them
-            raise InputError(
-                f"data.source: the files of {self.source.spec} have changed since the checkpoint (names or sizes),"
-                " and with them the order; restore them, or start a new run"
+            raise Changed(
+                "data.source",
+                f"the files of {self.source.spec} have changed since the checkpoint (names or sizes),"
+                " and with them the order; restore them, or start a new run",
             )
         world_size = self._dataset.world_size
         if state["items"] % world_size:
-            raise InputError(
+            raise Invalid(
+                "data",
                 f"the checkpoint's {state['items']} images cannot be divided among {world_size} processes;"
-                " resume with the number of processes that wrote it"
+                " resume with the number of processes that wrote it",
             )
         self.close()
         self._items = state["items"] // world_size
@@ -248,14 +250,15 @@ class Loader:
             self.close()
             lines = str(error).splitlines() or ["RuntimeError"]
             if isinstance(error, RunError):  # out of a worker it comes with a traceback before it
-                raise RunError(lines[-1].removeprefix(f"{RunError.__module__}.{RunError.__name__}: ")) from error
+                raise from_worker(error) from error
             if lines[0].startswith(DEATH):
-                raise RunError(
-                    f"data.workers: one of {self._workers} died ({lines[0]}); use fewer, or give them more"
-                    " memory (including shared memory)"
+                raise OutOfMemory(
+                    "data.workers",
+                    f"one of {self._workers} died ({lines[0]}); use fewer, or give them more"
+                    " memory (including shared memory)",
                 ) from error
-            raise RunError(
-                f"data.source: {self.source.spec} cannot be read further ({lines[-1]}); repair or replace it"
+            raise BadData(
+                "data.source", self.source.spec, f"cannot be read further ({lines[-1]}); repair or replace it"
             ) from error
         for bad in sample.bad:
             if bad not in self._told:
@@ -264,9 +267,10 @@ class Loader:
                 self._told.add(bad)
         self._bad = [*self._bad, *(bad for bad in sample.bad if bad.images)][:SHOWN]
         if isinstance(sample, EmptyStream):
-            raise RunError(
-                f"data.source: stream {sample.stream} of {self._dataset.streams} found no usable image in a whole"
-                f" pass{_named(sample.bad[:SHOWN])}; repair {self._dataset.source.spec} or lower data.streams"
+            raise BadData(
+                "data.source",
+                f"stream {sample.stream} of {self._dataset.streams} found no usable image in a whole"
+                f" pass{_named(sample.bad[:SHOWN])}; repair {self._dataset.source.spec} or lower data.streams",
             )
         return sample
 
@@ -289,10 +293,11 @@ class Loader:
 
     def _check_share(self, skipped: int, seen: int) -> None:
         if skipped > self._max_bad_share * seen:
-            raise RunError(
-                f"data: {skipped} of {seen} images ({skipped / seen:.1%}) are unusable, more than"
+            raise BadData(
+                "data",
+                f"{skipped} of {seen} images ({skipped / seen:.1%}) are unusable, more than"
                 f" data.max_bad_share = {self._max_bad_share:.1%}{_named(self._bad)}; repair the source or raise"
-                " the limit"
+                " the limit",
             )
 
 

@@ -10,7 +10,7 @@ from diva.braces import expand_braces
 from diva.data.folder import FolderSource
 from diva.data.shards import ShardSource, is_tar
 from diva.data.source import Source, listed
-from diva.errors import InputError
+from diva.errors import InputError, Invalid, Missing
 from diva.images import SUFFIXES, suffix_of
 
 
@@ -41,9 +41,11 @@ def open_source(spec: str) -> Source:
     chosen = here or images or tars
     left_out += Counter(_kind(name) for name in set(files).difference(chosen) if not name.endswith("_stats.json"))
     if not chosen:
-        raise InputError(
-            f"data.source: {spec} contains no .tar and no image ({', '.join(SUFFIXES)})"
-            f"{f', but {listed(left_out)}' if left_out else ''}; give a folder or a pattern that does"
+        raise Missing(
+            "data.source",
+            spec,
+            f"contains no .tar and no image ({', '.join(SUFFIXES)})"
+            f"{f', but {listed(left_out)}' if left_out else ''}; give a folder or a pattern that does",
         )
     if chosen is images:
         return FolderSource(spec, path, sorted(images), left_out=left_out)
@@ -54,12 +56,12 @@ def _expand(spec: str) -> set[Path]:
     try:
         patterns = [pattern for part in spec.split("::") for pattern in expand_braces(part)]
     except InputError as error:
-        raise InputError(f"data.source: {error}") from error
+        raise error.within("data.source") from error
     found: set[Path] = set()
     for pattern in patterns:
         matches = glob.glob(pattern, recursive=True) if glob.has_magic(pattern) else [pattern]
         if not matches:
-            raise InputError(f"data.source: no file matches {pattern}; give a pattern that matches .tar files")
+            raise Missing("data.source", f"no file matches {pattern}; give a pattern that matches .tar files")
         found.update(map(Path, matches))
     return found
 
@@ -68,11 +70,11 @@ def _shards(spec: str, paths: Iterable[Path]) -> ShardSource:
     paths = sorted(paths)
     for path in paths:
         if not os.path.isfile(path):
-            raise InputError(
-                f"data.source: {path} does not exist or is not a regular file; give an existing folder or tars"
+            raise Missing(
+                "data.source", path, "does not exist or is not a regular file; give an existing folder or tars"
             )
         if not is_tar(path.name):
-            raise InputError(f"data.source: {path} is not a .tar; give uncompressed tars or a folder of images")
+            raise Invalid("data.source", path, "is not a .tar; give uncompressed tars or a folder of images")
     root = Path(os.path.commonpath([path.parent for path in paths]))
     return ShardSource(spec, root, [path.relative_to(root).as_posix() for path in paths])
 

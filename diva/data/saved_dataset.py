@@ -11,7 +11,7 @@ from pyarrow import ArrowInvalid
 from diva.data.raw import FileSlice
 from diva.data.source import Source
 from diva.documents import open_file
-from diva.errors import InputError, first_line
+from diva.errors import Damaged, Invalid, Missing, first_line
 from diva.images import UnusableError
 
 DESCRIBING = ("state.json", "dataset_info.json")
@@ -71,26 +71,29 @@ class SavedDatasetSource(Source):
         try:
             dataset = load_from_disk(str(folder))
         except Exception as error:  # damaged files make datasets raise anything
-            raise InputError(
-                f"data.source: {spec}: no readable dataset ({first_line(error)}); save it again"
+            raise Damaged(
+                "data.source", spec, f"no readable dataset ({first_line(error)}); save it again"
             ) from error
         if not isinstance(dataset, Dataset):
-            raise InputError(
-                f"data.source: {spec} has several splits; give one of the folders"
-                f" {', '.join(f'{spec}/{split}' for split in dataset)}"
+            raise Invalid(
+                "data.source",
+                spec,
+                f"has several splits; give one of the folders {', '.join(f'{spec}/{split}' for split in dataset)}",
             )
         columns = [name for name, feature in dataset.features.items() if isinstance(feature, Image)]
         if not columns:
-            raise InputError(
-                f"data.source: {spec} has no image column (its columns: {', '.join(dataset.column_names)});"
-                " cast one to datasets.Image and save it again"
+            raise Missing(
+                "data.source",
+                spec,
+                f"has no image column (its columns: {', '.join(dataset.column_names)});"
+                " cast one to datasets.Image and save it again",
             )
         column = "image" if "image" in columns else columns[0]
         encoded = dataset.select_columns(column).cast_column(column, Image(decode=False))
         try:
             encoded.data.validate(full=True)  # offsets that lead out of a damaged table kill the process
         except ArrowInvalid as error:
-            raise InputError(f"data.source: {spec}: is damaged ({first_line(error)}); save it again") from error
+            raise Damaged("data.source", spec, f"is damaged ({first_line(error)}); save it again") from error
         # beside them lies what `datasets` keeps of every filter and map that somebody tried
         tables = {Path(each["filename"]).resolve() for each in dataset.cache_files}
         named = [path for path in folder.iterdir() if path.resolve() in tables or path.name in DESCRIBING]

@@ -18,7 +18,7 @@ from diva.data.raw import FileSlice, Loss, RawImage
 from diva.data.source import Source, listed
 from diva.data.tar import Hole, members
 from diva.documents import read_json
-from diva.errors import InputError
+from diva.errors import InputError, Missing
 from diva.images import OTHER_SUFFIXES, SUFFIXES, suffix_of
 
 
@@ -95,7 +95,7 @@ class ShardPart:
         statistics = read_json(path)
         images = statistics.get("successes") if isinstance(statistics, dict) else None
         if not isinstance(images, int) or images < 0:
-            raise InputError(f"{path}: has no count 'successes'; delete it or restore it")
+            raise Missing(path, "has no count 'successes'; delete it or restore it")
         return images
 
     def _estimate(self, holes: Sequence[Hole]) -> int:

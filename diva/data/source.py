@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import ClassVar, Protocol
 
 from diva.data.raw import Loss, RawImage
-from diva.errors import InputError
+from diva.errors import Damaged, Unsupported
 from diva.progress import phase
 
 
@@ -82,10 +82,12 @@ def require_images(source: Source, streams: int) -> None:
         reasons.append(f"left out: {listed(source.left_out)}")
     why = f" ({'; '.join(reasons)})" if reasons else ""
     if not images:
-        raise InputError(f"data.source: {source.spec} contains no readable image{why}; fetch or write it again")
-    raise InputError(
-        f"data.streams: {source.spec} has only {images} readable images{why} for {streams} streams;"
-        f" lower data.streams to at most {images} or give more images"
+        raise Damaged("data.source", source.spec, f"contains no readable image{why}; fetch or write it again")
+    raise Unsupported(
+        "data.streams",
+        source.spec,
+        f"has only {images} readable images{why} for {streams} streams;"
+        f" lower data.streams to at most {images} or give more images",
     )
 
 

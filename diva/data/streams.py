@@ -22,7 +22,7 @@ from diva.data.cache import CachedImage
 from diva.data.decode import Crop, decode, random_crop, seeded_crop, to_rgb
 from diva.data.raw import Loss, RawImage
 from diva.data.source import Source, require_images
-from diva.errors import InputError
+from diva.errors import Invalid
 from diva.images import UnusableError
 
 
@@ -115,9 +115,10 @@ class ImageStreams(IterableDataset[Sample | EmptyStream]):
         """Check the numbers that must fit each other."""
         if self.streams % self.world_size:
             nearest = math.ceil(self.streams / self.world_size) * self.world_size
-            raise InputError(
-                f"data.streams: {self.streams} streams cannot be divided among {self.world_size} processes;"
-                f" set it to a multiple, such as {nearest}"
+            raise Invalid(
+                "data.streams",
+                f"{self.streams} streams cannot be divided among {self.world_size} processes;"
+                f" set it to a multiple, such as {nearest}",
             )
         if len(self.source.names) < self.streams:
             require_images(self.source, self.streams)
@@ -127,9 +128,10 @@ class ImageStreams(IterableDataset[Sample | EmptyStream]):
         own = self.streams // self.world_size
         if workers and own % workers:
             valid = [str(number) for number in range(own + 1) if number == 0 or own % number == 0]
-            raise InputError(
-                f"data.workers: {workers} workers cannot divide the {own} streams of a process evenly;"
-                f" use {', '.join(valid[:-1])} or {valid[-1]}, or change data.streams"
+            raise Invalid(
+                "data.workers",
+                f"{workers} workers cannot divide the {own} streams of a process evenly;"
+                f" use {', '.join(valid[:-1])} or {valid[-1]}, or change data.streams",
             )
 
     def at(self, cursors: Mapping[int, Cursor], first_item: int) -> Self:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from diva.denoisers.base import Context
 from diva.denoisers.latent import DdpmDenoiser, read_part
-from diva.errors import InputError
+from diva.errors import Mismatch
 from diva.recipes.denoisers import Dit
 
 
@@ -41,7 +41,7 @@ class DitDenoiser(DdpmDenoiser):
             InputError: there is a prompt, which a DiT cannot read.
         """
         if prompt:
-            raise InputError(f"condition.prompt: {self.path} is a DiT, which reads no text; leave the prompt empty")
+            raise Mismatch("condition.prompt", self.path, "is a DiT, which reads no text; leave the prompt empty")
         return Context(None, self.nothing)
 
     def forward(self, noisy: Tensor, timesteps: Tensor, context: Context) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from diva.digest import tensors_sha256
 from diva.documents import read_json
-from diva.errors import InputError
+from diva.errors import Damaged, Invalid, Mismatch, Missing, Unsupported
 from diva.pretrained import DOCUMENTS, load_pretrained
 from diva.recipes.denoisers import DdpmSection, LatentSection
 
@@ -58,8 +58,8 @@ class LatentDenoiser(nn.Module):
         self.path = Path(section.path)
         missing = [part for part in self._parts_read(section) if not (self.path / part).is_dir()]
         if missing:
-            raise InputError(
-                f"denoiser.path: {self.path} has no {', '.join(missing)}; give a diffusers {self.kind} folder"
+            raise Missing(
+                "denoiser.path", self.path, f"has no {', '.join(missing)}; give a diffusers {self.kind} folder"
             )
         self._index = _read_index(self.path)
         self.vae = read_part(self.path, "vae", AutoencoderKL, torch_dtype=dtype)
@@ -112,8 +112,9 @@ class LatentDenoiser(nn.Module):
         if not self.sampled:
             latents = encoded.mean
         elif posterior is None:
-            raise InputError(
-                "denoiser.latents: 'sample' draws new latents every time, so they cannot be cached; set it to mean"
+            raise Mismatch(
+                "denoiser.latents",
+                "'sample' draws new latents every time, so they cannot be cached; set it to mean",
             )
         else:
             latents = encoded.mean + encoded.std * posterior
@@ -177,14 +178,15 @@ class DdpmDenoiser(LatentDenoiser):
         self.timesteps = section.timesteps
         last = self.scheduler.config.num_train_timesteps
         if not 0 <= self.timesteps[0] < self.timesteps[1] <= last:
-            raise InputError(
-                f"denoiser.timesteps: {list(self.timesteps)} is not a range within 0..{last},"
-                f" the schedule of {self.path}"
+            raise Invalid(
+                "denoiser.timesteps",
+                f"{list(self.timesteps)} is not a range within 0..{last}, the schedule of {self.path}",
             )
         if self.scheduler.config.prediction_type not in ("epsilon", "v_prediction"):
-            raise InputError(
-                f"denoiser.path: {self.path}/scheduler predicts '{self.scheduler.config.prediction_type}';"
-                " only epsilon and v_prediction are supported"
+            raise Unsupported(
+                "denoiser.path",
+                f"{self.path}/scheduler predicts '{self.scheduler.config.prediction_type}';"
+                " only epsilon and v_prediction are supported",
             )
 
     def draw_timesteps(self, samples: int, generator: torch.Generator) -> Tensor:
@@ -208,7 +210,7 @@ def read_part(folder: Path, part: str, reader: Any, **options: Any) -> Any:
     Raises:
         InputError: it cannot be read, or tensors are missing.
     """
-    return load_pretrained(reader, folder, part, field="denoiser.path: ", **options)
+    return load_pretrained(reader, folder, part, field=("denoiser.path",), **options)
 
 
 def _read_index(folder: Path) -> dict[str, Any] | None:
@@ -217,7 +219,7 @@ def _read_index(folder: Path) -> dict[str, Any] | None:
         return None
     index = read_json(folder / INDEX)
     if not isinstance(index, dict):
-        raise InputError(f"denoiser.path: {folder / INDEX}: is not the index of a pipeline; fetch it again")
+        raise Damaged("denoiser.path", folder / INDEX, "is not the index of a pipeline; fetch it again")
     return index
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from diva.denoisers.base import Context
 from diva.denoisers.latent import LatentDenoiser, read_part
-from diva.errors import InputError
+from diva.errors import Invalid, Mismatch
 from diva.recipes.denoisers import FlowTransformer, RectifiedFlow
 
 PACK = 2  # a token is a square of so many latents a side
@@ -49,9 +49,11 @@ class RectifiedFlowDenoiser(LatentDenoiser):
             network = read_part(self.path, "transformer", FluxTransformer2DModel, torch_dtype=dtype)
         config = network.config
         if config.in_channels != packed:
-            raise InputError(
-                f"denoiser.path: {self.path} has a transformer for {config.in_channels} packed channels but a VAE"
-                f" that gives {packed}; they come from different models"
+            raise Mismatch(
+                "denoiser.path",
+                self.path,
+                f"has a transformer for {config.in_channels} packed channels but a VAE"
+                f" that gives {packed}; they come from different models",
             )
         self._guided = config.guidance_embeds
         self.token_width, self.vector_width = config.joint_attention_dim, config.pooled_projection_dim
@@ -64,7 +66,7 @@ class RectifiedFlowDenoiser(LatentDenoiser):
             InputError: there is a prompt, which nothing here can read.
         """
         if prompt:
-            raise InputError(f"condition.prompt: {self.path} is used without text encoders; leave the prompt empty")
+            raise Mismatch("condition.prompt", self.path, "is used without text encoders; leave the prompt empty")
         zeros = self.scale.new_zeros
         return Context(zeros(1, 1, self.token_width), zeros(1, self.vector_width))
 
@@ -76,9 +78,10 @@ class RectifiedFlowDenoiser(LatentDenoiser):
         """
         shape = super().latent_shape(side)
         if shape[-1] % PACK:
-            raise InputError(
-                f"data.image_size: {side} gives latents {shape[-1]} wide, but they are packed two by two; take"
-                f" a multiple of {PACK * 2 ** (len(self.vae.config.block_out_channels) - 1)}"
+            raise Invalid(
+                "data.image_size",
+                f"{side} gives latents {shape[-1]} wide, but they are packed two by two; take"
+                f" a multiple of {PACK * 2 ** (len(self.vae.config.block_out_channels) - 1)}",
             )
         return shape
 

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from diva.denoisers.base import Context, Denoiser
 from diva.denoisers.latent import DdpmDenoiser
-from diva.errors import InputError
+from diva.errors import Mismatch
 
 
 def require_sampling(denoiser: Denoiser) -> DdpmDenoiser:
@@ -16,7 +16,7 @@ def require_sampling(denoiser: Denoiser) -> DdpmDenoiser:
         InputError: it has no schedule of timesteps.
     """
     if not isinstance(denoiser, DdpmDenoiser):
-        raise InputError("denoiser.type: images are sampled with DDIM, which needs a timestep schedule (DDPM)")
+        raise Mismatch("denoiser.type", "images are sampled with DDIM, which needs a timestep schedule (DDPM)")
     return denoiser
 
 

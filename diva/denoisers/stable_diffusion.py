@@ -11,7 +11,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from diva.denoisers.base import Context
 from diva.denoisers.latent import DdpmDenoiser, read_part
-from diva.errors import InputError
+from diva.errors import Mismatch
 from diva.progress import phase
 from diva.towers.checkpoint import file_sha256
 
@@ -93,9 +93,11 @@ class StableDiffusionDenoiser(DdpmDenoiser):
 
     def _context(self, tokens: Tensor, vector: Tensor | None) -> Context:
         if tokens.shape[-1] != self.token_width:
-            raise InputError(
-                f"denoiser.path: {self.path} has a text encoder of width {tokens.shape[-1]} but a UNet that reads"
-                f" width {self.token_width}; they come from different models"
+            raise Mismatch(
+                "denoiser.path",
+                self.path,
+                f"has a text encoder of width {tokens.shape[-1]} but a UNet that reads"
+                f" width {self.token_width}; they come from different models",
             )
         return Context(tokens, vector)
 

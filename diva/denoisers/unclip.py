@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from diva.denoisers.base import Context
 from diva.denoisers.latent import read_part
 from diva.denoisers.stable_diffusion import StableDiffusionDenoiser
-from diva.errors import InputError
+from diva.errors import Invalid, Mismatch, Unsupported
 from diva.recipes.denoisers import Unclip
 
 NORMALIZER, NOISING = "image_normalizer", "image_noising_scheduler"
@@ -54,9 +54,9 @@ class UnclipDenoiser(StableDiffusionDenoiser):
         self.noise_levels = section.noise_levels
         levels = self.noising.config.num_train_timesteps
         if self.noise_levels > levels:
-            raise InputError(
-                f"denoiser.noise_levels: {self.noise_levels} is more than the {levels} of the embeddings' schedule;"
-                " take fewer"
+            raise Invalid(
+                "denoiser.noise_levels",
+                f"{self.noise_levels} is more than the {levels} of the embeddings' schedule; take fewer",
             )
 
     def fit(self, embeddings: Tensor) -> None:
@@ -70,9 +70,9 @@ class UnclipDenoiser(StableDiffusionDenoiser):
         """
         std, mean = torch.std_mean(embeddings.double(), dim=0, correction=0, keepdim=True)
         if not (std > 0).all():
-            raise InputError(
-                f"denoiser.fit_images: the embeddings of {len(embeddings)} images are constant in some dimension;"
-                " take more"
+            raise Invalid(
+                "denoiser.fit_images",
+                f"the embeddings of {len(embeddings)} images are constant in some dimension; take more",
             )
         normalizer = StableUnCLIPImageNormalizer(embeddings.shape[1])
         normalizer.load_state_dict({"mean": mean.float(), "std": std.float()})
@@ -127,15 +127,18 @@ class UnclipDenoiser(StableDiffusionDenoiser):
     def _check_widths(self) -> None:
         config: Any = self.network.config
         if config.class_embed_type != "projection":
-            raise InputError(
-                f"denoiser.path: {self.path} has a UNet without an image embedding input;"
-                " give a Stable unCLIP folder"
+            raise Unsupported(
+                "denoiser.path",
+                self.path,
+                "has a UNet without an image embedding input; give a Stable unCLIP folder",
             )
         if config.projection_class_embeddings_input_dim != self.vector_width:
-            raise InputError(
-                f"denoiser.path: {self.path} has a normaliser of width {self.embedding_width} but a UNet that reads"
+            raise Mismatch(
+                "denoiser.path",
+                self.path,
+                f"has a normaliser of width {self.embedding_width} but a UNet that reads"
                 f" width {config.projection_class_embeddings_input_dim}, not its double;"
-                " they come from different decoders"
+                " they come from different decoders",
             )
 
     def _index_changes(self) -> dict[str, object]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from diva.errors import InputError
+from diva.errors import Changed
 from diva.evaluation.judgement import Judgement, judge, judge_preservation, too_little
 from diva.evaluation.statistics import difference_interval, macro_mean, paired_test
 from diva.evaluation.wording import chance, points, signed, signed_number
@@ -26,9 +26,10 @@ def paired_outcomes(result: Result, baseline: Result) -> tuple[NDArray[np.float6
     ):
         if ours != theirs:
             shown = f" ('{ours}' and '{theirs}')" if isinstance(ours, str) else ""
-            raise InputError(
-                f"{field}: differs between '{result.subject.label}' and '{baseline.subject.label}'{shown};"
-                " measure both towers on the same data with the same settings"
+            raise Changed(
+                field,
+                f"differs between '{result.subject.label}' and '{baseline.subject.label}'{shown};"
+                " measure both towers on the same data with the same settings",
             )
     ours_at = {item.id: item for item in result.items}
     return (

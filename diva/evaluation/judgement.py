@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from diva.errors import InputError
+from diva.errors import Invalid
 
 SIGNIFICANT = 0.05
 # what a statement on an ability rests on at least: one set says little of others, and the bootstrap's interval of a
@@ -63,4 +63,4 @@ def too_little(sets: int, items: int) -> str:
 def check_margin(margin: float) -> None:
     """Raise InputError unless `margin` is a number of points that a loss can be held against."""
     if not 0 <= margin < 100:
-        raise InputError(f"--margin: {margin} is not a loss in percentage points; give 0 or more, such as 1")
+        raise Invalid("--margin", f"{margin} is not a loss in percentage points; give 0 or more, such as 1")

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from diva.documents import read_file
-from diva.errors import InputError
+from diva.errors import Damaged, Unsafe
 from diva.evaluation.section import Picture
 from diva.images import UnusableError, decode_image
 
@@ -20,14 +20,14 @@ def read_picture(path: Path, folder: Path) -> Picture:
         InputError: it lies elsewhere, cannot be read, or is no whole PNG.
     """
     if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
-        raise InputError(f"{path}: does not lie in {folder}; make it again")
+        raise Unsafe(path, f"does not lie in {folder}; make it again")
     content = read_file(path)
     if not content.startswith(PNG):
-        raise InputError(f"{path}: is not a PNG; make it again")
+        raise Damaged(path, "is not a PNG; make it again")
     try:
         width, height = decode_image(content).size
     except UnusableError as error:
-        raise InputError(f"{path}: cannot be used ({error}); make it again") from error
+        raise Damaged(path, f"cannot be used ({error}); make it again") from error
     encoded = base64.b64encode(content).decode()
     return Picture(
         path=str(path),

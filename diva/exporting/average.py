@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from diva.errors import InputError
+from diva.errors import Invalid
 
 
 def average(base: Mapping[str, Tensor], trained: Mapping[str, Tensor], alpha: float) -> dict[str, Tensor]:
@@ -27,4 +27,4 @@ def read_shares(text: str) -> list[float]:
     try:
         return [float(part) for part in text.split(",")]
     except ValueError as error:
-        raise InputError(f"--average: '{text}' is no share; give numbers such as 0.5 or 0.25,0.5,0.75") from error
+        raise Invalid("--average", f"'{text}' is no share; give numbers such as 0.5 or 0.25,0.5,0.75") from error

@@ -8,7 +8,7 @@ from rich.text import Text
 from torch import Tensor
 
 from diva.atomic import check_files_in
-from diva.errors import InputError, did_you_mean, printable
+from diva.errors import Invalid, Missing, Unknown, did_you_mean, printable
 from diva.exporting.average import average as average_states
 from diva.exporting.card import write_card
 from diva.exporting.folder import check_replaceable, complete_folder
@@ -100,22 +100,22 @@ def _targets(out: Path, average: Sequence[float]) -> dict[Path, float | None]:
         return {out: average[0] if average else None}
     names = [f"{alpha:g}" for alpha in average]
     if len(set(names)) < len(names):
-        raise InputError(f"--average: two shares are written as {max(names, key=names.count)}; give one of them")
+        raise Invalid("--average", f"two shares are written as {max(names, key=names.count)}; give one of them")
     return {out / f"alpha-{name}": alpha for name, alpha in zip(names, average, strict=True)}
 
 
 def _check_options(to: str, average: Sequence[float], push_to_hub: str | None) -> None:
     if to not in FORMATS:
-        raise InputError(f"--to: there is no format '{to}'; {did_you_mean(to, FORMATS)}")
+        raise Unknown("--to", f"there is no format '{to}'; {did_you_mean(to, FORMATS)}")
     wrong = [alpha for alpha in average if not 0 <= alpha <= 1]
     if wrong:
-        raise InputError(f"--average: {wrong[0]:g} is no share; give the trained tower's share, from 0 to 1")
+        raise Invalid("--average", f"{wrong[0]:g} is no share; give the trained tower's share, from 0 to 1")
     if push_to_hub and len(average) > 1:
-        raise InputError("--push-to-hub: takes one tower; give --average one number")
+        raise Invalid("--push-to-hub", "takes one tower; give --average one number")
 
 
 def _base_state(clip: Clip, history: History, *, allow_torchscript: bool) -> States:
     if history.base is None:
-        raise InputError("--base: name the weights that training started from; no recipe beside the tower does")
+        raise Missing("--base", "name the weights that training started from; no recipe beside the tower does")
     source = read_tower(history.base, allow_torchscript=allow_torchscript)
     return {key: value.float() for key, value in fitted(clip.model, source.state, history.base).items()}

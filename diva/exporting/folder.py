@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from diva.atomic import check_folder, new_folder
-from diva.errors import InputError
+from diva.errors import Unwritable
 
 
 @contextmanager
@@ -41,4 +41,4 @@ def _check_sources(folder: Path, sources: tuple[Path, ...]) -> None:
     place = os.path.realpath(folder)
     for source in sources:
         if Path(os.path.realpath(source)).is_relative_to(place):
-            raise InputError(f"{folder}: would replace {source}, which it is made from; name another folder")
+            raise Unwritable(folder, f"would replace {source}, which it is made from; name another folder")

@@ -5,7 +5,7 @@ from pathlib import Path
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
-from diva.errors import InputError, RunError, first_line
+from diva.errors import Invalid, Unreachable, first_line
 
 # of the HTTP library below huggingface_hub, which is another one from version to version
 TRANSPORT_ERRORS = tuple(base for base in HfHubHTTPError.__bases__ if issubclass(base, Exception))
@@ -27,12 +27,12 @@ def push_to_hub(folder: Path, name: str, *, endpoint: str | None = None) -> str:
         repository = api.create_repo(name, exist_ok=True).repo_id
         commit = api.upload_folder(repo_id=repository, folder_path=folder, commit_message="Export from diva")
     except HFValidationError as error:
-        raise InputError(f"--push-to-hub: '{name}' is no repository name; write owner/repository") from error
+        raise Invalid("--push-to-hub", f"'{name}' is no repository name; write owner/repository") from error
     except HfHubHTTPError as error:
-        raise RunError(
-            f"--push-to-hub: the hub refused ({first_line(error)}); log in with 'hf auth login'"
+        raise Unreachable(
+            "--push-to-hub", f"the hub refused ({first_line(error)}); log in with 'hf auth login'"
         ) from error
     except TRANSPORT_ERRORS as error:
         reason = type(error).__name__
-        raise RunError(f"--push-to-hub: the hub cannot be reached ({reason}); {folder} is complete") from error
+        raise Unreachable("--push-to-hub", f"the hub cannot be reached ({reason}); {folder} is complete") from error
     return str(commit.repo_url)

@@ -9,7 +9,7 @@ from open_clip.tokenizer import HFTokenizer
 from safetensors.torch import save_file
 
 from diva.atomic import new_folder
-from diva.errors import InputError
+from diva.errors import Mismatch
 from diva.exporting.processors import tokenizer_on_this_machine
 from diva.progress import phase
 from diva.towers import Clip
@@ -36,9 +36,10 @@ def write_open_clip(clip: Clip, folder: Path) -> None:
 def fill_open_clip(clip: Clip, folder: Path) -> None:
     """Write the files of open_clip's format into the existing `folder`."""
     if not clip.has_text:
-        raise InputError(
-            f"{clip.source}: open_clip's format needs a text tower, and there is none; give --to"
-            f" {'timm' if clip.trunk else 'llava'}"
+        raise Mismatch(
+            clip.source,
+            "open_clip's format needs a text tower, and there is none; give --to"
+            f" {'timm' if clip.trunk else 'llava'}",
         )
     if is_approximated(clip):
         log.warning(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from safetensors.torch import save_file
 
-from diva.errors import InputError
+from diva.errors import Unsupported
 from diva.towers import Clip
 from diva.towers.formats.timm_folder import WEIGHT_FILES
 from diva.towers.trunk import CONFIG
@@ -20,7 +20,7 @@ def fill_timm(clip: Clip, folder: Path) -> None:
         InputError: the tower is not a model of timm's alone.
     """
     if clip.trunk is None:
-        raise InputError(f"{clip.source}: timm's format has no place for a text tower; use --to open_clip")
+        raise Unsupported(clip.source, "timm's format has no place for a text tower; use --to open_clip")
     state = {key.removeprefix(TRUNK): value for key, value in clip.model.state_dict().items()}
     save_file(
         {key: value.detach().cpu().contiguous() for key, value in state.items()},

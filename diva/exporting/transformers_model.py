@@ -20,7 +20,7 @@ from transformers import (
     SiglipVisionModel,
 )
 
-from diva.errors import InputError
+from diva.errors import Invalid, Unsupported
 from diva.towers import Clip
 from diva.towers.activation import activation_of
 from diva.towers.formats.transformers_folder import ACTIVATIONS
@@ -44,10 +44,11 @@ def whole_model(clip: Clip) -> PreTrainedModel:
         InputError: transformers has no model that computes what the towers compute.
     """
     if clip.trunk:
-        if (pool := clip.model.visual.trunk.global_pool) != "token":
-            raise InputError(
-                f"{clip.source}: its pooled token is '{pool}' of its patches, and transformers' model of its kind"
-                " gives the class token; use --to timm, or --to llava"
+        if (pool := _trunk(clip).global_pool) != "token":
+            raise Invalid(
+                clip.source,
+                f"its pooled token is '{pool}' of its patches, and transformers' model of its kind"
+                " gives the class token; use --to timm, or --to llava",
             )
         return vision_model(clip)
     _require_counterpart(clip)
@@ -70,16 +71,22 @@ def vision_model(clip: Clip) -> PreTrainedModel:
         InputError: transformers has no model that computes what the tower computes.
     """
     if clip.trunk:
-        trunk = clip.model.visual.trunk
+        trunk = _trunk(clip)
         if config := counterpart(trunk):
             return to_transformers(trunk, config, f"{clip.source}: for transformers")
     _require_counterpart(clip)
-    state = {key: value for key, value in _their_state(clip).items() if key.startswith(f"{VISION}.")}
+    state = {key: value for key, value in _their_state(clip, "visual.").items() if key.startswith(f"{VISION}.")}
     return _filled(SiglipVisionModel if is_siglip(clip) else CLIPVisionModel, _vision_config(clip), state)
 
 
-def _their_state(clip: Clip) -> dict[str, Tensor]:
-    state = {key: value.detach().cpu() for key, value in clip.model.state_dict().items()}
+def _trunk(clip: Clip) -> Any:
+    visual: Any = clip.model.visual
+    return visual.trunk
+
+
+def _their_state(clip: Clip, part: str = "") -> dict[str, Tensor]:
+    own = clip.model.state_dict().items()
+    state = {key: value.detach().cpu() for key, value in own if key.startswith(part)}
     keys = siglip_keys(state) if is_siglip(clip) else clip_keys(state)
     return keys.to_theirs(state, f"{clip.source}: for transformers")
 
@@ -148,9 +155,7 @@ def _hidden_act(clip: Clip, part: nn.Module) -> str:
     names = {ours: theirs for theirs, ours in ACTIVATIONS.items()}
     activation = activation_of(part)
     if activation not in names:
-        raise InputError(
-            f"{clip.source}: transformers has no model with {activation} in one tower; use open_clip's"
-        )
+        raise Unsupported(clip.source, f"transformers has no model with {activation} in one tower; use open_clip's")
     return names[activation]
 
 
@@ -161,9 +166,10 @@ def _require_counterpart(clip: Clip) -> None:
     same = is_siglip(clip) or (plain and isinstance(visual.transformer.resblocks[0].ls_1, nn.Identity))
     if not same or len({*clip.input.size}) > 1:
         remedy = "use --to timm" if clip.trunk else "give the whole model, with its text tower"
-        raise InputError(
-            f"{clip.source}: transformers has no model of this kind of image tower;"
-            f" {'use --to open_clip' if clip.has_text else remedy}"
+        raise Unsupported(
+            clip.source,
+            "transformers has no model of this kind of image tower;"
+            f" {'use --to open_clip' if clip.has_text else remedy}",
         )
 
 
@@ -174,7 +180,7 @@ def _require_text(clip: Clip) -> None:
     pooling = getattr(text, "pool_type", None) or model.text_pool_type
     expected, causal = ("last", False) if is_siglip(clip) else ("argmax", True)
     if pooling != expected or (text.attn_mask is not None) != causal:
-        raise InputError(
-            f"{clip.source}: transformers has no model with this text tower (it pools '{pooling}'); --to llava"
-            " needs none"
+        raise Unsupported(
+            clip.source,
+            f"transformers has no model with this text tower (it pools '{pooling}'); --to llava needs none",
         )

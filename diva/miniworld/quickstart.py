@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from diva.atomic import check_files_in
-from diva.errors import InputError
+from diva.errors import Occupied
 from diva.pipelines.manifest import MANIFEST, read_manifest
 from diva.pipelines.run import run as run_pipeline
 
@@ -41,9 +41,9 @@ def run(out: Path, *, seed: int, check: Callable[[Sequence[str]], None]) -> None
     if (out / MANIFEST).is_file():
         before = read_manifest(out / MANIFEST)
         if (before.recipe, before.overrides) != (RECIPE, overrides):
-            raise InputError(f"{out}: belongs to another run; name another folder with --out, or remove it")
+            raise Occupied(out, "belongs to another run; name another folder with --out, or remove it")
     elif out.exists() and any(out.iterdir()):
-        raise InputError(f"{out}: is not empty; name another folder with --out, or remove it")
+        raise Occupied(out, "is not empty; name another folder with --out, or remove it")
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the steps: two at once, each on its own core
     run_pipeline(RECIPE, overrides, out, jobs=JOBS, check=check)
     Console().print(Text(NEXT), soft_wrap=True)

@@ -5,7 +5,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from diva.errors import InputError
+from diva.errors import Invalid
 from diva.pipelines.references import common_values, resolved
 from diva.pipelines.schema import Change, Pipeline
 from diva.recipes import Recipe
@@ -58,9 +58,11 @@ def load_pipeline(name: str | None, recipe: Recipe, overrides: Sequence[str] = (
     fields = _changed(read_fields(name, packaged, "pipeline"), lasting(recipe), name)
     fields = with_overrides(fields, [each.removeprefix(PREFIX) for each in overrides])
     if "stages" in fields:  # of 0.1
-        raise InputError(
-            f"{name}: stages: pipelines have 'steps' in place of 'stages', each with 'uses' and 'with' in place of"
-            " 'command'; see docs/run.md"
+        raise Invalid(
+            name,
+            "stages",
+            "pipelines have 'steps' in place of 'stages', each with 'uses' and 'with' in place of"
+            " 'command'; see docs/run.md",
         )
     pipeline = validated(fields, name, Pipeline)
     values, data = common_values(recipe, pipeline), {}
@@ -76,7 +78,7 @@ def _changed(fields: dict[str, Any], recipe: Mapping[str, Any], name: str) -> di
     """Return the fields with those of their `changes` that fit the recipe merged in."""
     changes = fields.get("changes") or {}
     if not isinstance(changes, dict):
-        raise InputError(f"{name}: changes: give a mapping of changes by name")
+        raise Invalid(name, "changes", "give a mapping of changes by name")
     fields = {key: value for key, value in fields.items() if key != "changes"}
     for key, change in changes.items():
         checked = validated(change, f"{name}: changes.{key}", Change)

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from diva.errors import InputError, did_you_mean
+from diva.errors import Damaged, InputError, Invalid, Mismatch, Missing, Unknown, did_you_mean
 from diva.pipelines.manifest import REPORT
 from diva.pipelines.references import common_values, resolved
 from diva.pipelines.schema import DataPlace, Pipeline, PipelineStep
@@ -76,7 +76,7 @@ def plan(recipe: Recipe, pipeline: Pipeline, out: Path) -> list[Step]:
     try:
         return _in_order(_Plan(recipe, pipeline, out).steps())
     except InputError as error:
-        raise InputError(f"{pipeline.name}: {error}") from error
+        raise error.within(pipeline.name) from error
 
 
 def missing_extras(pipeline: Pipeline) -> list[str]:
@@ -114,7 +114,7 @@ class _Plan:
         names = [REPORT, *(_title(*item) for item in items), *families, *pipeline.data]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise InputError(f"'{twice[0]}' means two things; give that step or those data another name")
+            raise Invalid(f"steps.{twice[0]}", "means two things; give that step or those data another name")
         self._values = common_values(recipe, pipeline)
         self._values |= {f"data.{name}": place.path for name, place in pipeline.data.items()}
         same = json.dumps(lasting(recipe, FREE_ON_RESUME), sort_keys=True)
@@ -132,7 +132,7 @@ class _Plan:
         values |= {need: place.path for need, place in data.items()}
         options = resolved(step.options, values, f"{where}.with", others)
         if verb.takes_fields and not isinstance(options.get(SET, {}), Mapping):
-            raise InputError(f"{where}.with.{SET}: is no mapping; write FIELD: VALUE")
+            raise Invalid(f"{where}.with.{SET}", "is no mapping; write FIELD: VALUE")
         facts = {}
         if verb.takes_recipe and "recipe" not in options:
             if step.uses == TRAIN:
@@ -166,8 +166,8 @@ class _Plan:
                 after[need] = need if need in self._items else same
             else:
                 known = {*self._pipeline.data, *self._items}
-                raise InputError(
-                    f"{where}.needs: there is no step and no data '{need}'; {did_you_mean(need, known)}"
+                raise Unknown(
+                    f"{where}.needs", f"there is no step and no data '{need}'; {did_you_mean(need, known)}"
                 )
         return after, data
 
@@ -175,15 +175,15 @@ class _Plan:
         step = self._steps[name]
         made = _verb(step, f"steps.{name}").makes if step.makes is None else step.makes
         if not made:
-            raise InputError(f"steps.{name}.makes: field required; name files that prove the step done")
+            raise Missing(f"steps.{name}.makes", "field required; name files that prove the step done")
         files = resolved(made, _item(each), f"steps.{name}.makes")
         return tuple(self._out / _title(name, each) / file for file in files)
 
     def _check_training(self, name: str) -> None:
         if not any("tower" in stage.train for stage in self._recipe.stages):
-            raise InputError(
-                f"steps.{name}: recipe '{self._recipe.name}' trains no tower, so there is nothing to measure; use"
-                " `diva train`"
+            raise Mismatch(
+                f"steps.{name}",
+                f"recipe '{self._recipe.name}' trains no tower, so there is nothing to measure; use `diva train`",
             )
 
 
@@ -191,7 +191,7 @@ def _verb(step: PipelineStep, where: str) -> Verb:
     try:
         return find_verb(step.uses)
     except InputError as error:
-        raise InputError(f"{where}.uses: {error}") from error
+        raise error.within(f"{where}.uses") from error
 
 
 def _title(name: str, each: str) -> str:
@@ -206,7 +206,7 @@ def _words(text: str | None, where: str) -> tuple[str, ...]:
     try:
         return tuple(shlex.split(text or ""))
     except ValueError as error:
-        raise InputError(f"{where}.launcher: cannot be read ({error}); close its quotes") from error
+        raise Damaged(f"{where}.launcher", f"cannot be read ({error}); close its quotes") from error
 
 
 def _in_order(steps: Sequence[Step]) -> list[Step]:
@@ -214,9 +214,9 @@ def _in_order(steps: Sequence[Step]) -> list[Step]:
         TopologicalSorter({step.name: step.after for step in steps}).prepare()
     except CycleError as error:
         circle = " → ".join(reversed(error.args[1]))
-        raise InputError(f"steps: {circle}: each of these needs the next; break the circle") from error
+        raise Invalid("steps", circle, "each of these needs the next; break the circle") from error
     if len(steps) > MOST_STEPS:
-        raise InputError(f"steps: there are {len(steps)}; split them into pipelines of at most {MOST_STEPS}")
+        raise Invalid("steps", f"there are {len(steps)}; split them into pipelines of at most {MOST_STEPS}")
     ordered: dict[str, Step] = {}
 
     def put(step: Step) -> None:

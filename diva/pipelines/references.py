@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from importlib.util import find_spec
 from typing import Any
 
-from diva.errors import InputError, did_you_mean
+from diva.errors import Invalid, Unknown, did_you_mean
 from diva.pipelines.schema import Pipeline
 from diva.recipes import Recipe
 from diva.recipes.resume import lasting
@@ -45,12 +45,12 @@ def resolved(value: Any, values: Mapping[str, Any], where: str, others: Collecti
         name = found[1]
         if name not in values:
             hint = f"add '{name}' to its needs" if name in others else did_you_mean(name, {*values, *others})
-            raise InputError(f"{where}: '{found[0]}' stands for nothing here; {hint}")
+            raise Unknown(where, f"'{found[0]}' stands for nothing here; {hint}")
         if isinstance(values[name], str) and "${" in values[name]:
-            raise InputError(f"{where}: '{found[0]}' stands for '{values[name]}', a reference itself; write it out")
+            raise Invalid(where, f"'{found[0]}' stands for '{values[name]}', a reference itself; write it out")
         if found[0] == value or values[name] is None:
             return values[name]
         value = value[: found.start()] + str(values[name]) + value[found.end() :]
     if "${" in value:
-        raise InputError(f"{where}: '{value}' cannot be read; close its ${{…}}")
+        raise Invalid(where, f"'{value}' cannot be read; close its ${{…}}")
     return value

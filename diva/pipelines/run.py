@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from diva.errors import InputError, RunError, install, printable
+from diva.errors import Failed, InputError, Invalid, Unwritable, install, printable
 from diva.lock import locked
 from diva.pipelines.dry_run import print_plan
 from diva.pipelines.load import PREFIX, load_pipeline
@@ -55,12 +55,14 @@ def run(
         RunError: a step is not done; the report names it.
     """
     if jobs < 1:
-        raise InputError(f"--jobs: {jobs} is too few; give 1 or more")
+        raise Invalid("--jobs", f"{jobs} is too few; give 1 or more")
     recipe = load_recipe(name, [each for each in overrides if not each.startswith(PREFIX)], tower)
     if tower is None and read_fields(name, PackagedRecipes()).get("pipeline") is not None:  # of 0.1
-        raise InputError(
-            f"{name}: pipeline: recipes hold no pipeline any more; move its stages to a file of their own, as steps"
-            " (docs/run.md), and name that with --pipeline"
+        raise Invalid(
+            name,
+            "pipeline",
+            "recipes hold no pipeline any more; move its stages to a file of their own, as steps"
+            " (docs/run.md), and name that with --pipeline",
         )
     chosen = load_pipeline(pipeline, recipe, [each for each in overrides if each.startswith(PREFIX)])
     folder, console = out or Path("runs") / recipe.name, Console()
@@ -70,9 +72,9 @@ def run(
         try:
             check(step.words)
         except InputError as error:
-            raise InputError(f"{chosen.name}: steps.{step.family}.with: {error}") from error
+            raise error.within(chosen.name, f"steps.{step.family}.with") from error
     if folder.exists() and not folder.is_dir():
-        raise InputError(f"--out: {folder} is a file; give the run's folder")
+        raise Unwritable("--out", folder, "is a file; give the run's folder")
     for extra in missing_extras(chosen):
         console.print(Text(f"Left out: {extra}; it needs {install(extra)}.", "yellow"), soft_wrap=True)
 
@@ -102,9 +104,10 @@ def run(
         work = Work(manifest(), folder / MANIFEST, lock, console)  # which nobody else writes now
         _do(work, wanted, chosen, folder=folder, jobs=jobs, console=console)
     if work.failed:
-        raise RunError(
-            f"{folder}: not done: {', '.join(work.failed)}; {folder / MANIFEST} and the report say why, and the"
-            " same command continues from here"
+        raise Failed(
+            folder,
+            f"not done: {', '.join(work.failed)}; {folder / MANIFEST} and the report say why, and the"
+            " same command continues from here",
         )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from diva.errors import InputError, did_you_mean
+from diva.errors import Mismatch, Unknown, did_you_mean
 from diva.pipelines.plan import Step
 
 
@@ -15,12 +15,12 @@ def select(steps: Sequence[Step], only: Sequence[str], first: str | None) -> lis
         InputError: there is no such step, or both options are given.
     """
     if only and first is not None:
-        raise InputError("--only: does not go with --from; give one of them")
+        raise Mismatch("--only", "does not go with --from; give one of them")
     names = {name for step in steps for name in (step.name, step.family)}
     for option, given in (("--only", only), ("--from", [first] if first is not None else [])):
         for name in given:
             if name not in names:
-                raise InputError(f"{option}: there is no step '{name}'; {did_you_mean(name, names)}")
+                raise Unknown(option, f"there is no step '{name}'; {did_you_mean(name, names)}")
     if first is not None:
         start = next(number for number, step in enumerate(steps) if first in (step.name, step.family))
         return list(steps[start:])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from diva.errors import InputError, did_you_mean
+from diva.errors import Unknown, did_you_mean
 from diva.tasks import TowerTask, find_tasks
 
 SET = "set"  # the option that holds fields, which the command line of a verb that takes them has as FIELD=VALUE
@@ -95,5 +95,5 @@ def find_verb(name: str) -> Verb:
         return _VERBS[name]
     tasks = [task for task, its in find_tasks().items() if isinstance(its, TowerTask)]
     if name not in tasks:
-        raise InputError(f"there is no '{name}'; {did_you_mean(name, {*_VERBS, *tasks})}")
+        raise Unknown(name, f"there is no such command; {did_you_mean(name, {*_VERBS, *tasks})}")
     return Verb(("bench", name), (f"{name}.json",), f"{name}.json")

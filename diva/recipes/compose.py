@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from diva.errors import InputError, did_you_mean
+from diva.errors import Unknown, did_you_mean
 from diva.recipes.files import FOLDER, merged, read_fields
 from diva.tower_names import check_tower
 
@@ -54,8 +54,8 @@ class PackagedRecipes(Mapping[str, dict[str, Any]]):
         method, _, variant = name.partition("/")
         if (method, variant) not in self._kinds:
             known = [f"{each}/{one}".rstrip("/") for each, one in self._kinds]
-            raise InputError(
-                f"{name}: is not a method or a method's variant, and --tower needs one; {did_you_mean(name, known)}"
+            raise Unknown(
+                name, f"is not a method or a method's variant, and --tower needs one; {did_you_mean(name, known)}"
             )
         if tower in self.towers:
             return self[_name(method, tower, variant)]

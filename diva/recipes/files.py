@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from diva.documents import read_yaml
-from diva.errors import InputError, did_you_mean
+from diva.errors import Invalid, Missing, Unknown, did_you_mean
 
 FOLDER = Path(__file__).parent
 DEEPEST = 16  # recipes that extend each other in a row
@@ -45,22 +45,20 @@ def _read(
     if path in known:
         return known[path]
     if path in extending:
-        raise InputError(f"{where} extends this {kind} in turn, which cannot start from itself; name another")
+        raise Invalid(where, f"extends this {kind} in turn, which cannot start from itself; name another")
     if len(extending) > DEEPEST:
-        raise InputError(f"{where}: more than {DEEPEST} {kind}s extend each other; merge some of them")
+        raise Invalid(where, f"more than {DEEPEST} {kind}s extend each other; merge some of them")
     if not os.path.isfile(path):  # Path's own raises where the name is too long
         if name.endswith((".yaml", ".yml")):
-            raise InputError(
-                f"{where}: no such {kind} file; give its path, or a packaged {kind}'s name without .yaml"
-            )
-        raise InputError(f"{where}: no such {kind} file or packaged {kind}; {did_you_mean(name, named)}")
+            raise Missing(where, f"no such {kind} file; give its path, or a packaged {kind}'s name without .yaml")
+        raise Unknown(where, f"no such {kind} file or packaged {kind}; {did_you_mean(name, named)}")
     document = read_yaml(path)
     if not isinstance(document, dict):
-        raise InputError(f"{path}: a {kind} is a mapping of fields; see diva/{kind}s for examples")
+        raise Invalid(path, f"a {kind} is a mapping of fields; see diva/{kind}s for examples")
     extends = document.pop("extends", [])
     parents = [extends] if isinstance(extends, str) else extends
     if not (isinstance(parents, list) and all(isinstance(parent, str) for parent in parents)):
-        raise InputError(f"{path}: extends: give the {kind} that this one changes, or a list of such names")
+        raise Invalid(path, "extends", f"give the {kind} that this one changes, or a list of such names")
     bases = (_read(parent, named, kind, known, (*extending, path)) for parent in parents)
     known[path] = merged(*bases, document)
     return known[path]

@@ -7,7 +7,7 @@ further dot from the part above.
 import re
 from typing import Any
 
-from diva.errors import InputError
+from diva.errors import Invalid, Unknown
 
 MOST = 64  # in one text, and of fields that lead to each other
 LONGEST = 100_000  # characters of a text with the values in it
@@ -48,15 +48,16 @@ class _Fields:
         field = ".".join(place)
         found = list(_FIELD.finditer(text))
         if place in behind[:-1] or max(len(behind), len(found)) > MOST:
-            raise InputError(f"{field}: its ${{…}} references are circular or too many; give the value itself")
+            raise Invalid(field, "its ${…} references are circular or too many; give the value itself")
         values = {each[0]: self._value(each, place, behind) for each in found}
         if text in values:
             return values[text]
         whole = _FIELD.sub(lambda each: str(values[each[0]]), text)
         if "${" in whole or len(whole) > LONGEST:
-            raise InputError(
-                f"{field}: ${{…}} can hold only the name of another field, and the text must not grow too long;"
-                " give the value itself"
+            raise Invalid(
+                field,
+                "${…} can hold only the name of another field, and the text must not grow too long;"
+                " give the value itself",
             )
         return whole
 
@@ -70,7 +71,7 @@ class _Fields:
             elif isinstance(value, dict) and step in value:
                 value = value[step]
             else:
-                raise InputError(f"{'.'.join(place)}: {found[0]}: there is no field '{'.'.join(wanted)}'")
+                raise Unknown(".".join(place), found[0], f"there is no field '{'.'.join(wanted)}'")
         if isinstance(value, dict | list):
-            raise InputError(f"{'.'.join(place)}: {found[0]}: is a section; name a field with a single value")
+            raise Invalid(".".join(place), found[0], "is a section; name a field with a single value")
         return self.within(value, wanted, behind)

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from diva.atomic import replacing
 from diva.documents import parse_yaml
-from diva.errors import InputError, did_you_mean
+from diva.errors import InputError, Invalid, did_you_mean
 from diva.recipes.compose import PackagedRecipes
 from diva.recipes.files import Named, read_fields
 from diva.recipes.interpolate import interpolate
@@ -38,7 +38,7 @@ def load_recipe(name: str, overrides: Sequence[str] = (), tower: str | None = No
     if tower is not None:
         return _resolved(packaged.of(name, tower), name, overrides, Recipe)
     if name in packaged.methods:
-        raise InputError(f"{name}: is a method; add its tower: {name}/{packaged.towers[0]}, or --tower")
+        raise Invalid(name, f"is a method; add its tower: {name}/{packaged.towers[0]}, or --tower")
     return load_section(name, overrides, Recipe, packaged)
 
 
@@ -71,7 +71,7 @@ def validated(fields: Any, name: str, schema: type[Schema]) -> Schema:
     try:
         return schema.model_validate(fields)
     except ValidationError as error:
-        raise InputError(f"{name}: {_sentence(error)}") from error
+        raise Invalid(name, f"{_sentence(error)}") from error
 
 
 def _resolved(fields: Any, name: str, overrides: Sequence[str], schema: type[Schema]) -> Schema:
@@ -79,7 +79,7 @@ def _resolved(fields: Any, name: str, overrides: Sequence[str], schema: type[Sch
     try:
         fields = interpolate(fields)
     except InputError as error:
-        raise InputError(f"{name}: {error}") from error
+        raise error.within(name) from error
     return validated(fields, name, schema)
 
 
@@ -102,11 +102,11 @@ def write_recipe(recipe: Section, path: Path) -> None:
 def _changed(fields: Any, override: str) -> Any:
     key, equals, text = override.partition("=")
     if not equals or not key:
-        raise InputError(f"'{override}': an override is written key=value, for example training.micro_batch=8")
+        raise Invalid(override, "an override is written key=value, for example training.micro_batch=8")
     try:
         value = parse_yaml(text, key)
     except InputError as error:
-        raise InputError(f"{error}; did you quote the whole override?") from error
+        raise type(error)(*error.where, f"{error.args[-1]}; did you quote the whole override?") from error
     return _with(fields, key.split("."), value, key)
 
 
@@ -117,7 +117,7 @@ def _with(part: Any, names: Sequence[str], value: Any, key: str) -> Any:
     name, *rest = names
     if isinstance(part, list):
         if not name.isdecimal() or int(name) >= len(part):
-            raise InputError(f"{key}: the list has no such item (the first is 0); to add one, give the whole list")
+            raise Invalid(key, "the list has no such item (the first is 0); to add one, give the whole list")
         index = int(name)
         return [*part[:index], _with(part[index], rest, value, key), *part[index + 1 :]]
     mapping = part if isinstance(part, dict) else {}

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 
 from diva.braces import missing_files
-from diva.errors import InputError
+from diva.errors import InputError, Missing
 from diva.recipes.conditions import Projected
 from diva.recipes.schema import Recipe
 
@@ -22,7 +22,7 @@ def check_places(recipe: Recipe, *, teacher: bool | None = None, cached: bool = 
     asks = recipe.objective.asks_denoiser if teacher is None else teacher
     for field, place in _places(recipe, teacher=asks, cached=cached):
         if not os.path.exists(place):  # Path's own raises on a long name
-            raise InputError(f"{field}: {place}: no such file or folder; check the path")
+            raise Missing(field, place, "no such file or folder; check the path")
     if not cached or (recipe.data.latents is None and recipe.data.verdicts is None):
         check_images(recipe.data.source)
 
@@ -36,10 +36,10 @@ def check_images(source: str) -> None:
     try:
         missing = [each for part in source.split("::") for each in missing_files(part)]
     except InputError as error:
-        raise InputError(f"data.source: {error}") from error
+        raise error.within("data.source") from error
     if missing:
         more = f" ({len(missing)} are missing)" if len(missing) > 1 else ""
-        raise InputError(f"data.source: no file matches {missing[0]}{more}; give an existing folder or tars")
+        raise Missing("data.source", f"no file matches {missing[0]}{more}; give an existing folder or tars")
 
 
 def _places(recipe: Recipe, *, teacher: bool, cached: bool) -> Iterator[tuple[str, str]]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from diva.errors import InputError
+from diva.errors import Changed, Occupied
 from diva.recipes.schema import Recipe
 from diva.recipes.stages import Lora
 
@@ -49,13 +49,14 @@ def check_resumed(
     if before is None:
         return
     if not resume:
-        raise InputError(f"{folder}: already holds a run; continue it with --resume or choose another --out")
+        raise Occupied(folder, "already holds a run; continue it with --resume or choose another --out")
     old, new = lasting(before(), free), lasting(now, free)
     for field in sorted(old.keys() | new.keys()):
         if old.get(field) != new.get(field):
-            raise InputError(
-                f"{field}: differs from the value in {folder}; a resumed run keeps its recipe, so set it back or"
-                " choose another --out"
+            raise Changed(
+                field,
+                f"differs from the value in {folder}; a resumed run keeps its recipe, so set it back or"
+                " choose another --out",
             )
 
 

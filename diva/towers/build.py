@@ -12,7 +12,7 @@ from open_clip import CLIP, CustomTextCLIP
 from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
 
-from diva.errors import InputError
+from diva.errors import Mismatch
 from diva.towers.formats.open_clip_folder import CONFIG
 from diva.towers.image_only import ImageOnly
 from diva.towers.quiet import quiet
@@ -93,7 +93,7 @@ def fitted(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> dict[st
     if problem:
         known = " or ".join(recognise(state))
         hint = f"it looks like {known}" if known else "its architecture is not one of open_clip's"
-        raise InputError(f"{path}: does not fit the model: {problem}; {hint}")
+        raise Mismatch(path, f"does not fit the model: {problem}; {hint}")
     return state
 
 

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from diva.documents import read_json
-from diva.errors import InputError
+from diva.errors import Damaged, Invalid, Missing, Unsafe
 from diva.progress import phase
 
 LEGACY_HEAD = pickle.dumps(torch.serialization.MAGIC_NUMBER, protocol=2)  # of torch.save before torch 1.6
@@ -55,10 +55,10 @@ def shards(weights: Path) -> list[Path]:
     index = read_json(weights)
     names = index.get("weight_map") if isinstance(index, dict) else None
     if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
-        raise InputError(f"{weights}: is not an index of shards; fetch it again")
+        raise Damaged(weights, "is not an index of shards; fetch it again")
     for name in sorted(set(names.values())):
         if Path(name).name != name:
-            raise InputError(f"{weights}: names '{name}', which is not a file beside it; fetch it again")
+            raise Damaged(weights, f"names '{name}', which is not a file beside it; fetch it again")
     return [weights.parent / name for name in sorted(set(names.values()))]
 
 
@@ -69,30 +69,31 @@ def container_of(path: Path) -> Container:
         InputError: there is no such file, or it is no file of weights.
     """
     if not path.is_file():
-        raise InputError(f"{path}: no such checkpoint file; docs/data.md says where each one comes from")
+        raise Missing(path, "no such checkpoint file; docs/data.md says where each one comes from")
     with path.open("rb") as file:
         head = file.read(128)
     if not head:
-        raise InputError(f"{path}: is empty; fetch it again")
+        raise Damaged(path, "is empty; fetch it again")
     if head.startswith(b"version https://git-lfs"):
-        raise InputError(f"{path}: is a Git LFS pointer instead of the weights; run 'git lfs pull' beside it")
+        raise Damaged(path, "is a Git LFS pointer instead of the weights; run 'git lfs pull' beside it")
     if head.startswith(b"PK\x03\x04"):
         try:
             with zipfile.ZipFile(path) as archive:
                 scripted = any("/code/" in name for name in archive.namelist())
         except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, struct.error) as error:
-            raise InputError(f"{path}: is cut short or damaged ({error}); fetch it again") from error
+            raise Damaged(path, f"is cut short or damaged ({error}); fetch it again") from error
         return Container.TORCHSCRIPT if scripted else Container.TORCH
     if len(head) > 8 and head[8:9] == b"{" and struct.unpack("<Q", head[:8])[0] < 2**32:
         return Container.SAFETENSORS
     if head.startswith(LEGACY_HEAD):
         return Container.LEGACY
     if head[:1] == b"\x80" and head[1:2] <= bytes([pickle.HIGHEST_PROTOCOL]):
-        raise InputError(
-            f"{path}: refused, because it is a pickle of Python objects, which could run code when it is read;"
-            " ask its author for safetensors"
+        raise Unsafe(
+            path,
+            "refused, because it is a pickle of Python objects, which could run code when it is read;"
+            " ask its author for safetensors",
         )
-    raise InputError(f"{path}: is no checkpoint (neither safetensors nor torch); give a file of weights")
+    raise Invalid(path, "is no checkpoint (neither safetensors nor torch); give a file of weights")
 
 
 def read_state_dict(path: Path, *, allow_torchscript: bool = False) -> dict[str, Tensor]:
@@ -120,7 +121,7 @@ def state_dict_of(content: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
     if not isinstance(state, Mapping) or not all(
         isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
     ):
-        raise InputError(f"{path}: holds no state dict of tensors; give a model's checkpoint")
+        raise Missing(path, "holds no state dict of tensors; give a model's checkpoint")
     return {key.removeprefix("module."): value for key, value in state.items()}
 
 
@@ -132,13 +133,14 @@ def read_content(path: Path, *, allow_torchscript: bool = False) -> Mapping[str,
     """
     container = container_of(path)
     if container is Container.TORCHSCRIPT and not allow_torchscript:
-        raise InputError(
-            f"{path}: is a TorchScript archive, which carries code; if you trust it, turn it into a folder with"
-            " 'diva export --allow-torchscript'"
+        raise Unsafe(
+            path,
+            "is a TorchScript archive, which carries code; if you trust it, turn it into a folder with"
+            " 'diva export --allow-torchscript'",
         )
     content = _read(path, container)
     if not isinstance(content, Mapping):
-        raise InputError(f"{path}: holds no state dict of tensors; give a model's checkpoint")
+        raise Missing(path, "holds no state dict of tensors; give a model's checkpoint")
     return content
 
 
@@ -152,12 +154,13 @@ def _read(path: Path, container: Container) -> Any:
         mapped = container is Container.TORCH
         return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except SafetensorError as error:
-        raise InputError(f"{path}: is cut short or damaged ({error}); fetch it again") from error
+        raise Damaged(path, f"is cut short or damaged ({error}); fetch it again") from error
     except Exception as error:  # a damaged pickle makes its reader raise anything at all
         found = re.search(r"GLOBAL ([\w.]+)", str(error))
         if found:
-            raise InputError(
-                f"{path}: refused, because it holds a Python object that could run code when it is read"
-                f" ({found[1]}); ask its author for safetensors"
+            raise Unsafe(
+                path,
+                "refused, because it holds a Python object that could run code when it is read"
+                f" ({found[1]}); ask its author for safetensors",
             ) from error
-        raise InputError(f"{path}: is cut short or damaged ({type(error).__name__}); fetch it again") from error
+        raise Damaged(path, f"is cut short or damaged ({type(error).__name__}); fetch it again") from error

@@ -13,7 +13,7 @@ from open_clip import CLIP, CustomTextCLIP
 from torch import Tensor, nn
 
 from diva.compat import image_text_models
-from diva.errors import InputError, first_line, install, is_full
+from diva.errors import Damaged, Invalid, Mismatch, Missing, NotInstalled, Unsupported, first_line, install, is_full
 from diva.pretrained import check_files, check_vocabulary
 from diva.progress import phase
 from diva.tower_names import check_tower
@@ -97,23 +97,22 @@ class Clip:
                 name, tokenizer_mode=mode, local_files_only=True, trust_remote_code=False, **options
             )
         except ImportError as error:  # a bare SentencePiece model takes two packages that little else here needs
-            raise InputError(
-                f"{self.source}: the tokenizer in {name} needs sentencepiece and protobuf; {install('llava')},"
-                " brings both"
+            raise NotInstalled(
+                self.source,
+                f"the tokenizer in {name} needs sentencepiece and protobuf; {install('llava')}, brings both",
             ) from error
         except OSError as error:
-            raise InputError(
-                f"{self.source}: the tokenizer of {self.architecture} is not on this machine; put its files"
-                f" beside the weights, or fetch it with 'hf download {text['hf_tokenizer_name']}'"
+            raise NotInstalled(
+                self.source,
+                f"the tokenizer of {self.architecture} is not on this machine; put its files"
+                f" beside the weights, or fetch it with 'hf download {text['hf_tokenizer_name']}'",
             ) from error
         except Exception as error:  # damaged files, or ones that ask for code of their own
-            raise InputError(
-                f"{name}: its tokenizer cannot be loaded ({first_line(error)}); fetch it again"
-            ) from error
+            raise Damaged(name, f"its tokenizer cannot be loaded ({first_line(error)}); fetch it again") from error
         if self.tokenizer_folder:
             check_vocabulary(tokenizer.tokenizer, self.tokenizer_folder)
         if tokenizer.tokenizer.pad_token is None:
-            raise InputError(f"{name}: its tokenizer names no token to fill texts up with; fetch it again")
+            raise Damaged(name, "its tokenizer names no token to fill texts up with; fetch it again")
         return tokenizer
 
     @torch.no_grad()
@@ -135,9 +134,10 @@ class Clip:
             InputError: there is none.
         """
         if not self.has_text:
-            raise InputError(
-                f"{self.source}: has an image tower alone, and a text tower is needed here; give the whole model"
-                " (of --tower, diva bench takes the text from the model that --text-from names)"
+            raise Mismatch(
+                self.source,
+                "has an image tower alone, and a text tower is needed here; give the whole model"
+                " (of --tower, diva bench takes the text from the model that --text-from names)",
             )
 
 
@@ -170,23 +170,22 @@ def load_clip(
     own = _own_weights(name, cached_only=cached_only)
     if text_from is not None:
         if own is None or checkpoint is not None:
-            raise InputError(
-                f"--text-from: needs an image tower alone, and no weights file beside it; give its file, folder or"
-                f" hf-hub:owner/repository in place of '{name}'"
+            raise Mismatch(
+                "--text-from",
+                "needs an image tower alone, and no weights file beside it; give its file, folder or"
+                f" hf-hub:owner/repository in place of '{name}'",
             )
         return _with_text_of(text_from, read_tower(own, allow_torchscript=allow_torchscript))
     if own is not None:
         if checkpoint is not None:
-            raise InputError(f"{checkpoint}: belongs to a zoo name or an architecture, but {own} has weights")
+            raise Mismatch(checkpoint, f"belongs to a zoo name or an architecture, but {own} has weights")
         source = read_tower(own, allow_torchscript=allow_torchscript)
         return assemble(source, name if name.startswith("hf-hub:") else str(own))
     entry = ZOO.get(name)
     architecture = entry.architecture if entry else name
     if checkpoint is None and not random_weights:
         where = f" (its weights are hf-hub:{entry.hub}; see docs/data.md)" if entry else ""
-        raise InputError(
-            f"'{name}' needs a local weights file{where}: --checkpoint, or tower.checkpoint in a recipe"
-        )
+        raise Missing(name, f"needs a local weights file{where}: --checkpoint, or tower.checkpoint in a recipe")
     config = image_text_models()[architecture]
     if checkpoint is None:
         model = build_model(config, entry.preprocess if entry else {})
@@ -200,9 +199,10 @@ def load_clip(
         )
     source = read_tower(checkpoint, allow_torchscript=allow_torchscript)
     if source.trunk:
-        raise InputError(
-            f"{checkpoint}: holds timm's {source.trunk.architecture} without a text tower, and '{name}' is an"
-            " open_clip model; give open_clip's weights, or this path as the tower"
+        raise Unsupported(
+            checkpoint,
+            f"holds timm's {source.trunk.architecture} without a text tower, and '{name}' is an"
+            " open_clip model; give open_clip's weights, or this path as the tower",
         )
     # weights alone may not say more than their shapes
     fields, doubts = (source.preprocess, source.doubts) if source.config else usual_preprocess(architecture)
@@ -228,7 +228,7 @@ def assemble(source: TowerSource, name: str) -> Clip:
     """
     if not source.config:
         rest = "" if source.has_text else "; diva bench takes the rest from the whole model that --text-from names"
-        raise InputError(f"{source.path}: {source.doubts[0]}{rest}")
+        raise Invalid(source.path, f"{source.doubts[0]}{rest}")
     for warning in source.doubts:
         log.warning("%s: %s", source.path, warning)
     with torch.device("meta"):  # shapes first: a configuration may ask for any size
@@ -259,8 +259,8 @@ def _build(source: TowerSource) -> CLIP | CustomTextCLIP | ImageOnly:
     except Exception as error:  # open_clip and timm check nothing themselves
         if is_full(error):  # of the temporary file that open_clip reads it from
             raise
-        raise InputError(
-            f"{source.path}: its configuration builds no model ({first_line(error)}); fetch it again"
+        raise Damaged(
+            source.path, f"its configuration builds no model ({first_line(error)}); fetch it again"
         ) from error
 
 
@@ -280,19 +280,20 @@ def _own_weights(name: str, *, cached_only: bool = False) -> Path | None:
 def _with_text_of(name: str, source: TowerSource) -> Clip:
     """Put an image tower that was trained further into the whole model `name`, which it was trained from."""
     if source.has_text:
-        raise InputError(f"{source.path}: has a text tower of its own; leave out --text-from")
+        raise Mismatch(source.path, "has a text tower of its own; leave out --text-from")
     check_tower(name, "--text-from", _names())
     own = _own_weights(name)
     if own is None:
-        raise InputError(f"--text-from: '{name}' has no weights by itself; give the whole model's file or folder")
+        raise Missing("--text-from", f"'{name}' has no weights by itself; give the whole model's file or folder")
     base = assemble(read_tower(own), name)
     base.require_text()
     model_input = base.input
     if source.path.is_dir():  # whose configuration knows; of a file alone it is guessed
         if source.activation != activation_of(base.model):
-            raise InputError(
-                f"{source.path}: has {source.activation}, and {base.source} {activation_of(base.model)}; name the"
-                " model that it was trained from"
+            raise Invalid(
+                source.path,
+                f"has {source.activation}, and {base.source} {activation_of(base.model)}; name the"
+                " model that it was trained from",
             )
         fields = source.preprocess
         model_input = base.input.replace(**fields | {key: tuple(fields[key]) for key in ("mean", "std")})

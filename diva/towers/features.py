@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import pad
 
-from diva.errors import InputError
+from diva.errors import Invalid
 from diva.towers import Tower
 from diva.towers.tower import project
 
@@ -42,12 +42,12 @@ class TowerFeatures(nn.Module):
         self._reader = _Reader(tower)
         depth = self._reader.depth
         if not blocks or any(not -depth <= block < depth for block in blocks):
-            raise InputError(
-                f"out_blocks: {list(blocks)} are no blocks of this tower; give some of 0 to {depth - 1}"
+            raise Invalid(
+                "out_blocks", f"{list(blocks)} are no blocks of this tower; give some of 0 to {depth - 1}"
             )
         self.blocks = [block % depth for block in blocks]
         if self.blocks != sorted(set(self.blocks)):
-            raise InputError(f"out_blocks: {list(blocks)} must rise, each block once")
+            raise Invalid("out_blocks", f"{list(blocks)} must rise, each block once")
         self._joint = joint
         self._grid = tower.grid
         self.patch = self._reader.patch
@@ -62,8 +62,12 @@ class TowerFeatures(nn.Module):
         height, width = pixels.shape[-2:]
         pixels = pad(pixels, (0, -width % self.patch[1], 0, -height % self.patch[0]))
         grid = (pixels.shape[-2] // self.patch[0], pixels.shape[-1] // self.patch[1])
-        positions = self._reader.positions_on(grid, self._grid)
-        return functional_call(self._reader, positions, (pixels, self.blocks, self._joint))
+        self._reader.turn(grid, strict=False)
+        try:
+            positions = self._reader.positions_on(grid, self._grid)
+            return functional_call(self._reader, positions, (pixels, self.blocks, self._joint))
+        finally:
+            self._reader.turn(self._grid, strict=self._reader.strict)
 
 
 class _Reader(nn.Module):
@@ -81,11 +85,12 @@ class _Reader(nn.Module):
             trunk = visual.trunk
             learned, self._rope = getattr(trunk, "pos_embed", None), getattr(trunk, "rope", None)
             if learned is None and not hasattr(self._rope, "update_feat_shape"):
-                raise InputError(
-                    "--tower: its positions are relative, which are read at the tower's own size alone; use a ViT"
-                    " with learned or rotary positions"
+                raise Invalid(
+                    "--tower",
+                    "its positions are relative, which are read at the tower's own size alone; use a ViT"
+                    " with learned or rotary positions",
                 )
-            trunk.patch_embed.strict_img_size = False
+            self.strict = trunk.patch_embed.strict_img_size
             self.depth, self.width = len(trunk.blocks), trunk.embed_dim
             # some of timm's resample by themselves
             own = learned is None or getattr(trunk, "dynamic_img_size", False)
@@ -94,11 +99,17 @@ class _Reader(nn.Module):
         else:
             self.depth, self.width = len(visual.transformer.resblocks), visual.ln_post.normalized_shape[0]
             self._position, self._prefix, self._rope = "visual.positional_embedding", 1, None
+            self.strict = False  # it reads any size
 
-    def positions_on(self, grid: tuple[int, int], native: tuple[int, int]) -> dict[str, Tensor]:
-        """Turn rotary positions to `grid`, and return the learned ones on it by their name."""
+    def turn(self, grid: tuple[int, int], *, strict: bool) -> None:
+        """Compute rotary positions for `grid`; `strict` is whether a trunk reads pictures of its own size alone."""
+        if isinstance(self.visual, TimmModel):
+            self.visual.trunk.patch_embed.strict_img_size = strict
         if self._rope is not None:
             self._rope.update_feat_shape(grid)
+
+    def positions_on(self, grid: tuple[int, int], native: tuple[int, int]) -> dict[str, Tensor]:
+        """Return the learned positions on `grid` by their name, unless it is the `native` one."""
         if grid == native or not self._position:
             return {}
         embedding = self.get_parameter(self._position)

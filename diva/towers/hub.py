@@ -5,7 +5,7 @@ from pathlib import Path
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-from diva.errors import InputError
+from diva.errors import Invalid, Missing
 from diva.towers.formats.open_clip_folder import CONFIG
 from diva.towers.formats.open_clip_folder import WEIGHT_FILES as OPEN_CLIP_FILES
 
@@ -29,10 +29,11 @@ def fetch(repository: str, *, cached_only: bool = False) -> Path:
             if any(folder.glob(name)):
                 break
     except HFValidationError as error:
-        raise InputError(f"hf-hub:{repository}: is no repository name; write owner/repository") from error
+        raise Invalid(f"hf-hub:{repository}", "is no repository name; write owner/repository") from error
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise InputError(
-            f"hf-hub:{repository}: cannot be fetched ({type(error).__name__}) and is not in the cache; download it"
-            " where there is a network and give its folder"
+        raise Missing(
+            f"hf-hub:{repository}",
+            f"cannot be fetched ({type(error).__name__}) and is not in the cache; download it"
+            " where there is a network and give its folder",
         ) from error
     return folder

@@ -10,7 +10,7 @@ from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from diva.errors import InputError
+from diva.errors import Invalid, Mismatch
 
 
 class TowerTokens(NamedTuple):
@@ -62,9 +62,10 @@ class Tower(nn.Module):
             InputError: it is pooled only.
         """
         if not self.patches:
-            raise InputError(
-                f"{field}: needs patch tokens, and this tower has a pooled token alone; choose what reads the"
-                " pooled token, or a ViT"
+            raise Mismatch(
+                field,
+                "needs patch tokens, and this tower has a pooled token alone; choose what reads the"
+                " pooled token, or a ViT",
             )
 
     def set_grad_checkpointing(self, enable: bool) -> None:
@@ -110,7 +111,7 @@ def _reader(visual: nn.Module) -> tuple[Reader, Grid]:
             return _read_trunk, _grid_of(visual)
         case TimmModel() | ModifiedResNet():
             return _read_pooled, POOLED_ONLY
-    raise InputError(f"tower: {type(visual).__name__} is not an image tower of open_clip's; give one of its models")
+    raise Invalid("tower", f"{type(visual).__name__} is not an image tower of open_clip's; give one of its models")
 
 
 def _keeps_patches(visual: TimmModel) -> bool:
@@ -125,9 +126,9 @@ def _grid_of(visual: TimmModel) -> Grid:
     embed = visual.trunk.patch_embed
     if tuple(embed.img_size) != tuple(visual.image_size):
         described = [" × ".join(map(str, size)) for size in (visual.image_size, embed.img_size)]
-        raise InputError(
-            f"tower: image_size is {described[0]} pixels, but its trunk reads {described[1]}; correct its"
-            " configuration"
+        raise Invalid(
+            "tower",
+            f"image_size is {described[0]} pixels, but its trunk reads {described[1]}; correct its configuration",
         )
     return embed.grid_size
 

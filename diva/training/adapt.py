@@ -14,7 +14,7 @@ from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
-from diva.errors import InputError, did_you_mean
+from diva.errors import Mismatch, Unknown, did_you_mean
 from diva.recipes.stages import AnyAdapt, LastBlocks, Lora, WholeTower
 from diva.towers.tower import Tower
 
@@ -106,10 +106,10 @@ def plain_state(tower: nn.Module) -> dict[str, Tensor]:
 def _last_blocks(tower: Tower, blocks: int) -> Tower:
     visual: Any = tower.visual
     if not tower.patches and not isinstance(visual, VisionTransformer):
-        raise InputError("tower.adapt.blocks: the tower has no blocks in a row; take type: whole")
+        raise Mismatch("tower.adapt.blocks", "the tower has no blocks in a row; take type: whole")
     depth = len(visual.transformer.resblocks if isinstance(visual, VisionTransformer) else visual.trunk.blocks)
     if blocks > depth:
-        raise InputError(f"tower.adapt.blocks: the tower has {depth} blocks, not {blocks}; take fewer")
+        raise Mismatch("tower.adapt.blocks", f"the tower has {depth} blocks, not {blocks}; take fewer")
     tower.requires_grad_(True)
     # both libraries count groups from the end, and the last one is what follows the blocks
     visual.lock(unlocked_groups=blocks + 1)
@@ -118,7 +118,7 @@ def _last_blocks(tower: Tower, blocks: int) -> Tower:
 
 def _lora(tower: Tower, section: Lora) -> Tower:
     if isinstance(tower.visual, ModifiedResNet):
-        raise InputError("tower.adapt.type: a ResNet has no linear layers to adapt; take type: whole")
+        raise Mismatch("tower.adapt.type", "a ResNet has no linear layers to adapt; take type: whole")
     adapted = copy.deepcopy(tower)
     for name, module in list(adapted.named_modules()):
         if hasattr(module, "qkv_bias_separate"):
@@ -148,7 +148,7 @@ def _targets(tower: Tower, section: Lora) -> list[str]:
     for target in section.targets:
         if not any(name.endswith(f".{target}") for name in names):
             hint = did_you_mean(target, {name.rsplit(".", 1)[-1] for name in names})
-            raise InputError(f"tower.adapt.targets: the tower has no linear layer '{target}'; {hint}")
+            raise Unknown("tower.adapt.targets", f"the tower has no linear layer '{target}'; {hint}")
     return [name for name in names if name.endswith(tuple(f".{target}" for target in section.targets))]
 
 

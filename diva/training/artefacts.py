@@ -15,7 +15,7 @@ from diva.condition import Condition
 from diva.denoisers import Denoiser
 from diva.digest import tensors_sha256
 from diva.documents import open_file, parse_json, read_json
-from diva.errors import InputError, printable
+from diva.errors import Damaged, InputError, Mismatch, printable
 from diva.recipes import Recipe
 from diva.recipes.denoisers import AnyDenoiser
 from diva.run_folder import RunFolder
@@ -52,15 +52,15 @@ def read_projection(path: Path, condition: Condition, tower: Tower) -> None:
             origin = parse_json((file.metadata() or {}).get(ORIGIN, "{}"), f"its {ORIGIN}")
         state = load_file(path)
     except (InputError, OSError, SafetensorError) as error:
-        raise InputError(
-            f"condition.weights: {path} cannot be read ({error}); give the projection.safetensors of a run"
+        raise Damaged(
+            "condition.weights", path, f"cannot be read ({error}); give the projection.safetensors of a run"
         ) from error
     _refuse_another_tower(origin, tower, f"condition.weights: {path}")
     own = condition.state_dict()
     misshapen = [key for key in own.keys() & state.keys() if own[key].shape != state[key].shape]
     problem = state_dict_diff(own.keys() - state.keys(), state.keys() - own.keys(), misshapen)
     if problem:
-        raise InputError(f"condition.weights: {path} is of another condition ({problem}); give one of this type")
+        raise Mismatch("condition.weights", path, f"is of another condition ({problem}); give one of this type")
     condition.load_state_dict(state)
 
 
@@ -86,9 +86,10 @@ def check_denoiser(section: AnyDenoiser, tower: Tower) -> None:
     if not (folder / ORIGIN).is_file():
         return
     if section.makes is not None and getattr(section, section.makes) is not None:
-        raise InputError(
-            f"denoiser.{section.makes}: makes a new denoiser, but {folder} holds one that a run has trained; set"
-            f" denoiser.{section.makes}=null"
+        raise Mismatch(
+            f"denoiser.{section.makes}",
+            f"makes a new denoiser, but {folder} holds one that a run has trained; set"
+            f" denoiser.{section.makes}=null",
         )
     _refuse_another_tower(read_json(folder / ORIGIN), tower, f"denoiser.path: {folder}")
 
@@ -104,6 +105,6 @@ def _refuse_another_tower(origin: Any, tower: Tower, field: str) -> None:
             name = printable(parse_json(origin[RECIPE], RECIPE)["name"])
         except (KeyError, TypeError, ValueError):
             name = "an unknown recipe"
-        raise InputError(
-            f"{field} was trained with another tower (by {name}); train one with this tower, or name that tower"
+        raise Mismatch(
+            field, f"was trained with another tower (by {name}); train one with this tower, or name that tower"
         )

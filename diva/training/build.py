@@ -22,7 +22,7 @@ from diva.data import ImageStreams, Loader, Source, count_images, to_unit_range
 from diva.denoisers import Denoiser, load_denoiser
 from diva.denoisers.absent import AbsentDenoiser
 from diva.denoisers.base import ReadsImageEmbeddings
-from diva.errors import InputError
+from diva.errors import Invalid, Mismatch, NotInstalled, Unsupported
 from diva.exporting.whole_format import check_whole
 from diva.objectives import Anchored, Objective, build_objective, frozen
 from diva.progress import phase, steps
@@ -52,9 +52,10 @@ def build_trainer(recipe: Recipe, accelerator: Accelerator, clip: Clip, folder: 
     training, device = recipe.training, accelerator.device
     share = training.micro_batch * accelerator.num_processes
     if training.global_batch % share:
-        raise InputError(
-            f"training.global_batch: {training.global_batch} is no multiple of micro_batch × processes"
-            f" ({training.micro_batch} × {accelerator.num_processes}); change one of them"
+        raise Invalid(
+            "training.global_batch",
+            f"{training.global_batch} is no multiple of micro_batch × processes"
+            f" ({training.micro_batch} × {accelerator.num_processes}); change one of them",
         )
     dtype = getattr(torch, training.frozen_dtype)
     trained = any("denoiser" in stage.train for stage in recipe.stages)
@@ -117,13 +118,14 @@ def build_accelerator(recipe: Recipe, folder: Path) -> Accelerator:
         InputError: a tracker is not installed, or the launcher wants what is not supported.
     """
     if parse_flag_from_env("ACCELERATE_USE_DEEPSPEED"):
-        raise InputError(
-            "ACCELERATE_USE_DEEPSPEED: DeepSpeed is not supported; start the run with torchrun, and to share out"
-            " what is trained set ACCELERATE_USE_FSDP=true and FSDP_VERSION=2"
+        raise Unsupported(
+            "ACCELERATE_USE_DEEPSPEED",
+            "DeepSpeed is not supported; start the run with torchrun, and to share out"
+            " what is trained set ACCELERATE_USE_FSDP=true and FSDP_VERSION=2",
         )
     for tracker in recipe.training.trackers:
         if find_spec(tracker) is None:
-            raise InputError(f"training.trackers: {tracker} is not installed; run pip install {tracker}")
+            raise NotInstalled("training.trackers", f"{tracker} is not installed; run pip install {tracker}")
     accelerator = Accelerator(
         mixed_precision="bf16" if recipe.training.precision == "bf16" else "no",
         fsdp_plugin=sharding_plugin(recipe),
@@ -153,9 +155,10 @@ def _check_joined(processes: int) -> None:
     started = int(os.environ.get("WORLD_SIZE", "1"))
     if started != processes:
         # each would work by itself, into the same folder
-        raise InputError(
-            f"WORLD_SIZE: {started} processes were started, but no GPU can be used, and they are not joined; mend"
-            " the driver or torch's build, or on a CPU set ACCELERATE_USE_CPU=true"
+        raise Mismatch(
+            "WORLD_SIZE",
+            f"{started} processes were started, but no GPU can be used, and they are not joined; mend"
+            " the driver or torch's build, or on a CPU set ACCELERATE_USE_CPU=true",
         )
 
 

@@ -12,7 +12,7 @@ from diva.data.cache import CacheIndex, LatentIndex, Wanted, look_of, write_cach
 from diva.data.cache.source import PIXELS
 from diva.data.cache.write import Look, shard_names
 from diva.denoisers import load_denoiser
-from diva.errors import InputError, did_you_mean
+from diva.errors import Invalid, Unknown, did_you_mean
 from diva.progress import phase
 from diva.recipes import Recipe
 from diva.towers import TowerInput
@@ -61,9 +61,9 @@ def common(recipe: Recipe, source: Source, *, crops: int, pixels: str, batch: in
         InputError: an option is none that there is.
     """
     if crops < 1 or batch < 1:
-        raise InputError("--crops and --batch: give 1 or more")
+        raise Invalid("--crops, --batch", "give 1 or more")
     if pixels not in PIXELS:
-        raise InputError(f"--pixels: '{pixels}' is none; {did_you_mean(pixels, PIXELS)}")
+        raise Unknown("--pixels", f"'{pixels}' is none; {did_you_mean(pixels, PIXELS)}")
     return {
         "crop_seed": recipe.seed,
         "crops": crops,

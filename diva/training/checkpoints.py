@@ -6,7 +6,7 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 
 from diva.atomic import discard, put_folder, temporary_name
-from diva.errors import RunError
+from diva.errors import WriteFailed
 from diva.progress import phase
 from diva.run_folder import Position, RunFolder, step_of
 from diva.seal import seal, strangers
@@ -43,14 +43,14 @@ def save_checkpoint(accelerator: Accelerator, run: RunFolder, position: Position
         discard(temporary)
         earlier = run.checkpoints()
         last = f"the last good one is {earlier[-1]}" if earlier else "there is no earlier one"
-        raise RunError(f"{final}: the checkpoint could not be written ({error}); {last}") from error
+        raise WriteFailed(final, f"the checkpoint could not be written ({error}); {last}") from error
     accelerator.wait_for_everyone()
 
 
 def _drop(checkpoint: Path) -> None:
     """Remove a checkpoint, which loses its name first: a half removed one is never taken for one."""
     if found := strangers(checkpoint):
-        raise RunError(f"it holds {found[0]}, which is not of a checkpoint; move it away")
+        raise WriteFailed(checkpoint, f"holds {found[0]}, which is not of a checkpoint; move it away")
     nameless = temporary_name(checkpoint)
     put_folder(checkpoint, nameless)
     discard(nameless)

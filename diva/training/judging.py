@@ -13,7 +13,7 @@ from diva.data.cache.source import is_whole
 from diva.data.cache.write import Look
 from diva.denoisers import load_denoiser
 from diva.denoisers.base import ReadsText
-from diva.errors import InputError
+from diva.errors import Mismatch
 from diva.recipes import Recipe
 from diva.recipes.objectives import Verdicts
 from diva.training.build import join_processes, load_tower
@@ -57,8 +57,8 @@ def judge(
     """
     objective, state = recipe.objective, join_processes()
     if not isinstance(objective, Verdicts):
-        raise InputError(
-            f"objective.type: {objective.type} takes no verdicts; name a recipe of the method verdicts"
+        raise Mismatch(
+            "objective.type", f"{objective.type} takes no verdicts; name a recipe of the method verdicts"
         )
     statements = load_statements(objective.statements)
     for text in leaks(statements, benchmark)[:1] if benchmark else ():
@@ -74,7 +74,7 @@ def judge(
     dtype = getattr(torch, recipe.training.frozen_dtype)
     denoiser = load_denoiser(recipe.denoiser, dtype=dtype, device=state.device)
     if not isinstance(denoiser, ReadsText):
-        raise InputError(f"denoiser.type: {recipe.denoiser.type} reads no text, and so is no judge")
+        raise Mismatch("denoiser.type", f"{recipe.denoiser.type} reads no text, and so is no judge")
     settings = [denoiser.files_sha256, recipe.training.frozen_dtype, denoiser.encoder_sha256]
     index = VerdictIndex(
         made=made,

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from diva.atomic import replacing
 from diva.documents import read_file
-from diva.errors import RunError
+from diva.errors import WriteFailed
 from diva.progress import phase
 from diva.run_folder import MetricsLine
 
@@ -72,8 +72,8 @@ class Metrics:
                 with self._path.open("a") as file:
                     file.write(line.model_dump_json(exclude_unset=True) + "\n")
             except OSError as error:
-                raise RunError(
-                    f"{self._path}: cannot be written ({error.strerror}); free the disk and go on with --resume"
+                raise WriteFailed(
+                    self._path, f"cannot be written ({error.strerror}); free the disk and go on with --resume"
                 ) from error
             if self._on_line:
                 self._on_line(line)

@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object, set_seed
 from rich.console import Console
 
-from diva.errors import InputError, RunError, printable
+from diva.errors import Changed, InputError, RunError, printable
 from diva.exporting.whole_format import write_whole
 from diva.recipes import Recipe, write_recipe
 from diva.recipes.resume import check_resumed, free_on_resume
@@ -132,9 +132,10 @@ def _refuse_other_processes(recipe: Recipe, checkpoint: Path, processes: int) ->
         return
     before = Position.read(checkpoint).processes
     if before != processes:
-        raise InputError(
-            f"feedback.same_draws_on_every_process: the draws depend on the number of processes, {before} in"
-            f" {checkpoint} and {processes} now; start as many as the run began with"
+        raise Changed(
+            "feedback.same_draws_on_every_process",
+            f"the draws depend on the number of processes, {before} in"
+            f" {checkpoint} and {processes} now; start as many as the run began with",
         )
 
 

@@ -20,7 +20,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from diva.compat import forget_sharding, shard_in_place
 from diva.condition import Condition
-from diva.errors import InputError
+from diva.errors import Changed, Mismatch, Unsupported
 from diva.recipes import Recipe
 from diva.recipes.stages import Lora
 from diva.towers import Tower
@@ -38,9 +38,9 @@ def sharding_plugin(recipe: Recipe) -> FullyShardedDataParallelPlugin | None:
     if not parse_flag_from_env(LAUNCHER):
         return None
     if os.environ.get("FSDP_VERSION") != "2":
-        raise InputError(f"{LAUNCHER}: only FSDP2 is supported; start the run with FSDP_VERSION=2")
+        raise Unsupported(LAUNCHER, "only FSDP2 is supported; start the run with FSDP_VERSION=2")
     if isinstance(recipe.tower.adapt, Lora):
-        raise InputError(f"tower.adapt: low-rank updates are too small to shard; start the run without {LAUNCHER}")
+        raise Mismatch("tower.adapt", f"low-rank updates are too small to shard; start the run without {LAUNCHER}")
     return FullyShardedDataParallelPlugin(
         fsdp_version=2,
         auto_wrap_policy="transformer_based_wrap",
@@ -60,7 +60,7 @@ def check_checkpoint(accelerator: Accelerator, checkpoint: Path) -> None:
     sharded = (checkpoint / f"{FSDP_MODEL_NAME}_0").is_dir()
     if sharded != accelerator.is_fsdp2:
         was, remedy = ("with", "set") if sharded else ("without", "unset")
-        raise InputError(f"{checkpoint}: was written {was} FSDP2; {remedy} {LAUNCHER}, and go on as the run began")
+        raise Changed(checkpoint, f"was written {was} FSDP2; {remedy} {LAUNCHER}, and go on as the run began")
 
 
 def shard(accelerator: Accelerator, modules: Iterable[nn.Module]) -> None:
@@ -75,7 +75,7 @@ def shard(accelerator: Accelerator, modules: Iterable[nn.Module]) -> None:
     if not parse_flag_from_env(LAUNCHER):
         return
     if not accelerator.is_fsdp2:
-        raise InputError(f"{LAUNCHER}: accelerate shards over processes with a GPU each; unset it or use torchrun")
+        raise Unsupported(LAUNCHER, "accelerate shards over processes with a GPU each; unset it or use torchrun")
     plugin = accelerator.state.fsdp_plugin
     for module in modules:
         parts = [p for p in module.modules() if type(p).__name__ in BLOCKS or isinstance(p, Tower | Condition)]

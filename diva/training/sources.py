@@ -5,7 +5,7 @@ from pathlib import Path
 from diva.data import Source, open_source
 from diva.data.cache import Judged, Wanted, open_latents, open_verdicts
 from diva.denoisers import Denoiser
-from diva.errors import InputError
+from diva.errors import Mismatch, Missing
 from diva.objectives import Objective
 from diva.recipes import Recipe
 from diva.recipes.denoisers import DdpmSection
@@ -25,17 +25,18 @@ def source_of(
     data = recipe.data
     if isinstance(recipe.objective, Verdicts):
         if data.verdicts is None:
-            raise InputError("data.verdicts: the objective reads a judge's verdicts; run 'diva data judge' first")
+            raise Missing("data.verdicts", "the objective reads a judge's verdicts; run 'diva data judge' first")
         return open_verdicts(Path(data.verdicts), judged(recipe, recipe.objective, clip, tower_input))
     if data.latents is None:
         return open_source(data.source)
     if recipe.denoiser.latents == "sample":
-        raise InputError(
-            "data.latents: denoiser.latents 'sample' differs at every look; set it to mean, or data.latents to null"
+        raise Mismatch(
+            "data.latents",
+            "denoiser.latents 'sample' differs at every look; set it to mean, or data.latents to null",
         )
     if objective.views:
-        raise InputError(
-            "data.latents: the objective asks for further views of the images; set data.latents to null"
+        raise Mismatch(
+            "data.latents", "the objective asks for further views of the images; set data.latents to null"
         )
     return open_latents(Path(data.latents), Wanted.by(denoiser, tower_input, data.image_size, data.crop_scale))
 
@@ -47,8 +48,8 @@ def judged(recipe: Recipe, objective: Verdicts, clip: Clip, tower_input: TowerIn
         InputError: its denoiser is no judge, or the list of statements cannot be read.
     """
     if not isinstance(recipe.denoiser, DdpmSection):
-        raise InputError(
-            f"denoiser.type: {recipe.denoiser.type} reads no text; name a Stable Diffusion as the judge"
+        raise Mismatch(
+            "denoiser.type", f"{recipe.denoiser.type} reads no text; name a Stable Diffusion as the judge"
         )
     return Judged.of(
         tower_input,

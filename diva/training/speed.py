@@ -8,7 +8,7 @@ from torch import nn
 
 from diva.compat import limit_graphs
 from diva.denoisers import Denoiser
-from diva.errors import InputError
+from diva.errors import Unsupported
 from diva.recipes import Recipe
 from diva.towers import Tower
 
@@ -64,7 +64,8 @@ def compile_blocks(networks: Iterable[nn.Module], backend: str | Callable[..., A
 def _checkpoint(network: nn.Module) -> None:
     enable = getattr(network, "enable_gradient_checkpointing", None)
     if enable is None:
-        raise InputError(
-            f"training.checkpoint_activations: {type(network).__name__} cannot recompute its activations; use none"
+        raise Unsupported(
+            "training.checkpoint_activations",
+            f"{type(network).__name__} cannot recompute its activations; use none",
         )
     enable()

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from diva.condition import Condition
-from diva.errors import InputError
+from diva.errors import Mismatch
 from diva.feedback import StudentOutput
 from diva.towers.tower import Tower
 
@@ -23,7 +23,7 @@ class Student(nn.Module):
         """
         super().__init__()
         if not condition.reads_tower:
-            raise InputError("condition.tokens: kind none carries nothing of the tower, so nothing can be trained")
+            raise Mismatch("condition.tokens", "kind none carries nothing of the tower, so nothing can be trained")
         self.tower = tower
         self.condition = condition
         self.shuffle = shuffle

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from diva.denoisers import Denoiser
-from diva.errors import InputError
+from diva.errors import Mismatch
 from diva.training.optimisation import gradient_norm
 from diva.training.sharding import shard
 from diva.training.student import Student
@@ -80,7 +80,7 @@ class TrainableModules:
                 parameter.grad = None  # what an earlier stage left would count when gradients are clipped
         trained = [parameter for name in self._named if name in names for parameter in self._trainable[name]]
         if not trained:
-            raise InputError(f"stages.train: {', '.join(names)} has nothing to train here; name another part")
+            raise Mismatch("stages.train", f"{', '.join(names)} has nothing to train here; name another part")
         return trained
 
     def use(self, modules: Modules) -> None:

@@ -17,7 +17,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from diva.augment import augmented
 from diva.data import Batch, Loader, merge_states
 from diva.denoisers import Denoiser
-from diva.errors import RunError
+from diva.errors import Failed
 from diva.feedback import Draws, feedback
 from diva.objectives import Objective
 from diva.progress import phase, steps
@@ -297,9 +297,10 @@ class Trainer:
             keys = gather_object(pending[number].keys)
             saved = self.run_folder.checkpoints()
             last = f"the last good checkpoint is {saved[-1]}" if saved else "no checkpoint was written before it"
-            raise RunError(
-                f"step {self.step - len(pending) + number + 1}: {what}, not a finite number; {last}; the batch was"
-                f" {', '.join(keys)}; lower the learning rate or look at these images"
+            raise Failed(
+                f"step {self.step - len(pending) + number + 1}",
+                f"{what}, not a finite number; {last}; the batch was"
+                f" {', '.join(keys)}; lower the learning rate or look at these images",
             )
         return losses
 

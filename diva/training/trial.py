@@ -14,7 +14,7 @@ from rich.console import Console
 
 from diva.atomic import check_files_in, discard, temporary_name
 from diva.data import count_images, open_source
-from diva.errors import RunError
+from diva.errors import Failed, OutOfMemory
 from diva.recipes import Recipe
 from diva.results import peak_memory_bytes
 from diva.run_folder import MetricsLine, RunFolder
@@ -130,12 +130,13 @@ def _measured(recipe: Recipe, run: RunFolder, state: PartialState) -> Trial:
         with quiet("diva.training"):  # what two images say of the feedback means nothing
             train(recipe, run.path, on_metrics=lines.append)
     except torch.OutOfMemoryError as error:
-        raise RunError(
-            f"training.micro_batch: {recipe.training.micro_batch} images do not fit into the memory of"
-            f" {state.device}; lower it, or set training.checkpoint_activations=both"
+        raise OutOfMemory(
+            "training.micro_batch",
+            f"{recipe.training.micro_batch} images do not fit into the memory of"
+            f" {state.device}; lower it, or set training.checkpoint_activations=both",
         ) from error
     if state.is_main_process and not run.tower.exists():
-        raise RunError("the trial was stopped before its end; start it again")
+        raise Failed("--trial", "was stopped before its end; start it again")
     checkpoints = [_size(path) for path in run.checkpoints()]
     towers = [_size(path) for path in run.kept_tower(0).parent.glob("*")]
     written = (

@@ -9,7 +9,7 @@ from rich.table import Table
 from diva.atomic import write_json
 from diva.data.cache import VerdictIndex, VerdictSource
 from diva.data.cache.verdicts import VerdictImage
-from diva.errors import RunError
+from diva.errors import Failed
 from diva.verdicts.judge import LOGITS, LOSSES, SECOND, holds
 from diva.verdicts.statements import Statements
 
@@ -64,7 +64,7 @@ def measure_agreement(folder: Path, index: VerdictIndex, statements: Statements,
     images = VerdictSource(str(folder), folder, index.shards).images()
     found = [raw.verdicts() for raw in images if isinstance(raw, VerdictImage)]
     if not found:
-        raise RunError(f"data: no image of {index.source} could be judged; repair the source")
+        raise Failed("data", f"no image of {index.source} could be judged; repair the source")
     kept = torch.stack(found)
     twice = kept[:, SECOND].any(dim=1)
     groups = {}

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from diva.documents import read_file
-from diva.errors import InputError
+from diva.errors import Damaged, Missing
 from diva.verdicts.statements import Statements
 
 TABLES = {".csv": ",", ".tsv": "\t"}
@@ -23,7 +23,7 @@ def leaks(statements: Statements, folder: Path) -> list[str]:
     """
     tables = sorted(path for path in folder.glob("*") if path.suffix.lower() in TABLES)
     if not tables:
-        raise InputError(f"--benchmark: {folder} holds no .csv or .tsv; give a folder such as MMVP-VLM's")
+        raise Missing("--benchmark", folder, "holds no .csv or .tsv; give a folder such as MMVP-VLM's")
     tested = {_bare(cell) for path in tables for cell in _cells(path)}
     taught = (text for name in statements.groups for texts in statements.texts(name) for text in texts)
     return [text for text in taught if _bare(text) in tested]
@@ -34,7 +34,7 @@ def _cells(path: Path) -> list[str]:
         text = io.StringIO(read_file(path).decode("utf-8-sig"), newline="")
         return [cell for row in csv.reader(text, delimiter=TABLES[path.suffix.lower()]) for cell in row]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"--benchmark: {path} cannot be read as a table ({error}); fetch it again") from error
+        raise Damaged("--benchmark", path, f"cannot be read as a table ({error}); fetch it again") from error
 
 
 def _bare(text: str) -> str:

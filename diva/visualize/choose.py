@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from diva.errors import InputError
+from diva.errors import Damaged, InputError, Invalid, Missing
 from diva.results import Item, Result
 from diva.visualize.index import Similarities
 
@@ -37,8 +37,9 @@ def choose(result: Result, count: int) -> list[Chosen]:
     """
     if result.task != TASK or result.baseline is None:
         of_one = "" if result.baseline else " of one tower"
-        raise InputError(
-            f"RESULT: is {result.measured}{of_one}; give a result that `diva bench mmvp --against ... --out` wrote"
+        raise Invalid(
+            "RESULT",
+            f"is {result.measured}{of_one}; give a result that `diva bench mmvp --against ... --out` wrote",
         )
     before = {item.id: item for item in result.baseline.items}
     pairs = [Chosen(item, before[item.id]) for item in result.items if item.id in before]
@@ -59,7 +60,7 @@ def similarities(item: Item) -> Similarities:
     try:
         first, second = ([item.number(f"statement{row}_image{column}") for column in (1, 2)] for row in (1, 2))
     except InputError as error:
-        raise InputError(f"RESULT: pair {item.id} has no similarities; measure it again") from error
+        raise Damaged("RESULT", f"pair {item.id} has no similarities; measure it again") from error
     return (first[0], first[1]), (second[0], second[1])
 
 
@@ -81,14 +82,14 @@ def find_images(folder: Path, pair: str) -> tuple[Path, Path]:
 def _numbers(pair: str) -> Sequence[str]:
     numbers = pair.split("-")
     if len(numbers) != 2 or not all(map(str.isdecimal, numbers)):
-        raise InputError(f"RESULT: pair '{pair}' is not named after its two images; measure it again")
+        raise Damaged("RESULT", f"pair '{pair}' is not named after its two images; measure it again")
     return numbers
 
 
 def _find(folder: Path, number: str) -> Path:
     found = sorted(path for suffix in SUFFIXES for path in folder.glob(f"*/*/{number}{suffix}"))
     if not found:
-        raise InputError(f"--data: {folder} has no image {number}; give the MMVP-VLM folder of the result file")
+        raise Missing("--data", folder, f"has no image {number}; give the MMVP-VLM folder of the result file")
     return found[0]
 
 

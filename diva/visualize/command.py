@@ -9,7 +9,7 @@ from rich.text import Text
 from torch import Tensor
 
 from diva.atomic import check_files_in, write_json
-from diva.errors import InputError
+from diva.errors import Changed, Invalid, Mismatch
 from diva.progress import phase
 from diva.results import Subject, read_result
 from diva.run_folder import RunFolder
@@ -50,7 +50,7 @@ def visualize(
     """
     for option, value in (("--pairs", pairs), ("--steps", steps)):
         if value < 1:
-            raise InputError(f"{option}: {value} is too few; give 1 or more")
+            raise Invalid(option, f"{value} is too few; give 1 or more")
     check_files_in(out, INDEX)
     measured = read_result(result)
     chosen = choose(measured, pairs)
@@ -59,7 +59,7 @@ def visualize(
     files = [file for pair in chosen for file in find_images(folder, pair.after.id)]
     before, after = (_load(subject, device) for subject in (measured.baseline.subject, measured.subject))
     if before.tower.patches != after.tower.patches or before.tower.width != after.tower.width:
-        raise InputError(f"{result}: the patch tokens of its two towers differ; compare a tower with its own base")
+        raise Mismatch(result, "the patch tokens of its two towers differ; compare a tower with its own base")
     after.tower.require_patches(str(result))
     pixels = [_pixels(clip, files) for clip in (before, after)]
     tokens = [_encode(clip, seen, device) for clip, seen in zip((before, after), pixels, strict=True)]
@@ -100,7 +100,7 @@ def visualize(
 def _load(subject: Subject, device: torch.device) -> Clip:
     clip = load_clip(subject.source, cached_only=True)
     if clip.sha256 != subject.sha256:
-        raise InputError(f"{subject.source}: is not the tower that was measured; measure it again")
+        raise Changed(subject.source, "is not the tower that was measured; measure it again")
     clip.model.to(device)
     return clip
 

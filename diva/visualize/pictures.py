@@ -7,7 +7,7 @@ from PIL import Image
 from torch import Tensor
 
 from diva.atomic import replacing
-from diva.errors import InputError
+from diva.errors import Damaged
 from diva.images import UnusableError, read_image
 from diva.towers import TowerInput
 
@@ -23,7 +23,7 @@ def open_image(file: Path) -> Image.Image:
     try:
         return read_image(file).convert("RGB")
     except UnusableError as error:
-        raise InputError(f"{file}: cannot be decoded ({error}); fetch the image again") from error
+        raise Damaged(file, f"cannot be decoded ({error}); fetch the image again") from error
 
 
 def seen_image(pixels: Tensor, tower_input: TowerInput) -> Image.Image:

@@ -1,4 +1,4 @@
-"""What a tower tells the teacher: the image that the teacher draws under the tower's condition alone."""
+"""Images that the teacher generates from a tower's condition alone."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from diva.condition import Condition, build_condition
 from diva.denoisers import load_denoiser
 from diva.denoisers.sampling import require_sampling, sample_images
 from diva.documents import open_file
-from diva.errors import InputError
+from diva.errors import InputError, Missing
 from diva.run_folder import RunFolder
 from diva.towers import Tower
 from diva.towers.tower import TowerTokens
@@ -33,7 +33,7 @@ class Teacher:
             InputError: the folder holds no finished run, its denoiser cannot draw, or nothing of it fits `tower`.
         """
         if not run.recipe.is_file():
-            raise InputError(f"--run: {run.recipe} is missing; give the folder of a finished `diva train`")
+            raise Missing("--run", run.recipe, "is missing; give the folder of a finished `diva train`")
         self.recipe = run.read_recipe()
         section = self.recipe.denoiser
         if run.denoiser.is_dir():  # one that the run itself trained, and which is not to be made anew
@@ -82,6 +82,4 @@ def _fill(condition: Condition, path: Path) -> None:
         open_file(path).close()  # a FIFO would be waited for
         condition.load_state_dict(load_file(path))
     except (InputError, OSError, SafetensorError, RuntimeError) as error:
-        raise InputError(
-            f"--run: {path} is not of this recipe's condition or is missing; finish the run"
-        ) from error
+        raise Missing("--run", path, "is not of this recipe's condition or is missing; finish the run") from error

@@ -10,7 +10,7 @@ from transformers import Trainer
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from diva.atomic import discard
-from diva.errors import RunError, first_line
+from diva.errors import WriteFailed, first_line
 from diva.progress import phase
 
 
@@ -50,7 +50,7 @@ class HookedTrainer(Trainer):
         except (OSError, RuntimeError, SafetensorError) as error:  # torch's own, for a full disk, is a RuntimeError
             discard(written)
             reason = first_line(error)
-            raise RunError(f"{written}: cannot be written ({reason}); free the disk and --resume") from error
+            raise WriteFailed(written, f"cannot be written ({reason}); free the disk and --resume") from error
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:  # noqa: ARG002
         self.save_weights(Path(str(output_dir or self.args.output_dir)))

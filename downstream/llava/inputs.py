@@ -4,7 +4,7 @@ from pathlib import Path
 
 from diva.atomic import write_json
 from diva.documents import read_json
-from diva.errors import InputError
+from diva.errors import Changed
 from diva.towers.checkpoint import file_sha256, weights_sha256
 from diva.towers.formats.transformers_folder import WEIGHT_FILES
 from diva_downstream.llava.recipe import LlavaRecipe
@@ -33,4 +33,4 @@ def check_inputs(inputs: dict[str, str], out: Path) -> None:
     begun = read_json(out / FILE)
     for path, sha256 in inputs.items():
         if not isinstance(begun, dict) or begun.get(path) != sha256:
-            raise InputError(f"{path}: is not what the run in {out} was begun with; choose another --out")
+            raise Changed(path, f"is not what the run in {out} was begun with; choose another --out")

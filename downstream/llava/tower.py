@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from diva.atomic import new_folder
-from diva.errors import InputError
+from diva.errors import Changed, InputError, Missing
 from diva.exporting.open_clip_format import write_open_clip
 from diva.exporting.transformers_model import is_siglip
 from diva.towers import Clip, load_clip
@@ -54,10 +54,10 @@ def _base(record: SwapRecord | None) -> Clip:
         InputError: it is unknown, or is not there any more.
     """
     if record is None:
-        raise InputError("model: no swap wrote it, so the text tower that belongs to its tower is unknown")
+        raise Missing("model", "no swap wrote it, so the text tower that belongs to its tower is unknown")
     clip = load_clip(record.tower, Path(record.tower_weights) if record.tower_weights else None, cached_only=True)
     if clip.sha256 != record.tower_sha256:
-        raise InputError(f"{record.tower}: is no longer the tower that was swapped in")
+        raise Changed(record.tower, "is no longer the tower that was swapped in")
     return clip
 
 

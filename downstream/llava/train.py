@@ -15,8 +15,6 @@ from torch import Tensor
 from transformers import (
     AutoProcessor,
     BitsAndBytesConfig,
-    LlavaForConditionalGeneration,
-    LlavaProcessor,
     TrainerCallback,
     TrainingArguments,
 )
@@ -25,13 +23,14 @@ from diva.atomic import new_files
 from diva.compat import keep_whole_what_is_there
 from diva.digest import tensors_sha256
 from diva.documents import read_json
-from diva.errors import InputError, RunError, first_line
+from diva.errors import DivaError, Invalid, Mismatch, NotInstalled, Unsupported, first_line, from_worker
 from diva.pretrained import load_pretrained
 from diva.recipes.load import write_recipe
 from diva.recipes.resume import check_resumed
 from diva.run_folder import RunFolder, step_of
 from diva_downstream.llava.data import Collator, ConversationData
 from diva_downstream.llava.formats import read_llava, write_transformers
+from diva_downstream.llava.formats.families import FAMILIES, Family
 from diva_downstream.llava.formats.loading import load_image_processor, load_model
 from diva_downstream.llava.formats.transformers_folder import assembled
 from diva_downstream.llava.inputs import check_inputs, hash_inputs, write_inputs
@@ -68,20 +67,18 @@ def _train(recipe: LlavaRecipe, run: RunFolder, *, first: bool, resume: bool) ->
     console = Console(stderr=True, quiet=not first)
     source = Path(recipe.model)
     if not (source / "processor_config.json").is_file():
-        raise InputError(f"model: {source} is not a LLaVA folder of transformers'; make one with 'diva llava swap'")
-    fields = read_json(source / "config.json")
-    if isinstance(fields, dict) and fields.get("model_type") != "llava":
-        raise InputError(f"model: {source} holds a '{fields.get('model_type')}'; LLaVA-1.5's kind alone is trained")
+        raise Mismatch("model", source, "is not a LLaVA folder of transformers'; make one with 'diva llava swap'")
+    family = _family(source)
     record = read_record(source)
     if record is not None and record.needs_stage_1 and recipe.train != "projector":
         console.print(
             Text(f"{source}: has a random projector; train stage 1 first", style="yellow"), soft_wrap=True
         )
-    asked = record.template if record else "vicuna_v1"
+    asked = record.template if record else "chat" if family.cuts else "vicuna_v1"
     if recipe.data.template not in ("plain", asked):
-        raise InputError(
-            f"data.template: {recipe.data.template} is not how {source} is asked; give {asked}, or swap it in with"
-            " --template"
+        raise Mismatch(
+            "data.template",
+            f"{recipe.data.template} is not how {source} is asked; give {asked}, or swap it in with --template",
         )
     arguments = _arguments(recipe, run)  # from here on, processes know of each other
     latest: Path | None
@@ -89,8 +86,8 @@ def _train(recipe: LlavaRecipe, run: RunFolder, *, first: bool, resume: bool) ->
     if latest:
         console.print(Text(f"resuming from step {step_of(latest)} ({latest})"), soft_wrap=True)
     processor = _processor(source)
-    model: Any = load_model(LlavaForConditionalGeneration, source, **_quantized(recipe))
-    data = ConversationData(recipe.data, processor, image_tokens=model.config.image_seq_length, seed=recipe.seed)
+    model: Any = load_model(family.model, source, **_quantized(recipe))
+    data = ConversationData(recipe.data, processor, seed=recipe.seed)
     if data.left_out:
         console.print(Text(data.left_out, style="yellow"), soft_wrap=True)
     if first:
@@ -100,14 +97,15 @@ def _train(recipe: LlavaRecipe, run: RunFolder, *, first: bool, resume: bool) ->
     inputs = hash_inputs(recipe) if first else {}
     if latest is not None:
         check_inputs(inputs, run.path)
-    trainer = _trainer(recipe, arguments, model, data=data, processor=processor, run=run)
+    collator = Collator(pad=processor.tokenizer.pad_token_id, image=model.config.image_token_id, blank=data.blank)
+    trainer = _trainer(recipe, arguments, model, data=data, collator=collator, run=run)
     if first and latest is None:
         write_recipe(recipe, run.recipe)
         write_inputs(inputs, run.path)
     try:
         train_shown(trainer, latest)
-    except (InputError, RunError) as error:  # in a data worker the message has a traceback around it
-        raise type(error)(str(error).strip().splitlines()[-1].partition("Error: ")[2] or str(error)) from error
+    except DivaError as error:
+        raise from_worker(error) from error
     trained = trainer.trained_state()
     if first:
         done = _stage_done(recipe, trainer, trained, inputs)
@@ -132,9 +130,9 @@ def _arguments(recipe: LlavaRecipe, run: RunFolder) -> TrainingArguments:
     training = recipe.training
     share = training.micro_batch * int(os.environ.get("WORLD_SIZE", "1"))
     if training.global_batch % share:
-        raise InputError(
-            f"training.global_batch: {training.global_batch} is not a multiple of micro_batch × processes"
-            f" ({share}); change one of them"
+        raise Invalid(
+            "training.global_batch",
+            f"{training.global_batch} is not a multiple of micro_batch × processes ({share}); change one of them",
         )
     accelerated = torch.accelerator.is_available()
     try:
@@ -163,7 +161,7 @@ def _arguments(recipe: LlavaRecipe, run: RunFolder) -> TrainingArguments:
             disable_tqdm=True,
         )
     except ValueError as error:
-        raise InputError(f"training.precision: {first_line(error)}; try fp32") from error
+        raise Invalid("training.precision", f"{first_line(error)}; try fp32") from error
 
 
 def _quantized(recipe: LlavaRecipe) -> dict[str, Any]:
@@ -171,9 +169,9 @@ def _quantized(recipe: LlavaRecipe) -> dict[str, Any]:
     if recipe.train != "qlora":
         return {}
     if find_spec("bitsandbytes") is None:
-        raise InputError("train: qlora needs bitsandbytes, which is not installed; pip install bitsandbytes")
+        raise NotInstalled("train", "qlora needs bitsandbytes, which is not installed; pip install bitsandbytes")
     if os.environ.get("ACCELERATE_USE_FSDP") == "true":
-        raise InputError("train: qlora does not run sharded; start it with torchrun, or give train=lora")
+        raise Mismatch("train", "qlora does not run sharded; start it with torchrun, or give train=lora")
     bits = BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
@@ -184,8 +182,17 @@ def _quantized(recipe: LlavaRecipe) -> dict[str, Any]:
     return {"quantization_config": bits}
 
 
-def _processor(folder: Path) -> LlavaProcessor:
-    processor: LlavaProcessor = load_pretrained(AutoProcessor, folder, field="the processor in ")
+def _family(folder: Path) -> Family:
+    fields = read_json(folder / "config.json")
+    kind = fields.get("model_type") if isinstance(fields, dict) else None
+    if kind not in list(FAMILIES):  # of a list: the value may be anything
+        names = ", ".join(each.name for each in FAMILIES.values())
+        raise Unsupported("model", folder, f"holds a '{kind}'; these are trained: {names}")
+    return FAMILIES[kind]
+
+
+def _processor(folder: Path) -> Any:
+    processor = load_pretrained(AutoProcessor, folder, field=("processor",))
     processor.image_processor = load_image_processor(folder)
     return processor
 
@@ -193,14 +200,13 @@ def _processor(folder: Path) -> LlavaProcessor:
 def _trainer(
     recipe: LlavaRecipe,
     arguments: TrainingArguments,
-    model: LlavaForConditionalGeneration,
+    model: Any,
     *,
     data: ConversationData,
-    processor: LlavaProcessor,
+    collator: Collator,
     run: RunFolder,
 ) -> StageTrainer:
     training = recipe.training
-    config: Any = model.config
     torch.manual_seed(recipe.seed)  # of the adapters
     prepared = prepare(model, recipe)
     keep_whole_what_is_there(model)
@@ -215,12 +221,7 @@ def _trainer(
         model=prepared,
         args=arguments,
         train_dataset=data,
-        data_collator=Collator(
-            pad=processor.tokenizer.pad_token_id,
-            image=config.image_token_id,
-            image_tokens=config.image_seq_length,
-            side=config.vision_config.image_size,
-        ),
+        data_collator=collator,
         lengths=data.lengths if training.group_by_length else None,
         rates=_rates(recipe),
         keep=training.keep_checkpoints,

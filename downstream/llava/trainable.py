@@ -6,27 +6,28 @@ from typing import Any
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor, nn
-from transformers import LlavaForConditionalGeneration
 
-from diva.errors import InputError, RunError
+from diva.errors import Failed, Invalid
 from diva.towers.state_dict_diff import state_dict_diff
 from diva_downstream.llava.recipe import LlavaRecipe, TowerSection
 
 ADAPTERS = ("lora", "qlora")
 
 
-def prepare(model: LlavaForConditionalGeneration, recipe: LlavaRecipe) -> LlavaForConditionalGeneration | PeftModel:
-    """Freeze `model` but for what the recipe trains, and put adapters into it where the recipe has them.
+def prepare(model: Any, recipe: LlavaRecipe) -> Any:
+    """Freeze `model`, a LLaVA of any family, but for what the recipe trains, and put in adapters where it has them.
 
     Raises:
         InputError: the tower has fewer blocks than are to be trained.
     """
     model.requires_grad_(False)
     tower = _tower_parts(model, recipe.tower) if recipe.tower else []
-    whole: list[nn.Module] = [] if recipe.train == "tower" else [model.model.multi_modal_projector]
+    whole: list[nn.Module | nn.Parameter] = [] if recipe.train == "tower" else [model.model.multi_modal_projector]
     adapted: list[nn.Module] = []
     if recipe.train == "full":
         whole += [model.model.language_model, model.lm_head]
+        if hasattr(model.model, "image_newline"):  # AnyRes's embedding behind each row, as LLaVA-NeXT trains it
+            whole.append(model.model.image_newline)
     elif recipe.train in ADAPTERS:
         adapted.append(model.model.language_model)
     if recipe.tower and recipe.tower.train == "lora":
@@ -44,7 +45,7 @@ def is_adapted(recipe: LlavaRecipe) -> bool:
     return recipe.train in ADAPTERS or (recipe.tower is not None and recipe.tower.train == "lora")
 
 
-def _tower_parts(model: LlavaForConditionalGeneration, section: TowerSection) -> list[nn.Module]:
+def _tower_parts(model: Any, section: TowerSection) -> list[nn.Module]:
     """Return what of the tower is trained: of what the projector reads, for nothing behind it gets a gradient."""
     outer = model.model.vision_tower
     tower: Any = getattr(outer, "vision_model", outer)
@@ -56,15 +57,13 @@ def _tower_parts(model: LlavaForConditionalGeneration, section: TowerSection) ->
         parts = [tower.embeddings, getattr(tower, "pre_layrnorm", None), layers[:read]]
         return [part for part in parts if part is not None]
     if section.last_blocks > read:
-        raise InputError(
-            f"tower.last_blocks: {section.last_blocks} exceed the {read} that the projector reads; give fewer"
+        raise Invalid(
+            "tower.last_blocks", f"{section.last_blocks} exceed the {read} that the projector reads; give fewer"
         )
     return [layers[read - section.last_blocks : read]]
 
 
-def _with_adapters(
-    model: LlavaForConditionalGeneration, parts: Sequence[nn.Module], recipe: LlavaRecipe
-) -> PeftModel:
+def _with_adapters(model: Any, parts: Sequence[nn.Module], recipe: LlavaRecipe) -> PeftModel:
     """Put adapters beside every linear layer in `parts`, as LLaVA adapts its language model."""
     linear = {id(layer) for part in parts for layer in part.modules() if isinstance(layer, nn.Linear)}
     lora = LoraConfig(
@@ -102,6 +101,6 @@ def load_trained(model: Any, state: Mapping[str, Tensor], what: str) -> None:
     misshapen = [name for name in own.keys() & state.keys() if own[name].shape != state[name].shape]
     problem = state_dict_diff(own.keys() - state.keys(), state.keys() - own.keys(), misshapen)
     if problem:
-        raise RunError(f"{what}: does not fit what is trained: {problem}; start the run anew")
+        raise Failed(what, f"does not fit what is trained: {problem}; start the run anew")
     for name, parameter in own.items():
         parameter.copy_(state[name])

@@ -13,7 +13,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from diva.atomic import discard, replacing
-from diva.errors import RunError
+from diva.errors import Failed
 from diva.run_folder import MetricsLine, RunFolder
 from diva.seal import seal, strangers
 from diva_downstream.llava.compat import HookedTrainer
@@ -105,9 +105,7 @@ class StageTrainer(HookedTrainer):
         elif path.is_file():
             load_trained(model, load_file(path), str(path))
         else:
-            raise RunError(
-                f"{path}: not found; a run that began with FSDP continues with FSDP, and one without without"
-            )
+            raise Failed(path, "not found; a run that began with FSDP continues with FSDP, and one without without")
 
 
 class GroupedByLength(LengthGroupedSampler):
@@ -135,8 +133,8 @@ class Curves(TrainerCallback):
         """Write everything that was logged so far; a resumed run begins with what its checkpoint knew."""
         lines = [entry for entry in state.log_history if "loss" in entry]
         if lines and not math.isfinite(lines[-1]["loss"]):
-            raise RunError(
-                f"step {lines[-1]['step']}: the loss is {lines[-1]['loss']}; lower training.lr and --resume"
+            raise Failed(
+                f"step {lines[-1]['step']}", f"the loss is {lines[-1]['loss']}; lower training.lr and --resume"
             )
         if state.is_world_process_zero:
             with replacing(self._path) as temporary:

@@ -10,7 +10,7 @@ from mmseg.models.necks import Feature2Pyramid
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from diva.errors import InputError
+from diva.errors import Mismatch
 from diva.towers import Clip, load_clip
 from diva.towers.features import TowerFeatures
 
@@ -59,7 +59,7 @@ class DivaTower(BaseModule):
         """
         super().__init__()
         if pyramid and len(out_blocks) != len(SCALES):
-            raise InputError(f"out_blocks: a pyramid needs {len(SCALES)} blocks, but there are {len(out_blocks)}")
+            raise Mismatch("out_blocks", f"a pyramid needs {len(SCALES)} blocks, but there are {len(out_blocks)}")
         loaded = loaded_clip(tower, checkpoint).tower
         loaded.set_grad_checkpointing(grad_checkpointing)
         self.features = TowerFeatures(loaded, out_blocks, joint=joint)

@@ -5,7 +5,7 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
-from diva.errors import InputError, did_you_mean
+from diva.errors import Invalid, Mismatch, Unknown, did_you_mean
 from diva.towers import Clip
 from diva.towers.features import TowerFeatures
 from diva_downstream.segmentation.datasets import CONFIGS, Located, PictureSizes
@@ -74,16 +74,14 @@ def override(config: Config, values: Mapping[str, Value]) -> None:
     """
     for name, value in values.items():
         if not name.startswith(CHANGEABLE):
-            raise InputError(
-                f"{name}: cannot be changed; names that can be changed begin with {', '.join(CHANGEABLE)}"
-            )
+            raise Invalid(name, f"cannot be changed; names that can be changed begin with {', '.join(CHANGEABLE)}")
         *parents, last = name.split(".")
         node: Any = config
         for part in parents:
             node = node[_place(node, part, name)]
         place = _place(node, last, name)
         if not _alike(node[place], value):
-            raise InputError(f"{name}: {value} cannot replace {node[place]!r}; give a value of the same type")
+            raise Invalid(name, f"{value} cannot replace {node[place]!r}; give a value of the same type")
         node[place] = tuple(value) if isinstance(node[place], tuple) and isinstance(value, list) else value
 
 
@@ -101,11 +99,11 @@ def _place(node: Any, part: str, name: str) -> str | int:
     if isinstance(node, list | tuple):
         if part.isdecimal() and int(part) < len(node):
             return int(part)
-        raise InputError(f"{name}: '{part}' is not an index into a list of {len(node)}")
+        raise Invalid(name, f"'{part}' is not an index into a list of {len(node)}")
     if not isinstance(node, Config | ConfigDict):
-        raise InputError(f"{name}: the value {node!r} has no fields")
+        raise Invalid(name, f"the value {node!r} has no fields")
     if part not in node:
-        raise InputError(f"{name}: '{part}' is not a field of the config; {did_you_mean(part, node.keys())}")
+        raise Unknown(name, f"'{part}' is not a field of the config; {did_you_mean(part, node.keys())}")
     return part
 
 
@@ -174,7 +172,7 @@ def _set_sizes(config: Config, crop: int, usual: PictureSizes) -> None:
 
 def _set_training(config: Config, record: HeadRecord, processes: int) -> None:
     if record.batch % processes:
-        raise InputError(f"--batch: {record.batch} pictures cannot be divided among {processes} processes")
+        raise Invalid("--batch", f"{record.batch} pictures cannot be divided among {processes} processes")
     config.train_dataloader.batch_size = record.batch // processes
     config.train_cfg.max_iters = record.iterations
     config.default_hooks.checkpoint.interval = max(1, record.iterations // 10)
@@ -188,7 +186,7 @@ def _set_training(config: Config, record: HeadRecord, processes: int) -> None:
     config.param_scheduler = [*warm_ups, decay]
     if record.finetune:
         if "backbone" not in config.model:
-            raise InputError("--finetune: SAN keeps its tower frozen; use the head linear or upernet")
+            raise Mismatch("--finetune", "SAN keeps its tower frozen; use the head linear or upernet")
         config.model.backbone.update(frozen=False, grad_checkpointing=True)
         config.optim_wrapper.optimizer.lr *= FINETUNED_RATE
         config.optim_wrapper.update(constructor="TowerLayerDecay", paramwise_cfg={"decay": LAYER_DECAY})

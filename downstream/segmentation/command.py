@@ -16,7 +16,18 @@ from rich.text import Text
 
 import diva_downstream.segmentation.registered  # noqa: F401 - configs name what it registers
 from diva.atomic import check_file
-from diva.errors import InputError, RunError, did_you_mean
+from diva.errors import (
+    Changed,
+    InputError,
+    Invalid,
+    Mismatch,
+    Missing,
+    OutOfMemory,
+    RunError,
+    Unknown,
+    did_you_mean,
+    from_worker,
+)
 from diva.results import write_result
 from diva.towers import Clip, load_clip
 from diva_downstream.segmentation.build_config import picture_unit, usual_sizes
@@ -88,9 +99,9 @@ def train(
     """
     heads = [name for name in get_args(Head) if name != TRAINING_FREE]
     if head not in heads:
-        raise InputError(f"--head: '{head}' cannot be trained; {did_you_mean(head, heads)}")
+        raise Unknown("--head", f"'{head}' cannot be trained; {did_you_mean(head, heads)}")
     if schedule not in SCHEDULES:
-        raise InputError(f"--schedule: '{schedule}' is unknown; {did_you_mean(schedule, SCHEDULES)}")
+        raise Unknown("--schedule", f"'{schedule}' is unknown; {did_you_mean(schedule, SCHEDULES)}")
     _check(sizes)
     located = locate(dataset, data)
     clip = load_clip(tower, checkpoint)
@@ -138,9 +149,9 @@ def measure(
         RunError: the device's memory does not hold the run, or a file cannot be written.
     """
     if against is None and against_checkpoint is not None:
-        raise InputError(f"--against-checkpoint: {against_checkpoint} has no tower; name it with --against")
+        raise Missing("--against-checkpoint", f"{against_checkpoint} has no tower; name it with --against")
     if out is not None and (out.is_dir() or out.suffix != ".json"):
-        raise InputError(f"--out: {out} is not a result file; give a name that ends in .json")
+        raise Invalid("--out", out, "is not a result file; give a name that ends in .json")
     if out is not None:
         check_file(out)
         check_file(out.with_suffix(SHEET))
@@ -183,7 +194,7 @@ def _subject(
     record = read_head_record(run) if run.is_dir() else None
     if record is None:
         if dataset is None:
-            raise InputError(f"--dataset: is required, because {name} was not trained by 'diva seg train'")
+            raise Missing("--dataset", f"is required, because {name} was not trained by 'diva seg train'")
         located, clip = locate(dataset, data), load_clip(name, checkpoint)
         record = HeadRecord(
             tower=name,
@@ -197,21 +208,20 @@ def _subject(
         )
         return _Subject(record, clip, located, None)
     if checkpoint is not None or crop is not None or overrides:
-        raise InputError(f"{name}: already has its own tower and sizes; do not give others")
+        raise Mismatch(name, "already has its own tower and sizes; do not give others")
     located = locate(dataset or record.dataset, data)
     clip = load_clip(record.tower, record.checkpoint, cached_only=True)
     if clip.sha256 != record.sha256:
-        raise InputError(f"{run / RECORD}: {record.tower} has changed since training; train the head again")
+        raise Changed(run / RECORD, f"{record.tower} has changed since training; train the head again")
     done, damaged = newest_iterations(run)
     if done < record.iterations:
         reason = f" ({damaged[0]})" if damaged else ""
-        raise InputError(
-            f"{run}: has {done} of {record.iterations} iterations{reason}; continue with --resume first"
-        )
+        raise Invalid(run, f"has {done} of {record.iterations} iterations{reason}; continue with --resume first")
     if record.head != "san" and record.classes != located.classes:
-        raise InputError(
-            f"{run}: its head has {len(record.classes)} classes, but {located.name} in {data} has"
-            f" {len(located.classes)} (others, or in another order); measure it on {record.dataset}"
+        raise Mismatch(
+            run,
+            f"its head has {len(record.classes)} classes, but {located.name} in {data} has"
+            f" {len(located.classes)} (others, or in another order); measure it on {record.dataset}",
         )
     return _Subject(record, clip, located, checkpoint_of(run, record.iterations))
 
@@ -226,9 +236,10 @@ def crop_of(clip: Clip, crop: int | None, head: str, usual: int) -> int:
     if crop is None:
         return math.ceil(usual / unit) * unit
     if crop % unit:
-        raise InputError(
-            f"--crop: {crop} pixels are not a multiple of {unit}, the patch size for {head};"
-            f" give {max(crop // unit, 1) * unit}"
+        raise Invalid(
+            "--crop",
+            f"{crop} pixels are not a multiple of {unit}, the patch size for {head};"
+            f" give {max(crop // unit, 1) * unit}",
         )
     return crop
 
@@ -237,9 +248,9 @@ def _check(sizes: Sizes) -> None:
     least = {"iterations": 1, "crop": 1, "batch": 1, "workers": 0}
     for name, value in sizes._asdict().items():
         if value is not None and value < least[name]:
-            raise InputError(f"--{name}: {value} is too few; give {least[name]} or more")
+            raise Invalid(f"--{name}", f"{value} is too few; give {least[name]} or more")
         if value is not None and value > MOST[name]:
-            raise InputError(f"--{name}: {value} is too many; give {MOST[name]} or fewer")
+            raise Invalid(f"--{name}", f"{value} is too many; give {MOST[name]} or fewer")
 
 
 def _overrides(pairs: Sequence[str]) -> dict[str, Value]:
@@ -248,12 +259,12 @@ def _overrides(pairs: Sequence[str]) -> dict[str, Value]:
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals:
-            raise InputError(f"{pair}: is not of the form KEY=VALUE; give a field of the config and its value")
+            raise Invalid(pair, "is not of the form KEY=VALUE; give a field of the config and its value")
         try:
             found[name] = reader.validate_json(value)
         except ValidationError as error:
-            raise InputError(
-                f"{name}: '{value}' is not a number, true or false, or a list of numbers such as [5, 11]; give one"
+            raise Invalid(
+                name, f"'{value}' is not a number, true or false, or a list of numbers such as [5, 11]; give one"
             ) from error
     return found
 
@@ -267,11 +278,10 @@ def _plainly(*records: HeadRecord) -> Iterator[None]:
             warnings.filterwarnings("ignore", category=UserWarning, module=r"mmseg|mmengine|mmcv")
             yield
     except InputError as error:
-        # a process that loads data hands on its whole traceback; the sentence is at its end
-        raise InputError(str(error).strip().splitlines()[-1].removeprefix("diva.errors.InputError: ")) from error
+        raise from_worker(error) from error
     except torch.OutOfMemoryError as error:
-        raise RunError(
-            "--batch: the pictures do not fit into the device's memory; lower --batch or --crop"
+        raise OutOfMemory(
+            "--batch", "the pictures do not fit into the device's memory; lower --batch or --crop"
         ) from error
     except (RunError, OSError):
         raise
@@ -279,4 +289,4 @@ def _plainly(*records: HeadRecord) -> Iterator[None]:
         if not changed:
             raise
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{changed}: mmsegmentation does not accept this ({reason}); give other values") from error
+        raise Invalid(changed, f"mmsegmentation does not accept this ({reason}); give other values") from error

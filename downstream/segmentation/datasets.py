@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmseg.registry import DATASETS as MMSEG_DATASETS
 
 from diva.documents import read_file
-from diva.errors import InputError, did_you_mean, printable
+from diva.errors import Damaged, Invalid, Missing, Unknown, Unsupported, did_you_mean, printable
 
 CONFIGS = Path(__file__).parent / "configs"
 BACKGROUND = "background"
@@ -88,23 +88,23 @@ class Located:
             InputError: the set has no such split, or a file of it is not there.
         """
         if f"{split}_dataloader" not in self.config:
-            raise InputError(
-                f"--dataset: '{self.name}' is for testing open vocabularies; train on another data set"
+            raise Unsupported(
+                "--dataset", f"'{self.name}' is for testing open vocabularies; train on another data set"
             )
         dataset = self.config[f"{split}_dataloader"].dataset
         for part in (dataset.get("ann_file"), dataset.data_prefix.img_path):
             if part and not (self.root / part).exists():
-                raise InputError(f"{self.root / part}: is missing; {self.name} is not complete, fetch it again")
+                raise Damaged(self.root / part, f"is missing; {self.name} is not complete, fetch it again")
         if "ann_file" in dataset:
             _text(self.root / dataset.ann_file)  # mmseg would wait for a FIFO, and trip over what is not text
         built = MMSEG_DATASETS.build({**dataset, "pipeline": [], "serialize_data": False})
         pairs = [(Path(each["img_path"]), Path(each["seg_map_path"])) for each in built.data_list]
         if not pairs:
-            raise InputError(f"{self.root / dataset.data_prefix.img_path}: contains no pictures of {self.name}")
+            raise Missing(self.root / dataset.data_prefix.img_path, f"contains no pictures of {self.name}")
         missing = [path for pair in pairs for path in pair if not path.is_file()]
         if missing:
             others = f" and {len(missing) - 1} more files" if len(missing) > 1 else ""
-            raise InputError(f"{missing[0]}{others}: missing; every picture of {self.name} needs its label map")
+            raise Missing(f"{missing[0]}{others}", f"missing; every picture of {self.name} needs its label map")
         return [path for pair in pairs for path in pair]
 
 
@@ -117,11 +117,11 @@ def locate(name: str, data: Path) -> Located:
         InputError: there is no such set, its folder is not there, or its classes are not known or not names.
     """
     if name not in DATASETS:
-        raise InputError(f"--dataset: '{name}' is unknown; {did_you_mean(name, DATASETS)}")
+        raise Unknown("--dataset", f"'{name}' is unknown; {did_you_mean(name, DATASETS)}")
     spec = DATASETS[name]
     root = data if data.name == Path(spec.folder).name else data / spec.folder
     if not root.is_dir():
-        raise InputError(f"{root}: is not a folder; give --data the folder that contains {spec.folder}")
+        raise Invalid(root, f"is not a folder; give --data the folder that contains {spec.folder}")
     config = Config.fromfile(CONFIGS / "datasets" / f"{name.replace('-', '_')}.py")
     dataloaders = [config[key] for key in ("train_dataloader", "test_dataloader") if key in config]
     known = MMSEG_DATASETS.get(dataloaders[0].dataset.type).METAINFO.get("classes", ())
@@ -131,7 +131,7 @@ def locate(name: str, data: Path) -> Located:
         listed.insert(0, BACKGROUND)
     classes = tuple(listed) if own else tuple(each.strip() for each in known)
     if not classes:
-        raise InputError(f"{root / str(spec.listed)}: is missing; {name} needs its class names there, one per line")
+        raise Missing(root / str(spec.listed), f"is missing; {name} needs its class names there, one per line")
     for dataloader in dataloaders:
         dataloader.dataset.data_root = str(root)
         if own:
@@ -149,10 +149,10 @@ def _listed(path: Path) -> list[str]:
     lines = [line for line in _text(path).split("\n") if line.strip() and not line.startswith("Idx\t")]
     names = [re.sub(r"^\d+:\s*", "", line.split("\t")[-1]).split(",")[0].strip() for line in lines]
     if not names:
-        raise InputError(f"{path}: lists no classes; fetch it again")
+        raise Damaged(path, "lists no classes; fetch it again")
     for name in names:
         if not name or not name.isprintable():
-            raise InputError(f"{path}: '{printable(name)}' is not the name of a class; fetch it again")
+            raise Damaged(path, f"'{printable(name)}' is not the name of a class; fetch it again")
     return names
 
 
@@ -160,4 +160,4 @@ def _text(path: Path) -> str:
     try:
         return read_file(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is not UTF-8 text ({error.reason}); fetch it again") from error
+        raise Damaged(path, f"is not UTF-8 text ({error.reason}); fetch it again") from error

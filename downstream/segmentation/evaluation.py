@@ -9,7 +9,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.runner import Runner
 from numpy.typing import NDArray
 
-from diva.errors import InputError
+from diva.errors import Mismatch
 from diva.evaluation.comparison import compare
 from diva.evaluation.statistics import mean_interval, swap_test
 from diva.results import Clock, DataSource, Item, Metric, Result
@@ -141,8 +141,8 @@ def _load(runner: Runner, checkpoint: Path) -> None:
     try:
         runner.model.load_state_dict(read_state_dict(checkpoint))
     except RuntimeError as error:
-        raise InputError(
-            f"{checkpoint}: does not belong to this head ({str(error).splitlines()[-1].strip()})"
+        raise Mismatch(
+            checkpoint, f"does not belong to this head ({str(error).splitlines()[-1].strip()})"
         ) from error
 
 

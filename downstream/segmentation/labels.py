@@ -8,7 +8,7 @@ from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
 from PIL import Image, ImageOps
 
-from diva.errors import InputError
+from diva.errors import Damaged, Invalid
 from diva.images import UnusableError, read_image
 
 MODES = ("1", "L", "P", "I", "I;16", "I;16B")  # of PIL: one number a pixel
@@ -54,22 +54,22 @@ class LoadLabels(BaseTransform):
         path = Path(results["seg_map_path"])
         image = _read(path)
         if image.mode not in MODES:
-            raise InputError(
-                f"{path}: is a picture in colour (mode {image.mode}), not a label map; convert it again"
-            )
+            raise Invalid(path, f"is a picture in colour (mode {image.mode}), not a label map; convert it again")
         labels = np.array(image).astype(np.int64)
         if labels.shape != results["ori_shape"]:
             (height, width), (rows, columns) = results["ori_shape"], labels.shape
-            raise InputError(
-                f"{path}: has {columns} × {rows} pixels, but its picture {results['img_path']} has {width} ×"
-                f" {height}; convert the label map again"
+            raise Invalid(
+                path,
+                f"has {columns} × {rows} pixels, but its picture {results['img_path']} has {width} ×"
+                f" {height}; convert the label map again",
             )
         known = (labels >= 0) & (labels < self._classes + results["reduce_zero_label"])
         wrong = labels[~known & (labels != self._ignored)]
         if wrong.size:
-            raise InputError(
-                f"{path}: has label {wrong.max()}, but there are {self._classes} classes; give its data set"
-                " with --dataset, or convert the label maps again"
+            raise Invalid(
+                path,
+                f"has label {wrong.max()}, but there are {self._classes} classes; give its data set"
+                " with --dataset, or convert the label maps again",
             )
         if results["reduce_zero_label"]:
             labels = np.where((labels == 0) | (labels == self._ignored), self._ignored, labels - 1)
@@ -82,4 +82,4 @@ def _read(path: Path) -> Image.Image:
     try:
         return read_image(path)
     except UnusableError as error:
-        raise InputError(f"{path}: cannot be used ({error}); fetch it again") from error
+        raise Damaged(path, f"cannot be used ({error}); fetch it again") from error

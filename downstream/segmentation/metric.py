@@ -9,7 +9,7 @@ import numpy as np
 from mmengine.evaluator import BaseMetric
 from mmseg.registry import METRICS
 
-from diva.errors import InputError
+from diva.errors import Damaged, Mismatch
 from diva_downstream.segmentation.areas import Counts, count_areas
 from diva_downstream.segmentation.scores import scores_of
 
@@ -55,13 +55,13 @@ class ImageAreas(BaseMetric):
             logits = sample["seg_logits"]["data"]
             predicted = len(logits)
             if not logits.isfinite().all():
-                raise InputError(
-                    f"{sample['img_path']}: predictions are not finite numbers; the tower or its head is damaged"
+                raise Damaged(
+                    sample["img_path"], "predictions are not finite numbers; the tower or its head is damaged"
                 )
             if predicted != classes:
-                raise InputError(
-                    f"decode_head.num_classes: the model predicts {predicted} classes, but the data set has"
-                    f" {classes}; give both the same"
+                raise Mismatch(
+                    "decode_head.num_classes",
+                    f"the model predicts {predicted} classes, but the data set has {classes}; give both the same",
                 )
             prediction, label = (
                 sample[name]["data"].squeeze(0).cpu().numpy() for name in ("pred_sem_seg", "gt_sem_seg")

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import Any, NoReturn
 
-from diva.errors import InputError, install
+from diva.errors import NotInstalled, install
 
 PACKAGES = ("mmengine", "mmcv", "mmseg", "ftfy")
 EXTENSION = "mmcv._ext"
@@ -17,8 +17,8 @@ def require_packages() -> None:
     """Raise InputError, with the command that installs them, unless every package of the extra is there."""
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
-        raise InputError(
-            f"segmentation: {', '.join(missing)} cannot be imported; {install('segmentation')}, brings it"
+        raise NotInstalled(
+            "segmentation", f"{', '.join(missing)} cannot be imported; {install('segmentation')}, brings it"
         )
 
 
@@ -44,9 +44,10 @@ class _NoOperators(ModuleType):
             raise AttributeError(name)
 
         def operator(*_: Any, **__: Any) -> NoReturn:
-            raise InputError(
-                f"mmcv: the operator '{name}' is compiled code, which mmcv-lite lacks; install mmcv 2.1.0,"
-                " or choose a head or a loss without it"
+            raise NotInstalled(
+                "mmcv",
+                f"the operator '{name}' is compiled code, which mmcv-lite lacks; install mmcv 2.1.0,"
+                " or choose a head or a loss without it",
             )
 
         return operator

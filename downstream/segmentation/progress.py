@@ -8,7 +8,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
-from diva.errors import RunError
+from diva.errors import Failed
 from diva.progress import Phase, phase
 
 
@@ -55,8 +55,8 @@ class Progress(Hook):
             return
         loss = float(outputs["loss"].detach())
         if not isfinite(loss):
-            raise RunError(
-                f"iteration {batch_idx + 1}: the loss is {loss}; lower optim_wrapper.optimizer.lr or"
-                " check the tower's weights"
+            raise Failed(
+                f"iteration {batch_idx + 1}",
+                f"the loss is {loss}; lower optim_wrapper.optimizer.lr or check the tower's weights",
             )
         self._phase.note = f"loss {loss:.3f}"

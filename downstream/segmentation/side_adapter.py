@@ -11,7 +11,7 @@ from mmseg.models.segmentors import MultimodalEncoderDecoder
 from mmseg.registry import MODELS
 from open_clip.transformer import VisionTransformer
 
-from diva.errors import InputError, RunError
+from diva.errors import Failed, Mismatch
 from diva.towers import Clip
 from diva.towers.activation import activation_of
 from diva.towers.state_dict_diff import state_dict_diff
@@ -98,13 +98,13 @@ def _split(clip: Clip) -> int:
     """
     visual = clip.tower.visual
     if not isinstance(visual, VisionTransformer) or activation_of(clip.model) not in ACTIVATIONS:
-        raise InputError(
-            f"{clip.source}: SAN needs a ViT with a class token and GELU or QuickGELU; use another tower, or"
-            " another head"
+        raise Mismatch(
+            clip.source,
+            "SAN needs a ViT with a class token and GELU or QuickGELU; use another tower, or another head",
         )
     blocks = len(visual.transformer.resblocks)
     if round(blocks * 3 / 4) < 3:
-        raise InputError(f"{clip.source}: SAN needs 4 blocks or more, but the tower has {blocks}")
+        raise Mismatch(clip.source, f"SAN needs 4 blocks or more, but the tower has {blocks}")
     return round(blocks * 3 / 4)
 
 
@@ -162,4 +162,4 @@ def _fill_in(model: SideAdapterTower, clip: Clip, split: int) -> None:
     missing, unexpected = model.load_state_dict(converted, strict=False)
     problem = state_dict_diff([key for key in missing if not key.startswith(LEARNED)], unexpected)
     if problem:
-        raise RunError(f"{clip.source}: SAN cannot use this tower: {problem}")
+        raise Failed(clip.source, f"SAN cannot use this tower: {problem}")

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.text import Text
 from torch import distributed, nn
 
-from diva.errors import InputError
+from diva.errors import Occupied
 from diva.lock import LOCK, locked
 from diva.recipes.resume import check_resumed
 from diva.towers import Clip
@@ -92,5 +92,5 @@ def _check(record: HeadRecord, out: Path, resume: bool) -> None:
     before = read_head_record(out)
     # with `resume` as well: a pipeline that was killed early knows not whether there is a run
     if not before and any(path.name != LOCK for path in out.iterdir()):
-        raise InputError(f"{out}: is not empty; name another folder with --out")
+        raise Occupied(out, "is not empty; name another folder with --out")
     check_resumed(out, (lambda: before) if before else None, record, resume=resume)

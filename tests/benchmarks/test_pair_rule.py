@@ -1,4 +1,3 @@
-import itertools
 import math
 from collections.abc import Callable
 
@@ -10,51 +9,23 @@ from hypothesis.extra import numpy as hnp
 
 from diva_benchmarks.pair_rule import ARGMAX, BOTH, GROUP, IMAGE, MATCH, PAIR, TEXT, Rule
 from diva_benchmarks.pairs.sets import SETS
-
-Table = list[list[float]]  # statements × images
-
-
-def winoground_text(s: Table) -> bool:
-    return s[0][0] > s[1][0] and s[1][1] > s[0][1]
-
-
-def winoground_image(s: Table) -> bool:
-    return s[0][0] > s[0][1] and s[1][1] > s[1][0]
-
-
-def mmvp(s: Table) -> bool:
-    """Each statement's softmax over the images: the first is picked above one half, else the second."""
-    picked = [1 / (1 + math.exp(100 * (second - first))) > 0.5 for first, second in s]
-    return picked == [True, False]
-
-
-def group_match(s: Table) -> bool:
-    """Of all matchings of two statements to two images the true one has the largest sum."""
-    sums = {
-        order: sum(s[text][image] for text, image in enumerate(order)) for order in itertools.permutations((0, 1))
-    }
-    return all(sums[0, 1] > other for order, other in sums.items() if order != (0, 1))
-
-
-def whatsup(s: Table) -> bool:
-    """Of both images numpy's argmax over the four captions, its own first, finds the own caption."""
-    of_first = np.argmax([s[0][0], s[1][0], s[2][0], s[3][0]])
-    of_second = np.argmax([s[1][1], s[0][1], s[2][1], s[3][1]])
-    return bool(of_first == 0 and of_second == 0)
-
-
-def sugarcrepe(s: Table) -> bool:
-    return s[0][0] > s[1][0]
-
-
-def sugarcrepe_pp(s: Table) -> bool:
-    return s[0][0] > s[2][0] and s[1][0] > s[2][0]
-
+from tests.fixtures.official import (
+    HEADLINES,
+    Table,
+    group_match,
+    mmvp,
+    sugarcrepe,
+    sugarcrepe_pp,
+    whatsup,
+    winoground_group,
+    winoground_image,
+    winoground_text,
+)
 
 OFFICIAL: list[tuple[Rule, int, int, Callable[[Table], bool]]] = [
     (TEXT, 2, 2, winoground_text),
     (IMAGE, 2, 2, winoground_image),
-    (GROUP, 2, 2, lambda s: winoground_text(s) and winoground_image(s)),
+    (GROUP, 2, 2, winoground_group),
     (PAIR, 2, 2, mmvp),
     (MATCH, 2, 2, group_match),
     (ARGMAX, 4, 2, whatsup),
@@ -74,6 +45,14 @@ def test_every_decision_is_that_of_the_official_rule_ties_included(
     eighths = st.integers(-3, 3).map(lambda number: number / 8)
     tables = data.draw(hnp.arrays(np.float64, (5, texts, images), elements=eighths))
     assert rule.right(tables, 100.0).tolist() == [official(table) for table in tables.tolist()]
+
+
+@pytest.mark.parametrize("name", SETS)
+@given(data=st.data())
+def test_the_headline_of_every_set_is_its_authors_own_rule(name: str, data: st.DataObject) -> None:
+    eighths, facts = st.integers(-3, 3).map(lambda number: number / 8), SETS[name]
+    tables = data.draw(hnp.arrays(np.float64, (5, facts.texts, facts.images), elements=eighths))
+    assert facts.headline.right(tables, 100.0).tolist() == [HEADLINES[name](table) for table in tables.tolist()]
 
 
 @pytest.mark.parametrize("name", SETS)

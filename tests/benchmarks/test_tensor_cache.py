@@ -9,7 +9,7 @@ import torch
 from rich.console import Console
 from safetensors.torch import load_file, save_file
 
-from diva.errors import InputError
+from diva.errors import Unwritable
 from diva_benchmarks.tensor_cache import TensorCache
 
 TOWER, DATA = "a" * 64, "b" * 64
@@ -104,5 +104,5 @@ def test_a_computation_that_fails_leaves_nothing(tmp_path: Path) -> None:
 
 def test_a_place_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match=r"file/images-.*: cannot be written"):
+    with pytest.raises(Unwritable, match=r"file/images-.*:"):
         get(cache(tmp_path / "file"), lambda: EXPECTED)

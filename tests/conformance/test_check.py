@@ -6,9 +6,11 @@ import open_clip
 import pytest
 from safetensors.torch import load_file, save_file
 
+from diva.conformance.checks import checks_with
 from diva.conformance.command import BEGIN, END, check, check_towers, table
 from diva.conformance.subjects import IMAGE_ONLY, all_names, image_side
-from diva.errors import InputError, RunError
+from diva.errors import Failed, Missing, Unknown
+from diva_downstream.llava.conformance import generates
 from tests.fixtures.towers import tiny_clip
 
 PAGE = Path(__file__).parents[2] / "docs" / "towers.md"
@@ -28,7 +30,7 @@ def alike(name: str) -> list[str]:
 @pytest.mark.parametrize("name", SAMPLE)
 def test_a_row_of_the_page_is_what_the_command_finds(name: str) -> None:
     same = alike(name)
-    assert table([check(*same)]).splitlines()[-1] == rows()[same[0]]
+    assert table([check(*same, checks=checks_with(generates))]).splitlines()[-1] == rows()[same[0]]
 
 
 @pytest.mark.slow
@@ -54,14 +56,14 @@ def test_a_tower_that_a_check_fails_is_named_after_the_table(tmp_path: Path, cap
     weights = folder / "open_clip_model.safetensors"
     state = load_file(weights)
     save_file(state | {"visual.proj": state["visual.proj"] * float("nan")}, weights)
-    with pytest.raises(RunError, match=r"checks failed: .*tower: pooled token: differs"):
-        check_towers([str(folder)], None)
+    with pytest.raises(Failed, match=r"checks failed: .*tower: pooled token: differs"):
+        check_towers([str(folder)], None, generates)
     assert f"| `{folder}` | pooled, 4 × 4 patches; 32 wide | differs |" in capsys.readouterr().out
 
 
 def test_what_cannot_be_checked_or_written_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="NAME: 'ViT-B-31' is unknown; did you mean 'ViT-B-32'"):
-        check_towers(["ViT-B-31"], None)
-    (tmp_path / "page.md").write_text("# Towers\n")
-    with pytest.raises(InputError, match=r"page\.md: has no lines '<!-- diva towers check -->'"):
-        check_towers(["ViT-B-32"], tmp_path / "page.md")
+    with pytest.raises(Unknown, match=r"NAME: 'ViT-B-31'.*'ViT-B-32'"):
+        check_towers(["ViT-B-31"], None, generates)
+    (tmp_path / "page.md", generates).write_text("# Towers\n")
+    with pytest.raises(Missing, match=r"page\.md: .*'<!-- diva towers check -->'"):
+        check_towers(["ViT-B-32"], tmp_path / "page.md", generates)

@@ -19,7 +19,7 @@ from diva.data import ImageStreams, Loader, Source, open_source, to_unit_range
 from diva.data.cache import LatentIndex, Wanted, Written, look_of, open_latents, write_cache
 from diva.data.cache.write import shard_names
 from diva.data.source import count_images, fingerprint
-from diva.errors import InputError, RunError
+from diva.errors import BadData, Changed, Damaged, Failed, Invalid, Missing, Occupied
 from diva.lock import locked
 from diva.towers import TowerInput
 from tests.fixtures.images import crops, encode, write_shard, write_shards
@@ -133,9 +133,7 @@ def test_a_stopped_cache_goes_on_shard_by_shard_and_ends_as_an_uninterrupted_one
     work.close()  # a stop between two shards; one within a shard leaves a file that no reader looks at
     left = temporary_name(part / "00001.tar")
     left.with_name(left.name.replace(f"-{os.getpid()}-", "-4194305-")).write_bytes(b"half a shard")
-    with pytest.raises(
-        InputError, match=r"5 of 6 shards are missing, 00001.tar first; run 'diva data cache-latents' again"
-    ):
+    with pytest.raises(Missing, match=r"5.*6.*00001.tar.*'diva data cache-latents'"):
         open_latents(part, Wanted.by(encoder, TOWER, 32, (1.0, 1.0)))
     encoder.images = 0
     for rank in range(world_size):
@@ -174,24 +172,24 @@ def test_a_stale_cache_is_refused_in_one_sentence(
     source = open_source(str(shards))
     cache(tmp_path, source)
     stale = change(Wanted.by(Averages(), TOWER, 32, (1.0, 1.0)))
-    with pytest.raises(InputError, match=f"^data.latents: .*{says}; run 'diva data cache-latents'") as caught:
+    with pytest.raises(Changed, match=f"^data.latents: .*{says}.*'diva data cache-latents'") as caught:
         open_latents(tmp_path, stale)
     assert "\n" not in str(caught.value)
-    with pytest.raises(InputError, match=f"^--out: .*{says}; choose another --out"):
+    with pytest.raises(Changed, match=f"^--out: .*{says}.*--out"):
         cache(tmp_path, source, made=stale)
 
 
 def test_a_folder_without_a_cache_or_with_a_damaged_one_is_refused(shards: Path, tmp_path: Path) -> None:
     source, encoder = open_source(str(shards)), Averages()
     wanted = Wanted.by(encoder, TOWER, 32, (1.0, 1.0))
-    with pytest.raises(InputError, match=r"index.json: is not the index of a latent cache; write one with"):
+    with pytest.raises(Invalid, match=r"index.json: .*latent"):
         open_latents(tmp_path, wanted)
     cache(tmp_path, source, encoder)
-    with pytest.raises(InputError, match=r"holds a cache with another crop_seed"):
+    with pytest.raises(Occupied, match="crop_seed"):
         cache(tmp_path, source, crop_seed=4)
     path = tmp_path / "index.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"crops": "many"}))
-    with pytest.raises(InputError, match=r"index.json: crops is damaged"):
+    with pytest.raises(Damaged, match=r"index.json: crops"):
         open_latents(tmp_path, wanted)
 
 
@@ -201,7 +199,7 @@ def test_an_unusable_image_is_left_out_and_too_many_stop_the_work(tmp_path: Path
     write_shard(images / "00001.tar", [*broken[:4], b"no image", *broken[4:]])
     source = open_source(str(images))
     assert cache(tmp_path / "cache", source, max_bad_share=0.2)[1] == Written("00001.tar", 9, 1)
-    with pytest.raises(RunError, match=r"1 of the 10 images of .* for 00001.tar are unusable, more than"):
+    with pytest.raises(BadData, match=r"1.*10.*00001.tar"):
         cache(tmp_path / "strict", source)
     assert not (tmp_path / "strict" / "00001.tar").exists()
     assert (tmp_path / "strict" / "00000.tar").is_file()
@@ -222,9 +220,7 @@ def test_a_flipped_bit_stops_the_run_with_the_remedy(
     cached = open_latents(tmp_path, Wanted.by(Averages(), TOWER, 32, (1.0, 1.0)))
     with (
         Loader(ImageStreams(cached, seed=1, streams=2), 4, workers=workers, max_bad_share=1.0) as loader,
-        pytest.raises(
-            RunError, match=r"^data.latents: .*00000.tar is damaged \(.*has changed since it was written\)"
-        ) as caught,
+        pytest.raises(BadData, match=r"^data.latents: .*00000.tar") as caught,
     ):
         list(islice(loader, 8))
     assert str(caught.value).endswith("delete it and run 'diva data cache-latents' again to rewrite it")
@@ -235,14 +231,14 @@ def test_a_cut_shard_of_a_cache_is_refused_and_written_anew(shards: Path, tmp_pa
     cache(tmp_path, source)
     before = contents(tmp_path)
     (tmp_path / "00002.tar").write_bytes(before["00002.tar"][:-512])
-    with pytest.raises(InputError, match=r"1 of 6 shards are missing, 00002.tar first; run 'diva data cache"):
+    with pytest.raises(Missing, match=r"1.*6.*00002.tar.*'diva"):
         open_latents(tmp_path, Wanted.by(Averages(), TOWER, 32, (1.0, 1.0)))
     assert [each.images for each in cache(tmp_path, source)] == [None, None, 4, None, None, None]
     assert contents(tmp_path) == before
 
 
 def test_two_commands_do_not_fill_one_cache(shards: Path, tmp_path: Path) -> None:
-    with locked(tmp_path), pytest.raises(InputError, match="another command is at work there"):
+    with locked(tmp_path), pytest.raises(Occupied, match="another command is at work there"):
         cache(tmp_path, open_source(str(shards)))
 
 
@@ -251,7 +247,7 @@ def test_latents_that_are_not_finite_stop_the_work(shards: Path, tmp_path: Path)
         def encode(self, rgb: Tensor) -> Tensor:
             return super().encode(rgb) * 1e6  # beyond float16
 
-    with pytest.raises(RunError, match=r"the latents of 00000.tar/000000000.jpg are not finite"):
+    with pytest.raises(Failed, match=r"00000.tar/000000000.jpg"):
         cache(tmp_path, open_source(str(shards)), Overflowing())
     assert not list(tmp_path.glob("*.tar*"))
 
@@ -270,5 +266,5 @@ def test_an_index_names_shards_beside_it_alone(tmp_path: Path, name: str) -> Non
         "fingerprint": "b",
     }
     (tmp_path / "index.json").write_text(json.dumps(fields | {"shards": [name]}))
-    with pytest.raises(InputError, match=r"index\.json: shards\.0 is damaged"):
+    with pytest.raises(Damaged, match=r"index\.json: shards\.0"):
         LatentIndex.read(tmp_path)

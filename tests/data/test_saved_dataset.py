@@ -12,7 +12,7 @@ from datasets import Dataset, Features, Image
 from diva.data import open_source
 from diva.data.decode import decode
 from diva.data.saved_dataset import Row
-from diva.errors import InputError
+from diva.errors import Damaged
 from diva.images import UnusableError
 from tests.fixtures.images import crops, write_image_folder
 
@@ -46,7 +46,7 @@ def test_offsets_that_lead_out_of_the_table_are_told(saved_dataset: Path, tmp_pa
     offsets = struct.pack("<ii", 0, len(first.load()))
     assert table.read_bytes().count(offsets) == 1
     table.write_bytes(table.read_bytes().replace(offsets, struct.pack("<ii", 0, 2**30)))
-    with pytest.raises(InputError, match=r"is damaged \(.*[Oo]ffset.*\); save it again"):
+    with pytest.raises(Damaged, match=r"[Oo]ffset"):
         open_source(str(copied))
 
 

@@ -20,7 +20,7 @@ from diva.data import Cursor, ImageStreams, Sample, open_source
 from diva.data.folder import FolderSource
 from diva.data.raw import FileSlice, RawImage
 from diva.data.source import Source
-from diva.errors import InputError
+from diva.errors import Damaged, Invalid, Unsupported
 from tests.fixtures.images import crops, encode, write_image_folder, write_shard
 
 Content = tuple[int, str, bytes, Cursor]
@@ -210,24 +210,22 @@ def test_no_global_generator_is_used_or_disturbed(shards: Path) -> None:
 
 
 def test_processes_that_do_not_divide_the_streams_are_refused(shards: Path) -> None:
-    with pytest.raises(InputError, match=r"data.streams: 4 .* among 3 processes; set it to a multiple, such as 6"):
+    with pytest.raises(Invalid, match=r"data.streams: 4.*3.*6"):
         streams(open_source(str(shards)), world_size=3)
 
 
 def test_workers_that_do_not_divide_the_streams_are_refused(shards: Path) -> None:
-    with pytest.raises(InputError, match=r"data.workers: 3 .* the 4 streams .* use 0, 1, 2 or 4"):
+    with pytest.raises(Invalid, match=r"data.workers: 3.*4.*0.*1.*2.*4"):
         streams(open_source(str(shards)), streams=8, world_size=2).check_workers(3)
 
 
 def test_fewer_images_than_streams_are_refused(source_folder: Path) -> None:
-    with pytest.raises(InputError, match=r"data.streams: .* lower data.streams to at most \d\d"):
+    with pytest.raises(Unsupported, match=r"data.streams: .*data.streams.*\d\d"):
         streams(open_source(str(source_folder)), streams=25)
 
 
 def test_a_source_of_damaged_tars_alone_is_refused(tmp_path: Path) -> None:
     content = write_shard(tmp_path / "00000.tar", [encode(crops(1, side=40)[0])]).read_bytes()
     (tmp_path / "00000.tar").write_bytes(content[:700])
-    with pytest.raises(
-        InputError, match=r"contains no readable image \(00000.tar: the tar is damaged: it ends inside"
-    ):
+    with pytest.raises(Damaged, match=r"00000.tar"):
         streams(open_source(str(tmp_path)))

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from scipy.stats import kstest, norm
 
 from diva.denoisers import Context
-from diva.errors import InputError
+from diva.errors import Invalid, Mismatch, Missing
 from diva.recipes.denoisers import FlowTransformer
 from tests.denoisers.loading import load
 from tests.fixtures.teachers import tiny_flux
@@ -136,7 +136,7 @@ def test_latents_are_shifted_and_scaled_as_flux_s_are(folder: Path) -> None:
 
 
 def test_latents_that_cannot_be_packed_are_refused(folder: Path) -> None:
-    with pytest.raises(InputError, match=r"data.image_size: 20 gives latents 5 wide.* take a multiple of 8"):
+    with pytest.raises(Invalid, match=r"data.image_size: 20.*5.*8"):
         load("rectified_flow", folder).latent_shape(20)
 
 
@@ -161,12 +161,12 @@ def test_a_saved_transformer_is_read_again_by_this_class_and_by_diffusers(folder
 
 
 def test_what_does_not_fit_is_named(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"has no transformer, vae; give a diffusers FLUX folder"):
+    with pytest.raises(Missing, match=r"vae.*FLUX"):
         load("rectified_flow", tmp_path)
-    with pytest.raises(InputError, match=r"has no vae; give a diffusers FLUX folder"):
+    with pytest.raises(Missing, match=r"vae.*FLUX"):
         load("rectified_flow", tmp_path, transformer=SIZES)
     mixed = tiny_flux(tmp_path / "mixed", channels=4)
-    with pytest.raises(InputError, match="a transformer for 16 packed channels but a VAE that gives 64"):
+    with pytest.raises(Mismatch, match=r"16.*VAE.*64"):
         load("rectified_flow", mixed)
-    with pytest.raises(InputError, match=r"condition.prompt: .* is used without text encoders"):
+    with pytest.raises(Mismatch, match=r"condition.prompt:"):
         load("rectified_flow", folder).encode_prompt("a hat")

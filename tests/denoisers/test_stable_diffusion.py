@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from diva.denoisers import Context, load_denoiser
 from diva.denoisers.stable_diffusion import StableDiffusionDenoiser
-from diva.errors import InputError
+from diva.errors import Damaged, Invalid, Mismatch, Missing, Unsupported
 from diva.recipes.denoisers import StableDiffusion
 from tests.denoisers.loading import alphas, generators
 from tests.denoisers.loading import load as load_any
@@ -65,7 +65,7 @@ def test_sampled_latents_depend_on_the_image_s_own_generator_alone(teacher_folde
 
 
 def test_sampled_latents_cannot_be_kept(teacher_folder: Path) -> None:
-    with pytest.raises(InputError, match=r"denoiser.latents: 'sample' draws new latents every time"):
+    with pytest.raises(Mismatch, match=r"denoiser.latents: 'sample'"):
         load(teacher_folder, latents="sample").encode(torch.rand(1, 3, 16, 16))
 
 
@@ -104,7 +104,7 @@ def test_timesteps_are_uniform_over_the_recipe_s_range(teacher_folder: Path) -> 
     assert drawn.unique().tolist() == [300, 301, 302, 303]
     # within five standard deviations of 1,000
     assert (drawn.bincount()[300:] - 1000).abs().max() < 5 * (4000 * 0.25 * 0.75) ** 0.5
-    with pytest.raises(InputError, match=r"denoiser.timesteps: \[0, 2000\] is not a range within 0..1000"):
+    with pytest.raises(Invalid, match=r"denoiser.timesteps: \[0.*2000\].*0..1000"):
         load(teacher_folder, timesteps=[0, 2000])
 
 
@@ -194,18 +194,16 @@ def test_the_encoder_s_hash_follows_all_that_changes_latents(teacher_folder: Pat
 
 def test_parts_of_two_models_are_told_apart(tmp_path: Path) -> None:
     folder = tiny_stable_diffusion(tmp_path / "mixed", text_width=32)
-    with pytest.raises(InputError, match="text encoder of width 32 but a UNet that reads width 24"):
+    with pytest.raises(Mismatch, match=r"32.*UNet.*24"):
         load(folder).encode_prompt("")
 
 
 def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
-    with pytest.raises(
-        InputError, match=r"has no unet, vae, text_encoder, tokenizer, scheduler; give a diffusers S"
-    ):
+    with pytest.raises(Missing, match=r"unet.*vae.*text_encoder.*S"):
         load(tmp_path)
     folder = tiny_stable_diffusion(tmp_path / "teacher", prediction_type="sample")
-    with pytest.raises(InputError, match="predicts 'sample'; only epsilon and v_prediction"):
+    with pytest.raises(Unsupported, match=r"'sample'.*v_prediction"):
         load(folder)
     (folder / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(b"cut")
-    with pytest.raises(InputError, match=r"denoiser.path: .* cannot be loaded"):
+    with pytest.raises(Damaged, match=r"denoiser.path:"):
         load(folder)

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diva.errors import InputError
+from diva.errors import Invalid
 from diva.exporting.average import average, read_shares
 
 FLOATS = st.lists(st.floats(-1e3, 1e3, width=32), min_size=4, max_size=4)
@@ -29,5 +29,5 @@ def test_shares_are_read_one_or_several_at_a_time() -> None:
     assert read_shares("0.5") == [0.5]
     assert read_shares("0.25, 0.5,1") == [0.25, 0.5, 1.0]
     for text in ("half", "0.5,", ""):
-        with pytest.raises(InputError, match=f"--average: '{text}' is no share"):
+        with pytest.raises(Invalid, match=f"--average: '{text}'"):
             read_shares(text)

@@ -9,7 +9,7 @@ from transformers import AutoModel
 
 from diva.data.resolve import open_source
 from diva.data.source import fingerprint
-from diva.errors import InputError, RunError
+from diva.errors import Damaged, InputError, Invalid, Missing, Occupied, Unreachable, Unwritable
 from diva.exporting.command import export
 from diva.exporting.hub import push_to_hub
 from diva.exporting.note import Note, read_note
@@ -84,7 +84,7 @@ def test_a_tower_without_a_run_says_what_is_not_known(tiny_towers: dict[str, Pat
     assert "No result file" in card
     assert "even" not in card  # this tower's images are squashed, so nothing is cropped
     assert type(AutoModel.from_pretrained(tmp_path / "out")).__name__ == "SiglipModel"
-    with pytest.raises(InputError, match="--base: name the weights that training started from"):
+    with pytest.raises(Missing, match="--base:"):
         export(tiny_towers["siglip"], tmp_path / "other", to="open_clip", average=[0.5])
 
 
@@ -116,9 +116,7 @@ def test_options_that_make_no_sense_are_refused_before_anything_is_read(tmp_path
 def test_a_folder_of_other_things_is_not_written_to(finished_run: FinishedRun, tmp_path: Path) -> None:
     for name in ("notes.txt", "provenance.json"):  # the latter as an earlier version's exports have it
         (tmp_path / name).write_text("{}")
-        with pytest.raises(
-            InputError, match=r"was not written by this version of diva.*remove it if it may go, or"
-        ):
+        with pytest.raises(Occupied, match=r"was not written by this version of diva.*remove it if it may go, or"):
             export(finished_run.folder, tmp_path, to="llava")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.txt", "provenance.json"]
 
@@ -126,29 +124,29 @@ def test_a_folder_of_other_things_is_not_written_to(finished_run: FinishedRun, t
 def test_a_tower_is_not_replaced_by_its_own_export(finished_run: FinishedRun, tmp_path: Path) -> None:
     export(finished_run.folder, tmp_path / "first", to="open_clip")
     for options in ({}, {"base": finished_run.base}):
-        with pytest.raises(InputError, match=r"first: would replace .*first, which it is made from"):
+        with pytest.raises(Unwritable, match="first:"):
             export(tmp_path / "first", tmp_path / "first", to="llava", **options)
-    with pytest.raises(InputError, match=r"first: would replace .*first, which it is made from"):
+    with pytest.raises(Unwritable, match="first:"):
         export(finished_run.folder, tmp_path / "first", to="llava", average=[0.5], base=tmp_path / "first")
     assert state_of(tmp_path / "first").keys() == state_of(finished_run.base).keys()
 
 
 def test_a_place_that_cannot_be_written_to_is_one_sentence(finished_run: FinishedRun, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("text")
-    with pytest.raises(InputError, match=r"file/out: cannot be written, as .*/file is not a folder that allows it"):
+    with pytest.raises(Unwritable, match=r"file/out: .*/file"):
         export(finished_run.folder, tmp_path / "file" / "out", to="llava")
 
 
 def test_a_hub_that_cannot_be_reached_leaves_a_complete_folder(tmp_path: Path) -> None:
     closed = "http://127.0.0.1:9"
-    with pytest.raises(RunError, match=r"--push-to-hub: the hub cannot be reached \(\w+\); .* is complete"):
+    with pytest.raises(Unreachable, match=r"--push-to-hub: .*\(\w+\)"):
         push_to_hub(tmp_path, "owner/tower", endpoint=closed)
-    with pytest.raises(InputError, match="is no repository name; write owner/repository"):
+    with pytest.raises(Invalid, match="owner/repository"):
         push_to_hub(tmp_path, "a/b/c", endpoint=closed)
 
 
 def test_a_note_that_is_a_link_to_nothing_is_told(tmp_path: Path) -> None:
     assert read_note(tmp_path) == Note()
     (tmp_path / "provenance.json").symlink_to("gone")
-    with pytest.raises(InputError, match=r"provenance\.json: cannot be read \(No such file"):
+    with pytest.raises(Damaged, match=r"provenance\.json:"):
         read_note(tmp_path)

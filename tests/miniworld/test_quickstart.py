@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from diva.cli.run import check_words
-from diva.errors import InputError
+from diva.errors import Occupied
 from diva.miniworld import quickstart
 from diva.pipelines.load import load_pipeline
 from diva.pipelines.plan import plan
@@ -27,10 +27,10 @@ def test_every_step_is_a_command_that_diva_understands_and_has_the_seed(tmp_path
 
 def test_a_folder_of_something_else_or_of_another_quickstart_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(InputError, match=r"is not empty; name another folder with --out"):
+    with pytest.raises(Occupied, match="--out"):
         quickstart.run(tmp_path, seed=0, check=check_words)
     (tmp_path / "manifest.json").write_text('{"recipe": "diva/quickstart", "overrides": ["seed=9"]}')
-    with pytest.raises(InputError, match="belongs to another run; name another folder with --out"):
+    with pytest.raises(Occupied, match="--out"):
         quickstart.run(tmp_path, seed=0, check=check_words)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 import diva_downstream.llava
-from diva.errors import InputError
+from diva.errors import Damaged, Invalid, Mismatch, Missing, Unknown
 from diva.pipelines import plan as planning
 from diva.pipelines.load import load_pipeline
 from diva.pipelines.plan import Step, plan
@@ -190,84 +190,88 @@ def test_steps_of_an_extra_that_is_not_installed_are_left_out(
 
 
 @pytest.mark.parametrize(
-    ("steps", "says"),
+    ("steps", "refused"),
     [
-        ({"a": step(uses="mmvp-vml")}, "steps.a.uses: there is no 'mmvp-vml'; did you mean 'mmvp-vlm'"),
-        ({"a": {"uses": "mmvp-vlm", "when": 1}}, "steps.a: unknown field 'when'; valid: control, each, extra"),
-        ({"a": {"with": {}}}, "steps.a.uses: field required"),
+        ({"a": step(uses="mmvp-vml")}, pytest.raises(Unknown, match=r"steps.a.uses: .*mmvp-vml.*mmvp-vlm")),
+        (
+            {"a": {"uses": "mmvp-vlm", "when": 1}},
+            pytest.raises(Invalid, match=r"steps.a: .*'when'.*control.*extra"),
+        ),
+        ({"a": {"with": {}}}, pytest.raises(Invalid, match=r"steps.a.uses:")),
         (
             {"a": step(**{"with": {"data": "${pairs}"}})},
-            r"steps.a.with.data: '\$\{pairs\}' stands for nothing here; add 'pairs' to its needs",
+            pytest.raises(Unknown, match=r"steps.a.with.data: '\$\{pairs\}'.*'pairs'"),
         ),
         (
             {"a": step("pairs", **{"with": {"data": ["${piars}"]}})},
-            r"steps.a.with.data.0: '\$\{piars\}' stands for nothing here; did you mean 'pairs'",
+            pytest.raises(Unknown, match=r"steps.a.with.data.0: '\$\{piars\}'.*'pairs'"),
         ),
-        ({"a": step(**{"with": {"data": "x/${pairs"}})}, r"with.data: 'x/\$\{pairs' cannot be read; close its"),
-        ({"a": step("piars")}, "steps.a.needs: there is no step and no data 'piars'; did you mean 'pairs'"),
-        ({"a": step("b"), "b": step("a")}, "steps: .* → .* → .*: each of these needs the next; break the circle"),
-        ({"pairs": step()}, "'pairs' means two things"),
-        ({"report": step()}, "'report' means two things"),
-        ({"a": step(each=["b"]), "a-b": step()}, "'a-b' means two things"),
-        ({"b": step(), "a": step(launcher="srun ${b}")}, r"a\.launcher: '\$\{b\}' stands for nothing here"),
-        ({"a": step(launcher="srun '")}, r"a\.launcher: cannot be read"),
-        ({"a": step(uses="segmentation-train")}, r"a\.makes: field required; name files that prove the step done"),
-        ({"a": step(makes=[])}, r"a\.makes: tuple should have at least 1 item"),
-        ({"a": step(uses="train", **{"with": {"set": ["a"]}})}, r"a\.with\.set: is no mapping; write FIELD: VALUE"),
+        ({"a": step(**{"with": {"data": "x/${pairs"}})}, pytest.raises(Invalid, match=r"with.data: 'x/\$\{pairs'")),
+        ({"a": step("piars")}, pytest.raises(Unknown, match=r"steps.a.needs: .*'piars'.*'pairs'")),
+        ({"a": step("b"), "b": step("a")}, pytest.raises(Invalid, match=r"steps: .*→.*→")),
+        ({"pairs": step()}, pytest.raises(Invalid, match="pairs")),
+        ({"report": step()}, pytest.raises(Invalid, match="report")),
+        ({"a": step(each=["b"]), "a-b": step()}, pytest.raises(Invalid, match="a-b")),
+        ({"b": step(), "a": step(launcher="srun ${b}")}, pytest.raises(Unknown, match=r"a\.launcher: '\$\{b\}'")),
+        ({"a": step(launcher="srun '")}, pytest.raises(Damaged, match=r"a\.launcher:")),
+        ({"a": step(uses="segmentation-train")}, pytest.raises(Missing, match=r"a\.makes:")),
+        ({"a": step(makes=[])}, pytest.raises(Invalid, match=r"a\.makes: tuple.*1")),
+        (
+            {"a": step(uses="train", **{"with": {"set": ["a"]}})},
+            pytest.raises(Invalid, match=r"a\.with\.set: .*FIELD.*VALUE"),
+        ),
         (
             {f"s{n}": step(*([f"s{n + 1}"] if n < 600 else [])) for n in range(601)},
-            "steps: there are 601; split them",
+            pytest.raises(Invalid, match=r"steps: .*601"),
         ),
-        ({"MMVP": step()}, "string should match pattern"),
-        ({"a": step(extra="lava")}, "a.extra: input should be 'llava' or 'segmentation'"),
-        ({}, "steps: dictionary should have at least 1 item"),
+        ({"MMVP": step()}, pytest.raises(Invalid, match=r"string.*match")),
+        ({"a": step(extra="lava")}, pytest.raises(Invalid, match=r"a.extra: .*'llava'.*'segmentation'")),
+        ({}, pytest.raises(Invalid, match=r"steps: dictionary.*1")),
     ],
 )
 def test_a_mistake_is_one_sentence_with_the_file_and_its_place(
-    planned: Planned, steps: dict[str, object], says: str
+    planned: Planned, steps: dict[str, object], refused: pytest.RaisesExc[Exception]
 ) -> None:
-    with pytest.raises(InputError, match=says) as caught:
+    with refused as caught:
         planned(steps, {"pairs": {"path": "x"}})
     assert "pipeline.yaml: " in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("fields", "says"),
+    ("fields", "refused"),
     [
-        ({"changes": [1]}, "changes: give a mapping of changes by name"),
-        ({"changes": {"x": {"steps": {}}}}, "changes.x: where: field required"),
-        ({"processes": 0}, "processes: input should be greater than 0"),
-        ({"stages": {}}, "stages: pipelines have 'steps' in place of 'stages'"),
-        ({"extends": "papre"}, "extends: papre: no such pipeline file or packaged pipeline; did you mean 'paper'"),
+        ({"changes": [1]}, pytest.raises(Invalid, match="changes:")),
+        ({"changes": {"x": {"steps": {}}}}, pytest.raises(Invalid, match=r"changes.x: where:")),
+        ({"processes": 0}, pytest.raises(Invalid, match=r"processes: .*0")),
+        ({"stages": {}}, pytest.raises(Invalid, match=r"stages: .*'steps'.*'stages'")),
+        ({"extends": "papre"}, pytest.raises(Unknown, match=r"extends: papre: .*'paper'")),
     ],
 )
 def test_a_mistake_outside_the_steps_is_one_sentence_too(
-    planned: Planned, fields: dict[str, Any], says: str
+    planned: Planned, fields: dict[str, Any], refused: pytest.RaisesExc[Exception]
 ) -> None:
-    with pytest.raises(InputError, match=says):
+    with refused:
         planned({"a": step()}, **fields)
 
 
 def test_a_value_that_holds_a_reference_is_refused(planned: Planned) -> None:
     """It would be replaced by itself for ever."""
-    with pytest.raises(
-        InputError, match=r"'\$\{pipeline.device\}' stands for 'x\$\{pipeline.device\}', a reference"
-    ):
+    with pytest.raises(Invalid, match=r"'\$\{pipeline.device\}'.*'x\$\{pipeline.device\}'"):
         planned({"a": step(**{"with": {"device": "${pipeline.device}"}})}, device="x${pipeline.device}")
 
 
 def test_a_recipe_that_trains_no_tower_says_what_to_use() -> None:
     recipe = load_recipe("un2clip/openai-vit-l14-224-decoder")
-    with pytest.raises(InputError, match=r"paper: steps\.train: recipe 'un2clip/.*-decoder' trains no tower"):
+    with pytest.raises(Mismatch, match=r"paper: steps\.train: .*'un2clip/.*-decoder'"):
         plan(recipe, load_pipeline(None, recipe), OUT)
 
 
 def test_a_step_that_is_not_there_cannot_be_chosen(planned: Planned) -> None:
     steps = planned({"mmvp": step()})
-    with pytest.raises(InputError, match="--only: there is no step 'mmpv'; did you mean 'mmvp'"):
+    with pytest.raises(Unknown, match=r"--only: .*'mmpv'.*'mmvp'"):
         select(steps, ["mmpv"], None)
-    with pytest.raises(InputError, match="--from: there is no step 'x'"):
+    with pytest.raises(Unknown, match=r"--from: .*'x'"):
         select(steps, [], "x")
-    with pytest.raises(InputError, match="--only: does not go with --from"):
+    with pytest.raises(Mismatch, match=r"--only: .*--from"):
         select(steps, ["mmvp"], "mmvp")

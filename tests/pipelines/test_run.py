@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import pytest
 
 from diva.cli.run import check_words
-from diva.errors import InputError, RunError
+from diva.errors import Failed, InputError, Invalid, Occupied, Unwritable
 from diva.lock import locked
 from diva.pipelines.manifest import MANIFEST, Manifest, read_manifest
 from diva.pipelines.run import run
@@ -43,7 +43,7 @@ def test_a_failure_stops_only_what_needs_it_and_the_same_command_goes_on(
         "last": step("first", control=True),
     }
     out, pipeline = tmp_path / "out", write_pipeline(steps, data, launcher=maker)
-    with pytest.raises(RunError, match=f"{out}: not done: broken, idle, behind, launch, lacks; "):
+    with pytest.raises(Failed, match=f"{out}: .*broken.*idle.*launch"):
         go(pipeline)
     before = read_manifest(out / MANIFEST)
     assert (before.recipe, before.pipeline) == ("tiny", pipeline)
@@ -200,7 +200,7 @@ def test_a_step_alone_leaves_the_others_and_says_what_it_lacks(
     write_pipeline: WritePipeline, go: Go, maker: str, tmp_path: Path
 ) -> None:
     pipeline, out = write_pipeline({"a": step(), "b": step("a")}, launcher=maker), tmp_path / "out"
-    with pytest.raises(RunError, match="not done: b; "):
+    with pytest.raises(Failed, match="out:"):
         go(pipeline, only=["b"])
     manifest = read_manifest(out / MANIFEST)
     assert states(manifest) == {"a": "waiting", "b": "blocked", "report": "done"}
@@ -233,7 +233,7 @@ def test_a_log_that_leads_elsewhere_is_not_written_through(
     mine.write_text("mine")
     (tmp_path / "out" / "a").mkdir(parents=True)
     (tmp_path / "out" / "a" / "log.txt").symlink_to(mine)
-    with pytest.raises(RunError, match="not done: a"):
+    with pytest.raises(Failed, match="out:"):
         go(pipeline)
     reason = read_manifest(tmp_path / "out" / MANIFEST).stages["a"].reason
     assert "log.txt: is a symbolic link, which a file may not replace" in reason
@@ -241,7 +241,7 @@ def test_a_log_that_leads_elsewhere_is_not_written_through(
 
 
 def test_a_step_that_asks_for_help_is_refused() -> None:
-    with pytest.raises(InputError, match="'mmvp': --help and the like do nothing in a step"):
+    with pytest.raises(Invalid, match="mmvp: --help"):
         check_words(["bench", "mmvp", "--help"])
 
 
@@ -257,16 +257,16 @@ def test_what_cannot_work_is_refused_before_anything_is_run(
         go(pipeline, check=nothing)
     assert not out.exists()
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="is a file; give the run's folder"):
+    with pytest.raises(Unwritable, match="file:"):
         run("diva/quickstart", [], tmp_path / "file", pipeline=pipeline, check=lambda _: None)
     out.mkdir()
     (out / MANIFEST).write_text('{"schema_version": 2}')
-    with pytest.raises(InputError, match=r"manifest\.json: schema_version: .*; remove it"):
+    with pytest.raises(Invalid, match=r"manifest\.json: schema_version:"):
         go(pipeline)
     (out / MANIFEST).unlink()
     with (
         locked(out),
-        pytest.raises(InputError, match="another command is at work there"),
+        pytest.raises(Occupied, match="out:"),
     ):
         go(pipeline)
 
@@ -276,7 +276,7 @@ def test_a_recipe_of_0_1_with_a_pipeline_is_refused_with_what_takes_its_place(
 ) -> None:
     with Path(recipe).open("a") as file:
         file.write("pipeline: {stages: {a: {command: zoo, makes: [zoo.txt]}}}\n")
-    with pytest.raises(InputError, match=r"tiny\.yaml: pipeline: recipes hold no pipeline any more; .*--pipeline"):
+    with pytest.raises(Invalid, match=r"tiny\.yaml: pipeline: .*--pipeline"):
         go(write_pipeline({"a": step()}))
 
 
@@ -305,5 +305,5 @@ def test_steps_that_need_not_wait_for_each_other_run_at_once_and_the_others_wait
     assert set(states(manifest).values()) == {"done"}
     record = manifest.stages
     assert record["c"].started > max(record["a"].started, record["b"].started)
-    with pytest.raises(InputError, match="--jobs: 0 is too few"):
+    with pytest.raises(Invalid, match="--jobs: 0"):
         go(pipeline, jobs=0)

@@ -7,7 +7,7 @@ import pytest
 import requests
 import torch
 
-from diva.errors import InputError
+from diva.errors import Invalid, Mismatch, Missing, Unknown
 from diva.towers import ZOO, load_clip
 from diva.towers.activation import activation_in
 from diva.towers.zoo import usual_preprocess
@@ -21,7 +21,7 @@ def test_weights_that_fit_two_activations_are_not_guessed_whatever_their_name(
     path = tmp_path / "openai-vit" / "laion.pt"
     path.parent.mkdir()
     torch.save(state_of(tiny_towers["openai-like"]), path)
-    with pytest.raises(InputError, match=r"fits Tiny-8 and Tiny-8-quickgelu, and .* this file as its checkpoint"):
+    with pytest.raises(Invalid, match=r"fits Tiny-8.*Tiny-8-quickgelu"):
         load_clip(str(path))
     pixels = torch.linspace(-2, 2, 3 * 32 * 32).reshape(1, 3, 32, 32)
     named = {name: load_clip(name, path) for name in ("Tiny-8", "Tiny-8-quickgelu")}  # the remedy
@@ -37,7 +37,7 @@ def test_an_image_tower_alone_is_read_as_the_architecture_that_is_named(
 ) -> None:
     state = state_of(tiny_towers["openai-like"])
     torch.save({key: value for key, value in state.items() if key.startswith("visual.")}, tmp_path / "image.pt")
-    with pytest.raises(InputError, match="diva bench takes the rest from the whole model that --text-from names"):
+    with pytest.raises(Invalid, match="--text-from"):
         load_clip(str(tmp_path / "image.pt"))
     clip = load_clip(tiny_names["openai-like"], tmp_path / "image.pt")
     assert not clip.has_text
@@ -82,13 +82,11 @@ def test_the_zoo_s_architectures_have_the_activation_of_their_weights(name: str)
 
 
 def test_names_that_are_nothing_are_refused_with_the_nearest_valid_one(tiny_towers: dict[str, Path]) -> None:
-    with pytest.raises(
-        InputError, match=r"'openai-vit-l14-225' is not a zoo name.*did you mean 'openai-vit-l14-224'"
-    ):
+    with pytest.raises(Unknown, match=r"'openai-vit-l14-225'.*'openai-vit-l14-224'"):
         load_clip("openai-vit-l14-225")
-    with pytest.raises(InputError, match=r"needs a local weights file .*hf-hub:timm/"):
+    with pytest.raises(Missing, match="hf-hub:timm/"):
         load_clip("openai-vit-l14-224")
-    with pytest.raises(InputError, match=r"weights\.pt: belongs to a zoo name"):
+    with pytest.raises(Mismatch, match=r"weights\.pt:"):
         load_clip(str(tiny_towers["siglip"]), Path("weights.pt"))
 
 
@@ -98,11 +96,11 @@ def _connect(*_: object, **__: object) -> None:
 
 def test_a_hub_name_without_a_network_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(InputError, match=r"hf-hub:nobody/nothing: cannot be fetched \(LocalEntryNotFoundError\)"):
+    with pytest.raises(Missing, match=r"hf-hub:nobody/nothing: .*\(LocalEntryNotFoundError\)"):
         load_clip("hf-hub:nobody/nothing")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr(requests.Session, "request", _connect)
-    with pytest.raises(InputError, match=r"hf-hub:nobody/nothing: cannot be fetched .* and is not in the cache"):
+    with pytest.raises(Missing, match="hf-hub:nobody/nothing:"):
         load_clip("hf-hub:nobody/nothing", cached_only=True)
-    with pytest.raises(InputError, match=r"hf-hub:a/b/c: is no repository name"):
+    with pytest.raises(Invalid, match="hf-hub:a/b/c:"):
         load_clip("hf-hub:a/b/c")

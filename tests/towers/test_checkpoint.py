@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from diva.errors import InputError
+from diva.errors import Damaged, InputError, Invalid, Missing, Unsafe
 from diva.towers.checkpoint import Container, container_of, file_sha256, read_state_dict, weights_sha256
 
 STATE = {"weight": torch.arange(1000.0).reshape(10, 100), "bias": torch.ones(3, dtype=torch.float16)}
@@ -55,7 +55,7 @@ def test_a_malicious_pickle_is_refused_and_does_not_run(tmp_path: Path, kind: st
         path.write_bytes(pickle.dumps(content))
     else:
         torch.save(content, path, _use_new_zipfile_serialization=kind == "torch zip")
-    with pytest.raises(InputError, match=r"refused, because .* could run code when it is read"):
+    with pytest.raises(Unsafe, match=r"weights\.pt:"):
         read_state_dict(path)
     assert not trace.exists()
     pickle.loads(pickle.dumps(Malicious(trace)))  # the control: a reader that trusts it runs it
@@ -64,7 +64,7 @@ def test_a_malicious_pickle_is_refused_and_does_not_run(tmp_path: Path, kind: st
 
 def test_a_whole_pickled_module_is_refused_by_the_name_of_its_class(tmp_path: Path) -> None:
     torch.save(torch.nn.Linear(2, 2), tmp_path / "module.pt")
-    with pytest.raises(InputError, match=r"torch\.nn\.modules\.linear\.Linear"):
+    with pytest.raises(Unsafe, match=r"torch\.nn\.modules\.linear\.Linear"):
         read_state_dict(tmp_path / "module.pt")
 
 
@@ -73,39 +73,41 @@ def test_a_torchscript_archive_is_read_on_an_explicit_word_only(tmp_path: Path) 
     layer = torch.nn.Linear(2, 3)
     torch.jit.trace(layer, torch.zeros(1, 2)).save(str(path))
     assert container_of(path) is Container.TORCHSCRIPT
-    with pytest.raises(InputError, match=r"carries code; if you trust it, .* --allow-torchscript"):
+    with pytest.raises(Unsafe, match="--allow-torchscript"):
         read_state_dict(path)
     assert torch.equal(read_state_dict(path, allow_torchscript=True)["weight"], layer.weight)
 
 
 @pytest.mark.parametrize(
-    ("content", "sentence"),
+    ("content", "refused"),
     [
-        (b"", "is empty"),
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "Git LFS pointer"),
-        (b"\x80", "refused"),
-        (b"hello, this is a text file\n" * 9, "is no checkpoint"),
-        (b"\x89PNG\r\n\x1a\n" + bytes(99), "is no checkpoint"),
+        (b"", pytest.raises(Damaged, match=r"weights\.pt:")),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", pytest.raises(Damaged, match="Git LFS")),
+        (b"\x80", pytest.raises(Unsafe, match=r"weights\.pt:")),
+        (b"hello, this is a text file\n" * 9, pytest.raises(Invalid, match=r"weights\.pt:")),
+        (b"\x89PNG\r\n\x1a\n" + bytes(99), pytest.raises(Invalid, match=r"weights\.pt:")),
     ],
 )
-def test_foreign_files_are_named_in_one_sentence(tmp_path: Path, content: bytes, sentence: str) -> None:
+def test_foreign_files_are_named_in_one_sentence(
+    tmp_path: Path, content: bytes, refused: pytest.RaisesExc[Exception]
+) -> None:
     path = tmp_path / "weights.pt"
     path.write_bytes(content)
-    with pytest.raises(InputError, match=sentence) as caught:
+    with refused as caught:
         read_state_dict(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_a_missing_file_says_where_to_look() -> None:
-    with pytest.raises(InputError, match=r"nowhere\.pt: no such checkpoint file; docs/data\.md"):
+    with pytest.raises(Missing, match=r"nowhere\.pt: .*docs/data\.md"):
         read_state_dict(Path("nowhere.pt"))
 
 
 @pytest.mark.parametrize("content", [[1, 2], {"state_dict": [1]}, {"epoch": 3}, {"a": {"b": torch.ones(1)}}])
 def test_content_that_is_no_state_dict_is_refused(tmp_path: Path, content: object) -> None:
     torch.save(content, tmp_path / "weights.pt")
-    with pytest.raises(InputError, match="holds no state dict of tensors"):
+    with pytest.raises(Missing, match=r"weights\.pt:"):
         read_state_dict(tmp_path / "weights.pt")
 
 
@@ -153,5 +155,5 @@ def test_hashes_are_sha256_of_the_bytes_and_of_all_shards(tmp_path: Path) -> Non
     both = single + hashlib.sha256(b"b" * 10).hexdigest()
     assert weights_sha256(index) == hashlib.sha256(both.encode()).hexdigest()
     index.write_text("{}")
-    with pytest.raises(InputError, match="is not an index of shards"):
+    with pytest.raises(Damaged, match=r"model\.safetensors\.index\.json:"):
         weights_sha256(index)

@@ -78,7 +78,8 @@ def test_rotary_and_learned_positions_of_timm_s_are_turned_to_another_size(
         write_today(folder, name)
     else:
         write_timm(folder, name)
-    features = TowerFeatures(load_clip(str(folder)).tower, [-1], joint=True)
+    tower = load_clip(str(folder)).tower
+    features = TowerFeatures(tower, [-1], joint=True)
     size = (patches[0] * features.patch[0], patches[1] * features.patch[1])
     features(pictures(3 * features.patch[0], 6 * features.patch[1]))  # what another picture was like plays no part
     resized = at_size(folder, size, tmp_path)
@@ -86,6 +87,8 @@ def test_rotary_and_learned_positions_of_timm_s_are_turned_to_another_size(
     (level,) = features(pictures(*size))
     assert level.shape == expected.shape
     assert (level - expected).abs().max() < 1e-4
+    native = tower(pictures(*load_clip(str(folder)).input.size))  # the tower itself stays at its own size
+    assert native.patches.shape[1] == tower.patches
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -11,7 +11,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from diva.errors import InputError
+from diva.errors import Damaged, InputError, Invalid, Mismatch, NotInstalled
 from diva.towers import load_clip
 from diva.towers.checkpoint import file_sha256
 from diva.towers.formats import read_tower
@@ -129,7 +129,7 @@ def test_a_tokenizer_that_needs_another_package_says_which(tmp_path: Path, monke
     missing = (lambda: False, "{0} requires the protobuf library but it was not found")
     monkeypatch.setitem(transformers.utils.import_utils.BACKENDS_MAPPING, "protobuf", missing)
     clip = load_clip(str(tmp_path))
-    with pytest.raises(InputError, match=r"needs sentencepiece and protobuf; pip install"):
+    with pytest.raises(NotInstalled, match="needs sentencepiece and protobuf; pip install"):
         _ = clip.tokenizer
 
 
@@ -147,7 +147,7 @@ def test_a_vision_model_says_that_a_text_tower_is_needed_where_one_is(tmp_path: 
     clip = load_clip(str(tmp_path))
     assert clip.tower(torch.zeros(1, 3, 32, 32)).patches.shape[1] == 16
     for use in (lambda: clip.encode_text(["a cat"]), lambda: clip.tokenizer):
-        with pytest.raises(InputError, match="has an image tower alone, and a text tower is needed here"):
+        with pytest.raises(Mismatch, match="has an image tower alone, and a text tower is needed here"):
             use()
 
 
@@ -242,7 +242,7 @@ def test_what_cannot_be_read_is_said_in_one_sentence(tiny_towers: dict[str, Path
         with pytest.raises(InputError, match=sentence) as caught:
             load_clip(f"local-dir:{path}")
         assert "\n" not in str(caught.value)
-    with pytest.raises(InputError, match="fits none of open_clip's architectures"):
+    with pytest.raises(Invalid, match=r"fits.*open_clip's architectures"):
         load_clip(str(tmp_path / "unknown.pt"))
 
 
@@ -251,10 +251,8 @@ def test_a_transformers_folder_with_a_tensor_missing_is_refused(tmp_path: Path) 
     state = load_file(tmp_path / "model.safetensors")
     del state["vision_model.encoder.layers.1.self_attn.k_proj.weight"]
     save_file(state | {"extra": torch.zeros(1)}, tmp_path / "model.safetensors")
-    sentence = (
-        r"keys 1 missing \(vision_model\.encoder\.layers\.1\.self_attn\.k_proj\.weight\), 1 unexpected \(extra\)"
-    )
-    with pytest.raises(InputError, match=sentence):
+    sentence = r"keys 1.*\(vision_model\.encoder\.layers\.1\.self_attn\.k_proj\.weight\).*1 unexpected \(extra\)"
+    with pytest.raises(Damaged, match=sentence):
         load_clip(str(tmp_path))
 
 

@@ -9,7 +9,7 @@ import timm
 import torch
 import transformers
 
-from diva.errors import InputError
+from diva.errors import Damaged, InputError, Invalid, Mismatch, Unknown, Unsafe, Unsupported
 from diva.exporting.command import export
 from diva.towers import load_clip
 from diva.towers.inspect import inspect_tower
@@ -32,14 +32,14 @@ def test_a_model_of_timm_s_gives_its_own_tokens(tmp_path: Path, name: str) -> No
     known = timm.data.resolve_data_config(model=model)
     assert (clip.input.mean, clip.input.std) == (tuple(known["mean"]), tuple(known["std"]))
     assert torch.equal(load_clip(str(tmp_path / "model" / "model.safetensors")).tower(pixels).pooled, tokens.pooled)
-    with pytest.raises(InputError, match="has an image tower alone, and a text tower is needed here"):
+    with pytest.raises(Mismatch, match="model:"):
         clip.encode_text(["a photo"])
 
 
 def test_a_model_of_timm_s_takes_no_name_of_another(tmp_path: Path) -> None:
     write_timm(tmp_path, "vit_tiny_patch16_224")
     for path in (tmp_path, tmp_path / "model.safetensors"):
-        with pytest.raises(InputError, match="holds timm's vit_tiny_patch16_224 without a text tower") as caught:
+        with pytest.raises(Unsupported, match="vit_tiny_patch16_224") as caught:
             load_clip("openai-vit-l14-224", path)
         assert str(path) in str(caught.value)
 
@@ -75,7 +75,7 @@ def test_transformers_dino_gives_its_own_tokens_here_and_as_a_file_of_timm_s(
     timms = timm.create_model(f"local-dir:{tmp_path / 'out'}", pretrained=True).eval()
     assert torch.equal(timms(pixels), tokens.pooled)
     assert torch.equal(load_clip(str(tmp_path / "out")).tower(pixels).patches, tokens.patches)
-    with pytest.raises(InputError, match="needs a text tower, and there is none; give --to timm"):
+    with pytest.raises(Mismatch, match="--to"):
         export(tmp_path / "theirs", tmp_path / "no", to="open_clip")
 
 
@@ -111,29 +111,43 @@ def test_a_model_that_transformers_computes_otherwise_is_refused(tmp_path: Path,
 
 
 @pytest.mark.parametrize(
-    ("change", "sentence"),
+    ("change", "refused"),
     [
-        ({"architecture": "vit_of_nobody"}, r"config.json: architecture: timm has no 'vit_of_nobody'"),
-        ({"architecture": "hf-hub:someone/vit"}, "architecture: timm has no 'hf-hub:someone/vit'"),
-        ({"model_args": {"pretrained_cfg_overlay": {}}}, "model_args.pretrained_cfg_overlay: is not a setting"),
-        ({"pretrained_cfg": {"input_size": None}}, "pretrained_cfg.input_size: is null; give its three numbers"),
-        ({"pretrained_cfg": {"input_size": 224}}, "pretrained_cfg.input_size: 224 is of another type"),
-        ({"pretrained_cfg": {"input_size": [3, 224]}}, r"pretrained_cfg.input_size: \[3, 224\] is of another type"),
-        ({"pretrained_cfg": {"mean": None}}, "pretrained_cfg.mean: is null"),
-        ({"pretrained_cfg": {"mean": 0.5}}, "pretrained_cfg.mean: 0.5 is of another type"),
-        ({"pretrained_cfg": {"std": [0.5, 0, 0.5]}}, "std: .* are not statistics of three channels"),
-        ({"pretrained_cfg": {"crop_pct": "all"}}, "pretrained_cfg.crop_pct: 'all' is of another type"),
-        ({"pretrained_cfg": {"interpolation": None}}, "interpolation: None is not known"),
-        ({"pretrained_cfg": [1]}, "pretrained_cfg: is not a mapping"),
-        ({"model_args": {"depth": 10**6}}, "model_args.depth: 1000000 is out of bounds"),
-        ({"model_args": {**MODELS["vit_tiny_patch16_224"], "depth": 3}}, "does not fit the model: keys 12 missing"),
+        (
+            {"architecture": "vit_of_nobody"},
+            pytest.raises(Unknown, match=r"config.json: architecture: .*'vit_of_nobody'"),
+        ),
+        (
+            {"architecture": "hf-hub:someone/vit"},
+            pytest.raises(Unknown, match=r"architecture: .*'hf-hub:someone/vit'"),
+        ),
+        (
+            {"model_args": {"pretrained_cfg_overlay": {}}},
+            pytest.raises(Unsafe, match=r"model_args.pretrained_cfg_overlay:"),
+        ),
+        ({"pretrained_cfg": {"input_size": None}}, pytest.raises(Invalid, match=r"pretrained_cfg.input_size:")),
+        ({"pretrained_cfg": {"input_size": 224}}, pytest.raises(Invalid, match=r"pretrained_cfg.input_size: 224")),
+        (
+            {"pretrained_cfg": {"input_size": [3, 224]}},
+            pytest.raises(Invalid, match=r"pretrained_cfg.input_size: \[3.*224\]"),
+        ),
+        ({"pretrained_cfg": {"mean": None}}, pytest.raises(Invalid, match=r"pretrained_cfg.mean:")),
+        ({"pretrained_cfg": {"mean": 0.5}}, pytest.raises(Invalid, match=r"pretrained_cfg.mean: 0.5")),
+        ({"pretrained_cfg": {"std": [0.5, 0, 0.5]}}, pytest.raises(Invalid, match="std:")),
+        ({"pretrained_cfg": {"crop_pct": "all"}}, pytest.raises(Invalid, match=r"pretrained_cfg.crop_pct: 'all'")),
+        ({"pretrained_cfg": {"interpolation": None}}, pytest.raises(Invalid, match="interpolation: None")),
+        ({"pretrained_cfg": [1]}, pytest.raises(Damaged, match="pretrained_cfg:")),
+        ({"model_args": {"depth": 10**6}}, pytest.raises(Invalid, match=r"model_args.depth: 1000000")),
+        ({"model_args": {**MODELS["vit_tiny_patch16_224"], "depth": 3}}, pytest.raises(Mismatch, match="keys 12")),
     ],
 )
-def test_what_timm_s_file_may_not_say_is_refused(tmp_path: Path, change: dict[str, Any], sentence: str) -> None:
+def test_what_timm_s_file_may_not_say_is_refused(
+    tmp_path: Path, change: dict[str, Any], refused: pytest.RaisesExc[Exception]
+) -> None:
     write_timm(tmp_path, "vit_tiny_patch16_224")
     fields = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(fields | change))
-    with pytest.raises(InputError, match=sentence) as caught:
+    with refused as caught:
         load_clip(str(tmp_path))
     assert "\n" not in str(caught.value)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from diva.errors import InputError
+from diva.errors import InputError, Mismatch
 from diva.towers import ZOO, load_clip
 from diva.towers.build import fitted
 from diva.towers.recognise import architecture_name, recognise
@@ -85,9 +85,7 @@ def test_a_misfit_names_the_keys_the_shapes_and_the_architecture_it_looks_like()
     )
     gone = ("visual.proj", "ln_final.weight")
     state = {key: value for key, value in shapes_of("ViT-L-14").items() if key not in gone}
-    with pytest.raises(
-        InputError, match=r"keys 2 missing \(ln_final\.weight, visual\.proj\), 1 unexpected \(stray\)"
-    ):
+    with pytest.raises(Mismatch, match=r"keys 2.*ln_final\.weight.*visual\.proj.*1 unexpected \(stray\)"):
         fitted(model, state | {"stray": torch.zeros(1)}, Path("a.pt"))
 
 
@@ -95,5 +93,5 @@ def test_weights_of_another_tower_are_refused_by_a_name(
     tiny_towers: dict[str, Path], tiny_names: dict[str, str]
 ) -> None:
     weights = tiny_towers["openai-like"] / "open_clip_model.safetensors"
-    with pytest.raises(InputError, match=r"does not fit the model: keys 12 missing.*it looks like Tiny-8"):
+    with pytest.raises(Mismatch, match=r"keys 12.*Tiny-8"):
         load_clip(tiny_names["vit-h-like"], weights)

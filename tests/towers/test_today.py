@@ -9,7 +9,7 @@ from open_clip import CLIP
 from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
 
-from diva.errors import InputError
+from diva.errors import Invalid, Mismatch
 from diva.towers import Clip, Tower, load_clip
 from tests.fixtures.towers import TODAY, tiny_clip_config, write_today
 
@@ -74,7 +74,7 @@ def test_a_convolutional_tower_has_its_pooled_token_alone(
     tokens = clip.tower(pixels)
     torch.testing.assert_close(tokens.pooled, clip.model.encode_image(pixels))
     assert (clip.tower.width, clip.tower.patches, tokens.patches.shape) == (24, 0, (2, 0, 24))
-    with pytest.raises(InputError, match=r"condition\.tokens: needs patch tokens, and this tower has a pooled"):
+    with pytest.raises(Mismatch, match=r"condition\.tokens:"):
         clip.tower.require_patches("condition.tokens")
 
 
@@ -133,7 +133,7 @@ def test_a_rectangle_of_patches_is_read_row_by_row() -> None:
 def test_a_trunk_that_reads_another_size_than_its_configuration_says_is_refused(towers: dict[str, Clip]) -> None:
     visual = towers["eva02"].model.visual
     visual.image_size = (64, 64)
-    with pytest.raises(InputError, match="image_size is 64 × 64 pixels, but its trunk reads 32 × 32"):
+    with pytest.raises(Invalid, match=r"image_size.*64.*64.*32.*32"):
         Tower(visual)
 
 

@@ -8,9 +8,10 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from diva.errors import InputError
+from diva.errors import Invalid
 from diva.towers import ZOO, Clip, Tower, load_clip
 from diva.towers.tower import parameter_count
+from diva.towers.zoo import PUBLISHED
 from tests.fixtures.towers import FAMILIES
 
 FAMILY = pytest.mark.parametrize("family", FAMILIES)
@@ -94,12 +95,12 @@ def test_the_published_towers_have_the_published_numbers_of_parameters(name: str
         model = open_clip.create_model(entry.architecture, device="meta", load_weights=False)
     published = {427.6, 427.9, 986.1, 877.4, 878.0, 986.7}
     assert round(parameter_count(model) / 1e6, 1) == entry.parameters
-    assert entry.parameters in published
+    assert entry.parameters in published or name not in PUBLISHED
     tower = Tower(model.visual)
-    assert tower.patches == (entry.size // 14) ** 2
+    assert tower.patches == (entry.size // (16 if "16" in entry.title else 14)) ** 2
     assert model.visual.image_size == (entry.size, entry.size)
 
 
 def test_what_is_no_image_tower_of_open_clip_s_is_refused() -> None:
-    with pytest.raises(InputError, match="Linear is not an image tower of open_clip's"):
+    with pytest.raises(Invalid, match=r"Linear.*open_clip's"):
         Tower(nn.Linear(2, 2))

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from diva.errors import InputError
+from diva.errors import Mismatch, Unknown
 from diva.recipes.stages import LastBlocks, Lora, WholeTower
 from diva.towers import Tower, load_clip
 from diva.training.adapt import adapt, plain_state
@@ -93,7 +93,7 @@ def _timm(tower: Tower) -> bool:
 
 
 def test_a_target_that_is_no_linear_layer_is_named(load: Callable[[], Tower]) -> None:
-    with pytest.raises(InputError, match=r"tower\.adapt\.targets: the tower has no linear layer 'q_prj'; did you"):
+    with pytest.raises(Unknown, match=r"tower\.adapt\.targets: .*'q_prj'"):
         adapt(load(), Lora(targets=("q_prj",)))
 
 
@@ -107,7 +107,7 @@ def test_the_last_blocks_and_what_follows_them_are_trained(family: str, load: Ca
     rest = {name for name in names if not name.startswith(stem)}
     behind = ("visual.trunk.norm", "visual.trunk.attn_pool") if _timm(tower) else ("visual.ln_post", "visual.proj")
     assert rest == {name for name, _ in tower.named_parameters() if name.startswith(behind)}
-    with pytest.raises(InputError, match=f"the tower has {depth} blocks, not 9"):
+    with pytest.raises(Mismatch, match=f"{depth}.*9"):
         adapt(tower, LastBlocks(blocks=9))
 
 
@@ -140,8 +140,8 @@ def test_low_rank_updates_reach_and_leave_every_other_kind_of_tower(kind: str, t
 
 def test_a_resnet_is_trained_as_a_whole_alone(tmp_path: Path) -> None:
     tower = load_clip(str(write_today(tmp_path / "resnet", "resnet"))).tower
-    with pytest.raises(InputError, match=r"tower\.adapt\.type: a ResNet has no linear layers to adapt"):
+    with pytest.raises(Mismatch, match=r"tower\.adapt\.type: .*ResNet"):
         adapt(tower, Lora())
-    with pytest.raises(InputError, match=r"tower\.adapt\.blocks: the tower has no blocks in a row"):
+    with pytest.raises(Mismatch, match=r"tower\.adapt\.blocks:"):
         adapt(tower, LastBlocks(blocks=1))
     assert trained(adapt(tower, WholeTower()))

@@ -19,7 +19,7 @@ import torch
 from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 
-from diva.errors import InputError, RunError
+from diva.errors import Changed, Failed, InputError, Mismatch, Occupied, RunError, WriteFailed
 from diva.exporting.note import read_note
 from diva.recipes import Recipe, load_recipe
 from diva.run_folder import RunFolder
@@ -85,7 +85,7 @@ def test_a_finished_run_without_checkpoints_is_left_as_it_is(tiny: Tiny, tmp_pat
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
     train(tiny("stages.0.steps=2"), run, resume=True)
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
-    with pytest.raises(InputError, match=r"stages: differs from"):
+    with pytest.raises(Changed, match="stages:"):
         train(tiny("stages.0.steps=3"), run, resume=True)
 
 
@@ -100,7 +100,7 @@ def test_processes_that_nothing_joins_do_not_train_side_by_side(
     tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WORLD_SIZE", "8")
-    with pytest.raises(InputError, match="WORLD_SIZE: 8 processes were started, but no GPU can be used"):
+    with pytest.raises(Mismatch, match=r"WORLD_SIZE: 8.*GPU"):
         train(tiny(), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -204,9 +204,7 @@ def test_weights_that_the_last_update_has_spoilt_are_not_saved(tiny: Tiny, tmp_p
     trainer = build_trainer(recipe, build_accelerator(recipe, run), load_clip(recipe.tower.name), run)
     next(trainer.student.tower.parameters()).register_hook(lambda gradient: gradient * math.nan)
     (run / "checkpoints").mkdir(parents=True)
-    with pytest.raises(
-        RunError, match="step 1: the norm of the gradient is nan, not a finite number; no checkpoint"
-    ):
+    with pytest.raises(Failed, match=r"1.*norm.*gradient.*nan"):
         trainer.run(None)
     assert list((run / "checkpoints").iterdir()) == []
 
@@ -215,9 +213,7 @@ def test_metrics_that_cannot_be_written_stop_the_run_in_one_sentence(tiny: Tiny,
     path = tmp_path / "gone" / "metrics.jsonl"
     with (
         Metrics(build_accelerator(tiny(), tmp_path), path, total=1, start=0) as metrics,
-        pytest.raises(
-            RunError, match=r"gone/metrics\.jsonl: cannot be written \(No such file or directory\); free"
-        ),
+        pytest.raises(WriteFailed, match=r"gone/metrics\.jsonl:"),
     ):
         metrics.write(1, "stage 1/1", 4, {"loss": 1.0})
 
@@ -257,10 +253,10 @@ def init(**told):
 
 def test_a_recipe_or_metrics_of_somebody_s_own_are_not_replaced(tiny: Tiny, tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text("# mine\nextends: diva/quickstart\n")
-    with pytest.raises(InputError, match=r"recipe\.yaml: no run wrote this, and it would be lost; choose another"):
+    with pytest.raises(Occupied, match=r"recipe\.yaml:"):
         train(tiny("stages.0.steps=1"), tmp_path)
     (tmp_path / "recipe.yaml").rename(tmp_path / "metrics.jsonl")
-    with pytest.raises(InputError, match=r"metrics\.jsonl: lies there without a run, and would be lost"):
+    with pytest.raises(Occupied, match=r"metrics\.jsonl:"):
         train(tiny("stages.0.steps=1"), tmp_path)
     assert (tmp_path / "metrics.jsonl").read_text().startswith("# mine")
 
@@ -337,16 +333,14 @@ def test_what_does_not_fit_is_said_before_training(tiny: Tiny, tmp_path: Path, o
 def test_a_finished_run_is_not_overwritten_and_a_resumed_one_keeps_its_recipe(tiny: Tiny, tmp_path: Path) -> None:
     run = tmp_path / "run"
     train(tiny("stages.0.steps=5"), run)
-    with pytest.raises(InputError, match="already holds a run; continue it with --resume or choose another --out"):
+    with pytest.raises(Occupied, match=r"--resume.*--out"):
         train(tiny(), run)
-    with pytest.raises(
-        InputError, match=r"stages: differs from the value in .*a resumed run keeps its recipe, so set"
-    ):
+    with pytest.raises(Changed, match="stages:"):
         train(tiny(), run, resume=True)
-    with pytest.raises(InputError, match=r"data.image_size: differs from"):
+    with pytest.raises(Changed, match=r"data.image_size:"):
         train(tiny("stages.0.steps=5", "data.image_size=48"), run, resume=True)
     (saved,) = RunFolder(run).checkpoints()
     shared = tiny("feedback.same_draws_on_every_process=true")
     _refuse_other_processes(shared, saved, 1)
-    with pytest.raises(InputError, match=r"same_draws_on_every_process: .* processes, 1 in .* and 2 now; start"):
+    with pytest.raises(Changed, match=r"same_draws_on_every_process: .*1.*2"):
         _refuse_other_processes(shared, saved, 2)

@@ -10,7 +10,7 @@ from rich.console import Console
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 import diva as diva_package
-from diva.errors import InputError
+from diva.errors import Mismatch
 from diva.recipes import Recipe
 from diva.training import train
 from diva.training.trial import Trial, reduced, told, try_out
@@ -86,7 +86,7 @@ def test_the_command_prints_it_and_takes_no_resume(tiny: Tiny, tmp_path: Path, d
 
 
 def test_a_mistake_is_told_by_the_trial_as_by_the_run(tiny: Tiny, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="token_by_token needs as many"):
+    with pytest.raises(Mismatch, match="token_by_token"):
         try_out(tiny("condition.tokens.count=9"), tmp_path / "run", console=Console(quiet=True))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["tiny.yaml"]
 

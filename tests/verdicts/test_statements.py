@@ -6,7 +6,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diva.errors import InputError
+from diva.errors import InputError, Invalid, Missing
 from diva.miniworld.captions import full_captions, statement
 from diva.miniworld.scene import draw, generator
 from diva.miniworld.vocabulary import ATTRIBUTES, NAMES, PLACES, SHAPES
@@ -73,7 +73,7 @@ def test_statements_that_a_benchmark_holds_too_are_found_whatever_their_frame(tm
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "Questions.csv").write_text('1,Color,"The  RED thing."\n2,Color,a red thing at night\n')
     assert leaks(Statements.model_validate(MINE), tmp_path / "mine") == ["a photo of a red thing"]
-    with pytest.raises(InputError, match=r"^--benchmark: .* holds no \.csv or \.tsv; give a folder such as"):
+    with pytest.raises(Missing, match=r"^--benchmark: .*\.csv.*\.tsv"):
         leaks(Statements.model_validate(MINE), tmp_path)
 
 
@@ -119,13 +119,13 @@ def test_what_is_wrong_with_a_list_is_one_sentence(change: dict[str, object], sa
 @pytest.mark.parametrize(
     ("caption", "says"),
     [
-        ("a thing", "caption: must name 'colour' once"),
-        ("a {colour} {colour} thing", "caption: must name 'colour' once"),
-        ("a {colour} {size} thing", "caption: names 'size', which is not a group"),
+        ("a thing", "caption: .*'colour'"),
+        ("a {colour} {colour} thing", "caption: .*'colour'"),
+        ("a {colour} {size} thing", "caption: .*'size'.*group"),
     ],
 )
 def test_a_caption_says_each_judged_group_once(caption: str, says: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=says):
+    with pytest.raises(Invalid, match=says):
         load_statements(write(tmp_path, MINE | {"caption": caption}))
 
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from diva.errors import InputError
+from diva.errors import Damaged, Invalid, Missing
 from diva.results import Result
 from diva.visualize.choose import choose, find_images, similarities
 from tests.benchmarks.report.examples import AFTER, BEFORE, against, mmvp, result
@@ -33,20 +33,20 @@ def test_the_images_of_a_pair_are_those_that_its_id_names(tmp_path: Path) -> Non
         "MLLM_VLM Images/Presence/5.jpg",
         "MLLM_VLM Images/Presence/6.jpg",
     ]
-    with pytest.raises(InputError, match="has no image 99; give the MMVP-VLM folder"):
+    with pytest.raises(Missing, match=r"99.*MMVP-VLM"):
         find_images(folder, "99-100")
-    with pytest.raises(InputError, match="pair 'x' is not named after its two images"):
+    with pytest.raises(Damaged, match="'x'"):
         find_images(folder, "x")
-    with pytest.raises(InputError, match="is not named after its two images"):
+    with pytest.raises(Damaged, match="RESULT:"):
         find_images(folder, "../../../5-*")
 
 
 def test_a_result_of_another_kind_is_refused() -> None:
-    with pytest.raises(InputError, match="RESULT: is pope"):
+    with pytest.raises(Invalid, match=r"RESULT: .*pope"):
         choose(against(result(AFTER, [1]), result(BEFORE, [1])), 1)
-    with pytest.raises(InputError, match="RESULT: is mmvp-vlm of one tower"):
+    with pytest.raises(Invalid, match=r"RESULT: .*mmvp-vlm"):
         choose(mmvp(AFTER, {"Texts": [1]}), 1)
     without = compared()
     without.items[1].details.clear()
-    with pytest.raises(InputError, match="pair Texts 1 has no similarities"):
+    with pytest.raises(Damaged, match="Texts 1"):
         choose(without, 1)

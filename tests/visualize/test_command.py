@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from diva.condition import build_condition
 from diva.denoisers import load_denoiser
-from diva.errors import InputError
+from diva.errors import Changed, InputError, Invalid, Missing, Unwritable
 from diva.measure import evaluate
 from diva.recipes import load_recipe
 from diva.results import write_result
@@ -92,13 +92,13 @@ def test_what_cannot_be_shown_is_refused_with_its_remedy(
     state = load_file(run_folder / "projection.safetensors")
     (tmp_path / "recipe.yaml").write_bytes((run_folder / "recipe.yaml").read_bytes())
     save_file({key: value[:1].clone() for key, value in state.items()}, tmp_path / "projection.safetensors")
-    with pytest.raises(InputError, match="is not of this recipe's condition or is missing"):
+    with pytest.raises(Missing, match=r"projection\.safetensors:"):
         visualize(measured, out, **OPTIONS | {"run": tmp_path})
     assert not out.exists()
     changed = json.loads(measured.read_text())
     changed["subject"]["sha256"] = "0" * 64
     (tmp_path / "changed.json").write_text(json.dumps(changed))
-    with pytest.raises(InputError, match="is not the tower that was measured; measure it again"):
+    with pytest.raises(Changed, match="tower:"):
         visualize(tmp_path / "changed.json", out, **OPTIONS)
 
 
@@ -111,11 +111,11 @@ def test_an_index_names_pictures_beside_it_alone(
     index = json.loads((tmp_path / INDEX).read_text())
     index["pairs"][0]["views"][1]["map_after"] = name
     (tmp_path / INDEX).write_text(json.dumps(index))
-    with pytest.raises(InputError, match=r"map_after: .*; run `diva visualize` again"):
+    with pytest.raises(Invalid, match=r"map_after: .*`diva visualize`"):
         read_index(tmp_path / INDEX)
 
 
 def test_a_place_for_the_index_that_is_taken_is_told_first(tmp_path: Path) -> None:
     (tmp_path / INDEX).mkdir()
-    with pytest.raises(InputError, match=f"{INDEX}: is a folder, which a file may not replace"):
+    with pytest.raises(Unwritable, match=f"{INDEX}:"):
         visualize(tmp_path / "no result", tmp_path, **OPTIONS)

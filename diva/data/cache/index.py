@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from diva.atomic import write_json
 from diva.documents import FileName, parse_model, read_file
-from diva.errors import InputError
+from diva.errors import Changed, Damaged, InputError, Invalid, Occupied
 from diva.towers.preprocess import TowerInput
 
 INDEX = "index.json"
@@ -110,12 +110,12 @@ class CacheIndex(BaseModel, Generic[M]):
         try:
             return parse_model(read_file(path), cls)
         except InputError as error:
-            raise InputError(
-                f"{path}: is not the index of {cls.kind.cache}; write one with '{cls.kind.verb}'"
+            raise Invalid(
+                path, f"is not the index of {cls.kind.cache}; write one with '{cls.kind.verb}'"
             ) from error
         except ValidationError as error:
             field = ".".join(map(str, error.errors()[0]["loc"])) or "the file"
-            raise InputError(f"{path}: {field} is damaged; delete the cache and write it again") from error
+            raise Damaged(path, f"{field} is damaged; delete the cache and write it again") from error
 
     def write(self, folder: Path) -> None:
         """Write the index into `folder`; an existing one must be equal, so that only its own cache goes on.
@@ -130,23 +130,25 @@ class CacheIndex(BaseModel, Generic[M]):
             return
         write_json(self, path)
 
-    def refuse_stale(self, wanted: M, place: str, remedy: str) -> None:
+    def refuse_stale(self, wanted: M, field: str, folder: Path, remedy: str) -> None:
         """Raise InputError, naming the first field that differs, unless this cache is of what is `wanted`."""
         made = self.made.model_dump()
-        for field, value in wanted.model_dump().items():
-            before = made[field]
+        for name, value in wanted.model_dump().items():
+            before = made[name]
             if before == value:
                 continue
-            if field in HASHED:
-                raise InputError(
-                    f"{place} holds {self.kind.content} of another {HASHED[field]} (hash {before[:12]}…, the"
-                    f" recipe's is {value[:12]}…); {remedy}"
+            if name in HASHED:
+                raise Changed(
+                    field,
+                    folder,
+                    f"holds {self.kind.content} of another {HASHED[name]} (hash {before[:12]}…, the recipe's is"
+                    f" {value[:12]}…); {remedy}",
                 )
-            raise InputError(f"{place} was made with {field} {before}, and the recipe has {value}; {remedy}")
+            raise Changed(field, folder, f"was made with {name} {before}, and the recipe has {value}; {remedy}")
 
     def _refuse_other(self, there: Self, folder: Path) -> None:
-        there.refuse_stale(self.made, f"--out: {folder}", "choose another --out")
+        there.refuse_stale(self.made, "--out", folder, "choose another --out")
         mine, its = self.model_dump(), there.model_dump()
         for field, value in mine.items():
             if its[field] != value:
-                raise InputError(f"--out: {folder} holds a cache with another {field}; choose another --out")
+                raise Occupied("--out", folder, f"holds a cache with another {field}; choose another --out")

@@ -20,7 +20,7 @@ from diva.data.raw import FileSlice
 from diva.data.shards import ShardPart, ShardSource, statistics_of
 from diva.data.tar import Hole, members
 from diva.documents import read_json
-from diva.errors import InputError, RunError
+from diva.errors import BadData, InputError, Missing, RunError
 from diva.images import UnusableError, decode_image
 
 PIXELS = {"uint8": "pixels.npy", "jpeg": "pixels.jpg"}
@@ -128,12 +128,14 @@ def open_cache(folder: Path, wanted: M, index_type: type[CacheIndex[M]], source_
         InputError: there is no cache, it is not complete, or it was made with something else.
     """
     kind, index = index_type.kind, index_type.read(folder)
-    index.refuse_stale(wanted, f"{kind.field}: {folder}", kind.remedy)
+    index.refuse_stale(wanted, kind.field, folder, kind.remedy)
     missing = [name for name in index.shards if not is_whole(folder / name)]
     if missing:
-        raise InputError(
-            f"{kind.field}: {folder}: {len(missing)} of {len(index.shards)} shards are missing, {missing[0]} first;"
-            f" run '{kind.verb}' again, it continues where it stopped"
+        raise Missing(
+            kind.field,
+            folder,
+            f"{len(missing)} of {len(index.shards)} shards are missing, {missing[0]} first;"
+            f" run '{kind.verb}' again, it continues where it stopped",
         )
     return source_type(str(folder), folder, index.shards)
 
@@ -162,6 +164,4 @@ def _array(content: bytes) -> np.ndarray:
 
 
 def _damaged(kind: Kind, tar: str, reason: str) -> RunError:
-    return RunError(
-        f"{kind.field}: {tar} is damaged ({reason}); delete it and run '{kind.verb}' again to rewrite it"
-    )
+    return BadData(kind.field, f"{tar} is damaged ({reason}); delete it and run '{kind.verb}' again to rewrite it")

@@ -30,7 +30,7 @@ from diva.data.decode import decode, random_crop, seeded_crop, to_rgb, to_unit_r
 from diva.data.raw import Loss, RawImage
 from diva.data.shards import ShardSource, statistics_of
 from diva.data.source import Source
-from diva.errors import RunError, printable
+from diva.errors import BadData, Failed, printable
 from diva.images import UnusableError
 from diva.lock import locked
 from diva.progress import phase
@@ -136,10 +136,11 @@ def write_cache(
                         progress.advance(len(found))
                 skipped = sum(raw.images if isinstance(raw, Loss) else 1 for raw in crops.raws) - images
                 if skipped > max_bad_share * (images + skipped):
-                    raise RunError(
-                        f"data: {skipped} of the {images + skipped} images of {source.spec} for {name} are"
+                    raise BadData(
+                        "data",
+                        f"{skipped} of the {images + skipped} images of {source.spec} for {name} are"
                         f" unusable, more than data.max_bad_share = {max_bad_share:.1%}; repair the source or raise"
-                        " the limit"
+                        " the limit",
                     )
                 # img2dataset's count, which spares a later run the walk; before the shard, which says it is done
                 with replacing(statistics_of(folder / name)) as statistics:
@@ -165,8 +166,8 @@ def _made(
         for crop in range(index.crops):
             place = number * index.crops + crop
             if not made[place].isfinite().all():
-                raise RunError(
-                    f"data: the {index.kind.content} of {key} are not finite; check this image and the teacher"
+                raise Failed(
+                    "data", f"the {index.kind.content} of {key} are not finite; check this image and the teacher"
                 )
             stored = _npy(made[place])
             pixels = _jpeg(small[place]) if index.pixels == "jpeg" else _npy(small[place])

@@ -11,7 +11,7 @@ from typing import Any
 import open_clip
 from torch import Tensor
 
-from diva.errors import InputError
+from diva.errors import Missing, Unsupported
 from diva.towers.activation import activation_in
 from diva.towers.checkpoint import Container, container_of, read_content, state_dict_of
 from diva.towers.formats.source import UNKNOWN, TowerSource, tokenizer_folder
@@ -96,9 +96,9 @@ def _tower_entries(state: Mapping[str, Tensor], prefix: str, path: Path) -> dict
         siglip = any(key.startswith(f"{VISION}.head.") for key in theirs)
         return (siglip_keys if siglip else clip_keys)(theirs).to_ours(theirs, str(path))
     if text or any(key.startswith(f"{VISION}.") for key in theirs):
-        raise InputError(f"{path}: holds transformers' tensors; give the folder that has its config.json")
+        raise Unsupported(path, "holds transformers' tensors; give the folder that has its config.json")
     some = ", ".join([*state][:SHOWN])
-    raise InputError(f"{path}: holds no CLIP tower (its tensors are {some}, …); give a tower's weights")
+    raise Missing(path, f"holds no CLIP tower (its tensors are {some}, …); give a tower's weights")
 
 
 def _format(content: Mapping[str, Any], state: Mapping[str, Tensor], prefix: str, *, scripted: bool) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from diva.errors import InputError
+from diva.errors import Damaged
 from diva.towers.state_dict_diff import state_dict_diff
 
 Tensors = Sequence[Tensor]
@@ -100,14 +100,14 @@ class Bijection:
         expected = {key for source, _, _ in rules for key in source}
         problem = state_dict_diff(expected - state.keys(), state.keys() - expected)
         if problem:
-            raise InputError(f"{what}: is no tower of its kind: {problem}; fetch it again")
+            raise Damaged(what, f"is not a tower of its kind: {problem}; fetch it again")
         mapped: dict[str, Tensor] = {}
         for source, target, change in rules:
             try:
                 tensors = change([state[key] for key in source])
                 mapped.update(zip(target, (tensor.contiguous() for tensor in tensors), strict=True))
             except (ArithmeticError, IndexError, RuntimeError, TypeError, ValueError) as error:
-                raise InputError(f"{what}: {source[0]} has the shape of another tensor; fetch it again") from error
+                raise Damaged(what, source[0], "has the shape of another tensor; fetch it again") from error
         return mapped
 
 

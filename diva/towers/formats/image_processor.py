@@ -10,7 +10,7 @@ import open_clip
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from diva.documents import read_json
-from diva.errors import InputError
+from diva.errors import Damaged, Invalid, Mismatch, Unsupported
 
 FILES = ("preprocessor_config.json", "processor_config.json")
 INTERPOLATIONS = {2: "bilinear", 3: "bicubic"}  # PIL's numbers
@@ -40,7 +40,7 @@ def read_image_processor(folder: Path, *, siglip: bool, side: int) -> dict[str, 
     kind = str(found.get("image_processor_type", found.get("feature_extractor_type", "")))
     named = re.fullmatch("(CLIP|Siglip)(ImageProcessor|FeatureExtractor)(Fast|Pil)?", kind)
     if kind and not named:
-        raise InputError(f"{path}: image_processor_type: {kind} is not known; give CLIP's or SigLIP's")
+        raise Invalid(path, "image_processor_type", f"{kind} is not known; give CLIP's or SigLIP's")
     siglip = named[1] == "Siglip" if named else siglip
     fields = {**(SIGLIP if siglip else CLIP), **found}
     squash = _resizes(fields, side, path, siglip=siglip)
@@ -78,7 +78,7 @@ def _found(folder: Path) -> tuple[dict[str, Any], Path | None]:
     if isinstance(found, dict):
         found = found.get("image_processor", found)
     if not isinstance(found, dict):
-        raise InputError(f"{path}: is not an image processor; fetch it again")
+        raise Damaged(path, "is not an image processor; fetch it again")
     return {name: value for name, value in found.items() if value is not None}, path
 
 
@@ -90,7 +90,7 @@ def _open_clip_fields(fields: Mapping[str, Any], path: Path | None, *, squash: b
     if fields["do_normalize"]:
         mean, std = _channels(fields, "image_mean", path), _channels(fields, "image_std", path)
     if 0 in std or not factor:
-        raise InputError(f"{path}: image_std, rescale_factor: a pixel divided by 0; correct them")
+        raise Invalid(path, "image_std, rescale_factor: a pixel divided by 0; correct them")
     return {
         # open_clip's pixels are in 0..1
         "mean": [value / factor for value in mean],
@@ -108,42 +108,40 @@ def _resizes(fields: Mapping[str, Any], side: int, path: Path | None, *, siglip:
         size = {"height": size, "width": size} if siglip else {"shortest_edge": size}
     squash = size == {"height": side, "width": side}
     if not squash and size != {"shortest_edge": side}:
-        raise InputError(
-            f"{path}: size: {size!r:.60}, but the model reads {side} pixels; only that size is supported"
+        raise Unsupported(
+            path, "size", f"{size!r:.60}, but the model reads {side} pixels; only that size is supported"
         )
     if fields["do_center_crop"]:
         crop = fields.get("crop_size", side)
         if crop not in (side, {"height": side, "width": side}):
-            raise InputError(f"{path}: crop_size: {crop!r:.60}, but the model reads {side} pixels; correct it")
+            raise Mismatch(path, "crop_size", f"{crop!r:.60}, but the model reads {side} pixels; correct it")
     elif not squash:
-        raise InputError(
-            f"{path}: do_center_crop: false leaves images of any shape; give size a height and a width"
-        )
+        raise Invalid(path, "do_center_crop", "false leaves images of any shape; give size a height and a width")
     return squash
 
 
 def _check_steps(fields: Mapping[str, Any], path: Path | None) -> None:
     for name, value in fields.items():
         if name.startswith("do_") and not isinstance(value, bool):
-            raise InputError(f"{path}: {name}: {value!r:.50} is neither true nor false; correct it")
+            raise Invalid(path, name, f"{value!r:.50} is neither true nor false; correct it")
         if name.startswith("do_") and value and name not in (*CLIP, "do_convert_rgb"):
-            raise InputError(f"{path}: {name}: is not supported; set it to false if the tower was trained without")
+            raise Unsupported(path, name, "is not supported; set it to false if the tower was trained without")
     if not fields["do_resize"]:
-        raise InputError(f"{path}: do_resize: a tower's images are always resized; set it to true")
+        raise Unsupported(path, "do_resize", "a tower's images are always resized; set it to true")
     resample = fields["resample"]
     if not isinstance(resample, int) or resample not in INTERPOLATIONS:
-        raise InputError(f"{path}: resample: {resample!r:.50}; only 2 (bilinear) and 3 (bicubic) are known")
+        raise Unsupported(path, "resample", f"{resample!r:.50}; only 2 (bilinear) and 3 (bicubic) are known")
 
 
 def _number(fields: Mapping[str, Any], name: str, path: Path | None) -> float:
     value = fields[name]
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InputError(f"{path}: {name}: {value!r:.50} is not a number; correct it")
+        raise Invalid(path, name, f"{value!r:.50} is not a number; correct it")
     return value
 
 
 def _channels(fields: Mapping[str, Any], name: str, path: Path | None) -> list[float]:
     values = fields[name]
     if not isinstance(values, list | tuple) or len(values) != len("rgb"):
-        raise InputError(f"{path}: {name}: {values!r:.60} are not numbers of three channels; correct them")
+        raise Invalid(path, name, f"{values!r:.60} are not numbers of three channels; correct them")
     return [_number({name: value}, name, path) for value in values]

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from diva.documents import read_json
-from diva.errors import InputError
+from diva.errors import Damaged, Missing
 from diva.towers.activation import activation_in
 from diva.towers.checkpoint import read_state_dict
 from diva.towers.formats.settings import check_model, check_preprocess
@@ -31,7 +31,7 @@ def read_open_clip_folder(folder: Path) -> TowerSource:
     config, preprocess = _read_config(folder / CONFIG)
     weights = next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)
     if weights is None:
-        raise InputError(f"{folder}: has no weights ({WEIGHTS}); fetch them into the folder")
+        raise Missing(folder, f"has no weights ({WEIGHTS}); fetch them into the folder")
     state = read_state_dict(weights)
     architecture = architecture_name(config, state)
     return TowerSource(
@@ -50,10 +50,10 @@ def read_open_clip_folder(folder: Path) -> TowerSource:
 def _read_config(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     document = read_json(path)
     if not isinstance(document, dict) or not isinstance(config := document.get("model_cfg"), dict):
-        raise InputError(f"{path}: is not an open_clip configuration; fetch it again")
+        raise Damaged(path, "is not an open_clip configuration; fetch it again")
     missing = {"embed_dim", "vision_cfg", "text_cfg"} - config.keys()
     if missing:
-        raise InputError(f"{path}: model_cfg lacks {', '.join(sorted(missing))}; fetch it again")
+        raise Damaged(path, f"model_cfg lacks {', '.join(sorted(missing))}; fetch it again")
     preprocess = document.get("preprocess_cfg", {})
     check_model(config, path)
     check_preprocess(preprocess, path)

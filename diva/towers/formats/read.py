@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from diva.errors import InputError
+from diva.errors import Missing
 from diva.run_folder import RunFolder
 from diva.towers.formats.bare_file import read_bare_file
 from diva.towers.formats.open_clip_folder import CONFIG, read_open_clip_folder
@@ -24,7 +24,7 @@ def read_tower(path: Path, *, allow_torchscript: bool = False) -> TowerSource:
         InputError: there is nothing there, or nothing that holds a tower.
     """
     if not path.exists():
-        raise InputError(f"{path}: no such file or folder; give a tower's weights or folder")
+        raise Missing(path, "no such file or folder; give a tower's weights or folder")
     if path.is_file() and path.name in TIMM_FILES and is_timm(path.parent):
         return read_timm_folder(path.parent, path)
     if path.is_file():
@@ -37,7 +37,7 @@ def read_tower(path: Path, *, allow_torchscript: bool = False) -> TowerSource:
         return read_timm_folder(path)
     if (path / "config.json").is_file():
         return read_transformers_folder(path)
-    raise InputError(
-        f"{path}: holds no tower; a folder has {CONFIG} (open_clip), config.json (transformers, timm) or tower/"
-        " (a run)"
+    raise Missing(
+        path,
+        f"holds no tower; a folder has {CONFIG} (open_clip), config.json (transformers, timm) or tower/ (a run)",
     )

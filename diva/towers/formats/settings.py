@@ -14,7 +14,7 @@ from open_clip.model import CLIPTextCfg, CLIPVisionCfg
 from open_clip.transform import PreprocessCfg
 from pydantic import TypeAdapter, ValidationError
 
-from diva.errors import InputError
+from diva.errors import Damaged, Invalid, Unknown, Unsafe
 
 MODEL: Mapping[str, Any] = {
     "embed_dim": int,
@@ -73,8 +73,8 @@ def check_model(config: Mapping[str, Any], path: Path) -> None:
     _check(config["text_cfg"], TEXT, f"{path}: model_cfg.text_cfg")
     trunk = config["vision_cfg"].get("timm_model_name")
     if trunk and (":" in trunk or not timm.is_model(trunk)):  # `local-dir:` and `hf-hub:` lead elsewhere
-        raise InputError(
-            f"{path}: model_cfg.vision_cfg.timm_model_name: timm has no '{trunk}'; name one of its models"
+        raise Unknown(
+            path, "model_cfg.vision_cfg.timm_model_name", f"timm has no '{trunk}'; name one of its models"
         )
 
 
@@ -86,7 +86,7 @@ def check_trunk(fields: Mapping[str, Any], path: Path) -> None:
     """
     name = fields["architecture"]
     if not isinstance(name, str) or ":" in name or not timm.is_model(name):  # `hf-hub:` leads elsewhere
-        raise InputError(f"{path}: architecture: timm has no '{name}'; name one of its models")
+        raise Unknown(path, "architecture", f"timm has no '{name}'; name one of its models")
     _check(fields.get("model_args") or {}, TRUNK, f"{path}: model_args")
     _check({"global_pool": fields.get("global_pool")}, TRUNK, str(path))
     known, where = fields.get("pretrained_cfg") or {}, f"{path}: pretrained_cfg"
@@ -95,7 +95,7 @@ def check_trunk(fields: Mapping[str, Any], path: Path) -> None:
     _check(known, PICTURES, where)
     for name in ("input_size", "mean", "std"):
         if name in known and known[name] is None:
-            raise InputError(f"{where}.{name}: is null; give its three numbers")
+            raise Invalid(f"{where}.{name}", "is null; give its three numbers")
 
 
 def check_preprocess(fields: Any, path: Path) -> None:
@@ -113,21 +113,21 @@ def check_preprocess(fields: Any, path: Path) -> None:
         "fill_color": (0,),
     }.items():
         if fields.get(name, known[0]) not in known:
-            raise InputError(
-                f"{where}.{name}: {fields[name]!r} is not known; it may be {' or '.join(map(str, known))}"
+            raise Invalid(
+                f"{where}.{name}", f"{fields[name]!r} is not known; it may be {' or '.join(map(str, known))}"
             )
     for name in ("mean", "std"):
         if len(fields.get(name, "rgb")) != len("rgb") or (name == "std" and 0 in fields.get(name, ())):
-            raise InputError(f"{where}.{name}: {fields[name]} are not statistics of three channels; correct them")
+            raise Invalid(f"{where}.{name}", f"{fields[name]} are not statistics of three channels; correct them")
 
 
 def _check(settings: Any, known: Mapping[str, Any], where: str) -> None:
     if not isinstance(settings, dict):
-        raise InputError(f"{where}: is not a mapping; fetch the file again")
+        raise Damaged(where, "is not a mapping; fetch the file again")
     for name, value in settings.items():
         if name not in known:
-            raise InputError(
-                f"{where}.{name}: is not a setting that a tower may have; take it out if you trust the rest"
+            raise Unsafe(
+                f"{where}.{name}", "is not a setting that a tower may have; take it out if you trust the rest"
             )
         if value is None:
             continue
@@ -137,10 +137,10 @@ def _check(settings: Any, known: Mapping[str, Any], where: str) -> None:
         try:  # as JSON, in which a list stands for a tuple
             TypeAdapter(known[name]).validate_json(json.dumps(value), strict=True)
         except ValidationError as error:
-            raise InputError(f"{where}.{name}: {value!r:.50} is of another type; correct it") from error
+            raise Invalid(f"{where}.{name}", f"{value!r:.50} is of another type; correct it") from error
         for number in _numbers(value):
             if not math.isfinite(number) or abs(number) > LIMITS.get(name, LARGEST):
-                raise InputError(f"{where}.{name}: {number} is out of bounds; correct it")
+                raise Invalid(f"{where}.{name}", f"{number} is out of bounds; correct it")
 
 
 def _numbers(value: Any) -> Iterator[float]:

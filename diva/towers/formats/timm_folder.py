@@ -11,7 +11,7 @@ import timm
 from torch import Tensor
 
 from diva.documents import read_json
-from diva.errors import InputError
+from diva.errors import Missing
 from diva.towers.checkpoint import read_state_dict, shards
 from diva.towers.formats.settings import check_preprocess, check_trunk
 from diva.towers.formats.source import UNKNOWN, TowerSource
@@ -50,7 +50,7 @@ def read_timm_folder(folder: Path, weights: Path | None = None) -> TowerSource:
     check_trunk(fields, path)
     weights = weights or next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)
     if weights is None:
-        raise InputError(f"{folder}: has no weights ({WEIGHT_FILES[0]}); fetch them into the folder")
+        raise Missing(folder, f"has no weights ({WEIGHT_FILES[0]}); fetch them into the folder")
     preprocess = {
         "mean": list(known.get("mean", (0.485, 0.456, 0.406))),
         "std": list(known.get("std", (0.229, 0.224, 0.225))),

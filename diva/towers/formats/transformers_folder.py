@@ -23,7 +23,7 @@ from transformers import (
 )
 
 from diva.documents import read_json
-from diva.errors import InputError
+from diva.errors import Damaged, Mismatch, Missing, Unsupported
 from diva.towers.checkpoint import read_state_dict, shards
 from diva.towers.formats import transformers_trunks
 from diva.towers.formats.image_processor import (
@@ -79,16 +79,16 @@ def read_transformers_folder(folder: Path) -> TowerSource:
     fields = read_json(path)
     kind = str(fields.get("model_type")) if isinstance(fields, dict) else "nothing"
     if kind not in CONFIGS:
-        raise InputError(f"{folder}: holds a transformers model of type '{kind}'; give one of {', '.join(CONFIGS)}")
+        raise Unsupported(folder, f"holds a transformers model of type '{kind}'; give one of {', '.join(CONFIGS)}")
     try:
         config = CONFIGS[kind].from_dict(fields)
     except Exception as error:  # transformers checks each field in a way of its own
         reason = " ".join(str(error).split())
-        raise InputError(f"{path}: cannot be used ({reason}); fetch it again") from error
+        raise Damaged(path, f"cannot be used ({reason}); fetch it again") from error
     vision, text = getattr(config, "vision_config", config), getattr(config, "text_config", None)
     weights = next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)
     if weights is None:
-        raise InputError(f"{folder}: has no weights ({WEIGHT_FILES[0]}); fetch them into the folder")
+        raise Missing(folder, f"has no weights ({WEIGHT_FILES[0]}); fetch them into the folder")
     if kind in transformers_trunks.CONFIGS:
         return _read_trunk(folder, kind, config, weights)
     theirs = with_prefix(_read_shards(weights))
@@ -104,9 +104,7 @@ def read_transformers_folder(folder: Path) -> TowerSource:
     if not any(key.endswith("token_embedding.weight") for key in state):
         text = None
     if text and kind == "clip" and text.vocab_size != CLIP_VOCABULARY:
-        raise InputError(
-            f"{folder}: has a vocabulary of {text.vocab_size}, and a CLIP text tower {CLIP_VOCABULARY}"
-        )
+        raise Unsupported(folder, f"has a vocabulary of {text.vocab_size}, and a CLIP text tower {CLIP_VOCABULARY}")
     of_each = [vision.hidden_act, *([text.hidden_act] if text else [])]
     if siglip and of_each == OF_SIGLIP_2 and _has_tanh(model := _siglip_config(folder, vision, state)):
         activation = "gelu"  # the text tower's tanh is in open_clip's configuration
@@ -131,9 +129,10 @@ def read_transformers_folder(folder: Path) -> TowerSource:
 
 def _read_trunk(folder: Path, kind: str, config: Any, weights: Path) -> TowerSource:
     if field := transformers_trunks.unlike(config):
-        raise InputError(
-            f"{folder / 'config.json'}: {field}: {getattr(config, field)!r:.50} makes another model than timm's;"
-            " give timm's own files of it"
+        raise Mismatch(
+            folder / "config.json",
+            field,
+            f"{getattr(config, field)!r:.50} makes another model than timm's; give timm's own files of it",
         )
     state = transformers_trunks.to_timm(_read_shards(weights), config, str(weights))
     preprocess = read_statistics(folder, IMAGENET) | {"size": [config.image_size] * 2}
@@ -173,7 +172,7 @@ def _activation(folder: Path, of_each: list[str]) -> str:
     name, *others = dict.fromkeys(of_each)
     if others or name not in ACTIVATIONS:
         described = " and ".join(sorted({name, *others}))
-        raise InputError(f"{folder / 'config.json'}: hidden_act: {described}; known: {', '.join(ACTIVATIONS)}")
+        raise Unsupported(folder / "config.json", "hidden_act", f"{described}; known: {', '.join(ACTIVATIONS)}")
     return ACTIVATIONS[name]
 
 
@@ -182,7 +181,7 @@ def _clip_config(path: Path, vision: Any, text: Any, state: dict[str, Tensor], a
     for part in (vision, text) if text else (vision,):
         for name in ("hidden_size", "num_attention_heads"):
             if getattr(part, name) < 1:
-                raise InputError(f"{path}: {name}: {getattr(part, name)} is too few; fetch it again")
+                raise Damaged(path, name, f"{getattr(part, name)} is too few; fetch it again")
     config = {
         "embed_dim": vision.hidden_size if proj is None else proj.shape[1],
         "quick_gelu": activation == "quickgelu",
@@ -223,5 +222,5 @@ def _siglip_config(folder: Path, vision: Any, state: dict[str, Tensor]) -> dict[
     configs = [open_clip.get_model_config(name) for name in recognise(state)]
     config = next((config for config in configs if config["vision_cfg"]["image_size"] == vision.image_size), None)
     if config is None:
-        raise InputError(f"{folder}: is a SigLIP of a shape that open_clip has no name for; use a published one")
+        raise Unsupported(folder, "is a SigLIP of a shape that open_clip has no name for; use a published one")
     return dict(config)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from diva.errors import InputError
+from diva.errors import Damaged
 from diva.towers.formats.bijection import (
     Bijection,
     Rule,
@@ -42,7 +42,7 @@ def patches_as_pixels(weight: Tensor, patch: int, *, what: str) -> Tensor:
         InputError: it has another shape; the sentence starts with `what`.
     """
     if weight.ndim != 2 or weight.shape[1] != 3 * patch**2:
-        raise InputError(f"{what}: {PATCHES} has the shape of another tensor; fetch it again")
+        raise Damaged(what, PATCHES, "has the shape of another tensor; fetch it again")
     return weight.unflatten(1, (patch, patch, 3)).permute(0, 3, 1, 2)
 
 

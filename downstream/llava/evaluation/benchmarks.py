@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from diva.errors import InputError, did_you_mean
+from diva.errors import Invalid, Unknown, did_you_mean
 from diva.evaluation.comparison import compare
 from diva.results import Comparison, Result
 from diva_downstream.llava.evaluation import llava_bench, mmbench, mme, mmvp, pope
@@ -85,9 +85,9 @@ def find_benchmarks(names: Sequence[str]) -> list[Benchmark]:
     """
     for name in names:
         if name not in BENCHMARKS:
-            raise InputError(f"--benchmarks: '{name}' is unknown; {did_you_mean(name, BENCHMARKS)}")
+            raise Unknown("--benchmarks", f"'{name}' is unknown; {did_you_mean(name, BENCHMARKS)}")
         if names.count(name) > 1:
-            raise InputError(f"--benchmarks: '{name}' is named twice; name it once")
+            raise Invalid("--benchmarks", f"'{name}' is named twice; name it once")
     return [BENCHMARKS[name] for name in names]
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from diva.atomic import replacing
 from diva.documents import read_json, read_json_lines
-from diva.errors import InputError
+from diva.errors import Damaged
 from diva_downstream.llava.evaluation.judge import SYSTEM, TEMPERATURE, TOKENS, Judge
 from diva_downstream.llava.evaluation.scored import Answered
 
@@ -66,7 +66,7 @@ def read_rules(folder: Path) -> Rules:
         rules = {name: content[f"llava_bench_{name}"] for name in categories}
         return Rules(RULE_FILE, {name: Rule(rule["role"], rule["prompt"]) for name, rule in rules.items()})
     except (KeyError, TypeError) as error:
-        raise InputError(f"{path}: lacks the rule of a category ({error}); fetch LLaVA's file again") from error
+        raise Damaged(path, f"lacks the rule of a category ({error}); fetch LLaVA's file again") from error
 
 
 def prompt(answered: Answered, rule: Rule) -> str:
@@ -110,10 +110,10 @@ class Reviews:
         for number, entry in read_json_lines(path):
             texts = [entry.get(name) for name in ("key", "content")] if isinstance(entry, dict) else [None]
             if not all(isinstance(text, str) for text in texts):
-                raise InputError(f"{path}, line {number}: is not a review; remove the line or the file")
+                raise Damaged(f"{path}, line {number}", "is not a review; remove the line or the file")
             self._known[entry["key"]] = entry
         if not self._known:
-            raise InputError(f"{path}: holds no review; remove the file")
+            raise Damaged(path, "holds no review; remove the file")
 
     def of(self, answered: Answered, judge: Judge, rules: Rules) -> Review:
         """Return the review of an answer: the one that is known, else the judge's.

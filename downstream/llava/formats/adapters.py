@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from diva.documents import read_json
-from diva.errors import InputError
+from diva.errors import Damaged, Unsupported
 from diva.towers.checkpoint import read_state_dict
 from diva.towers.state_dict_diff import state_dict_diff
 
@@ -51,9 +51,10 @@ def merge_adapters(state: dict[str, Tensor], folder: Path) -> dict[str, Tensor]:
     misshapen = [key for key in wanted & found.keys() if not _fit(found[key], state[key], rank)]
     problem = state_dict_diff(wanted - found.keys(), [*unknown, *(found.keys() - wanted)], misshapen)
     if problem or not wanted:
-        raise InputError(
-            f"{weights}: its adapters do not fit the language model: {problem or f'no layers {targets}'}; fetch it"
-            " again, or name the model that they belong to with --language-model"
+        raise Damaged(
+            weights,
+            f"its adapters do not fit the language model: {problem or f'no layers {targets}'}; fetch it"
+            " again, or name the model that they belong to with --language-model",
         )
     merged = {
         key: state[key].float() + alpha / rank * found[key]["B"].float() @ found[key]["A"].float() for key in wanted
@@ -64,25 +65,25 @@ def merge_adapters(state: dict[str, Tensor], folder: Path) -> dict[str, Tensor]:
 def _read_config(path: Path) -> tuple[int, float, list[str]]:
     fields = read_json(path)
     if not isinstance(fields, dict):
-        raise InputError(f"{path}: is not the configuration of adapters; fetch it again")
+        raise Damaged(path, "is not the configuration of adapters; fetch it again")
     for name, plain in PLAIN.items():
         value = fields.get(name, plain)
         if value != plain and (plain or value):
-            raise InputError(
-                f"{path}: {name}: {value!r} cannot be merged; only LLaVA's own kind of adapters is read"
-            )
+            raise Unsupported(path, name, f"{value!r} cannot be merged; only LLaVA's own kind of adapters is read")
     if (initial := fields.get("init_lora_weights", True)) not in INITIAL:
-        raise InputError(
-            f"{path}: init_lora_weights: {initial!r} changes the language model's own weights, too;"
-            " merge the adapters with peft and give the result"
+        raise Unsupported(
+            path,
+            "init_lora_weights",
+            f"{initial!r} changes the language model's own weights, too;"
+            " merge the adapters with peft and give the result",
         )
     rank, alpha, targets = (fields.get(name) for name in ("r", "lora_alpha", "target_modules"))
     if not (isinstance(rank, int) and rank > 0):
-        raise InputError(f"{path}: r: {rank!r} is not a rank; fetch it again")
+        raise Damaged(path, "r", f"{rank!r} is not a rank; fetch it again")
     if not isinstance(alpha, int | float):
-        raise InputError(f"{path}: lora_alpha: {alpha!r} is not a number; fetch it again")
+        raise Damaged(path, "lora_alpha", f"{alpha!r} is not a number; fetch it again")
     if not (isinstance(targets, list) and all(isinstance(each, str) for each in targets)):
-        raise InputError(f"{path}: target_modules: {targets!r} is not a list of names; fetch it again")
+        raise Damaged(path, "target_modules", f"{targets!r} is not a list of names; fetch it again")
     return rank, alpha, targets
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from transformers import AutoImageProcessor, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from diva.documents import read_file
-from diva.errors import InputError, first_line, install
+from diva.errors import Damaged, InputError, Unsupported, first_line, install
 from diva.pretrained import load_pretrained
 from diva.progress import phase
 from diva.towers.quiet import quiet
@@ -42,11 +42,13 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
             made of a `tokenizer.model` and not equal to it.
     """
     try:
-        tokenizer: PreTrainedTokenizerBase = load_pretrained(AutoTokenizer, folder, field="the tokenizer in ")
+        tokenizer: PreTrainedTokenizerBase = load_pretrained(AutoTokenizer, folder, field=("tokenizer",))
     except InputError as error:
-        raise InputError(f"{error}; if it is a tokenizer.model, {install('llava')}, brings its reader") from error
+        raise type(error)(
+            *error.where, f"{error.args[-1]}; if it is a tokenizer.model, {install('llava')}, brings its reader"
+        ) from error
     if not tokenizer.is_fast:
-        raise InputError(f"{folder}: has a tokenizer without character offsets; add its tokenizer.json")
+        raise Unsupported(folder, "has a tokenizer without character offsets; add its tokenizer.json")
     if (folder / SENTENCEPIECE).is_file() and not (folder / "tokenizer.json").is_file():
         _check_conversion(tokenizer, folder / SENTENCEPIECE)
     return tokenizer
@@ -59,10 +61,10 @@ def _check_conversion(tokenizer: PreTrainedTokenizerBase, path: Path) -> None:
     try:
         theirs = SentencePieceProcessor(model_proto=read_file(path)).encode(PROBE)
     except RuntimeError as error:  # SentencePiece's own, for a damaged file that transformers still reads
-        raise InputError(f"{path}: cannot be read ({first_line(error)}); fetch it again") from error
+        raise Damaged(path, f"cannot be read ({first_line(error)}); fetch it again") from error
     if tokenizer(PROBE, add_special_tokens=False)["input_ids"] != theirs:
-        raise InputError(
-            f"{path}: the installed transformers turns it into a tokenizer of other ids; add its tokenizer.json"
+        raise Unsupported(
+            path, "the installed transformers turns it into a tokenizer of other ids; add its tokenizer.json"
         )
 
 
@@ -74,4 +76,4 @@ def load_image_processor(folder: Path) -> Any:
     Raises:
         InputError: its files are missing or damaged.
     """
-    return load_pretrained(AutoImageProcessor, folder, field="the image processor in ", backend="pil")
+    return load_pretrained(AutoImageProcessor, folder, field=("image processor",), backend="pil")

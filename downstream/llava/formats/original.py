@@ -17,7 +17,7 @@ from transformers import (
     LlavaConfig,
 )
 
-from diva.errors import InputError
+from diva.errors import Damaged, Invalid, Mismatch, Missing, Unsupported
 from diva.exporting.processors import write_image_processor
 from diva.exporting.transformers_format import save_model
 from diva.exporting.transformers_model import vision_model
@@ -37,6 +37,7 @@ from diva_downstream.llava.formats.content import (
     Llava,
     is_siglip,
 )
+from diva_downstream.llava.formats.families import LLAVA
 from diva_downstream.llava.formats.loading import load_tokenizer
 from diva_downstream.llava.formats.original_keys import to_original, to_transformers
 from diva_downstream.llava.formats.vocabulary import save_tokenizer_without_image, without_image_token
@@ -86,19 +87,19 @@ def read_original(
         InputError: files are missing or damaged, or it is no LLaVA-1.5 on a Llama.
     """
     if fields.get("model_type") not in ("llava", "llava_llama"):
-        raise InputError(f"{folder}: is a LLaVA on '{fields.get('model_type')}'; only those on Llama are read")
+        raise Unsupported(folder, f"is a LLaVA on '{fields.get('model_type')}'; only those on Llama are read")
     if fields.get("mm_projector_type", "linear") != "mlp2x_gelu":
-        raise InputError(
-            f"{folder}: mm_projector_type: {fields.get('mm_projector_type')!r}; LLaVA-1.5 has mlp2x_gelu"
+        raise Unsupported(
+            folder, "mm_projector_type", f"{fields.get('mm_projector_type')!r}; LLaVA-1.5 has mlp2x_gelu"
         )
     said = {name: fields.get(name, values[0]) for name, values in READABLE.items()}
     # transformers' default, which LLaVA-1.5's scripts and files all have; the original's code has none to read with
     layer = fields.get("mm_vision_select_layer", LlavaConfig().vision_feature_layer)
     for name, value in said.items():
         if value not in READABLE[name]:
-            raise InputError(f"{folder}: {name}: {value!r} cannot be carried over; only LLaVA-1.5 is read")
+            raise Unsupported(folder, name, f"{value!r} cannot be carried over; only LLaVA-1.5 is read")
     if not isinstance(layer, int):
-        raise InputError(f"{folder}: mm_vision_select_layer: {layer!r} is not the number of a layer")
+        raise Mismatch(folder, "mm_vision_select_layer", f"{layer!r} is not the number of a layer")
     weights = next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)
     if weights is not None:
         state, unknown = to_transformers(_tensors(shards(weights)))
@@ -126,16 +127,19 @@ def write_original(llava: Llava, folder: Path, final: Path) -> None:
         InputError: its language model is no Llama.
     """
     assert llava.vision is not None, "a LLaVA is written with its tower"
-    if llava.grid:
-        raise InputError(f"{llava.source}: is a LLaVA-NeXT; only LLaVA-1.5 is written for the original code")
+    if llava.family is not LLAVA:
+        raise Unsupported(
+            llava.source, f"is a {llava.family.name}; only {LLAVA.name} is written for the original code"
+        )
     if llava.text.model_type != "llama":
-        raise InputError(
-            f"{llava.source}: has a '{llava.text.model_type}' language model; the original wants a Llama"
+        raise Unsupported(
+            llava.source, f"has a '{llava.text.model_type}' language model; the original wants a Llama"
         )
     if llava.vision.model_type not in PLAIN_TOWERS:
-        raise InputError(
-            f"{llava.source}: has a tower of type '{llava.vision.model_type}', and the original code reads CLIP and"
-            " SigLIP; keep transformers' format"
+        raise Invalid(
+            llava.source,
+            f"has a tower of type '{llava.vision.model_type}', and the original code reads CLIP and"
+            " SigLIP; keep transformers' format",
         )
     state = to_original(without_image_token(llava))
     save_torch_state_dict({key: value.contiguous() for key, value in state.items()}, folder)
@@ -171,16 +175,17 @@ def _llama(folder: Path, fields: dict[str, Any]) -> LlamaConfig:
         return LlamaConfig.from_dict(llama | {"model_type": "llama", "architectures": ["LlamaForCausalLM"]})
     except Exception as error:  # transformers checks some fields, and fails in its own ways on others
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{folder / 'config.json'}: is not a Llama's ({reason}); fetch it again") from error
+        raise Damaged(folder / "config.json", f"is not a Llama's ({reason}); fetch it again") from error
 
 
 def _check(folder: Path, text: LlamaConfig, state: dict[str, Tensor], unknown: list[str]) -> None:
     """Check that the state holds exactly the language model that the configuration describes, and a projector."""
     layers = len({key.split(".")[3] for key in state if key.startswith(f"{LANGUAGE}layers.")})
     if layers != text.num_hidden_layers:
-        raise InputError(
-            f"{folder}: has weights for {layers} layers, and num_hidden_layers in its config.json is"
-            f" {text.num_hidden_layers}; fetch it again"
+        raise Damaged(
+            folder,
+            f"has weights for {layers} layers, and num_hidden_layers in its config.json is"
+            f" {text.num_hidden_layers}; fetch it again",
         )
     with torch.device("meta"):
         wanted = to_transformers(LlamaForCausalLM(text).state_dict())[0]
@@ -188,7 +193,7 @@ def _check(folder: Path, text: LlamaConfig, state: dict[str, Tensor], unknown: l
     misshapen = [key for key in wanted.keys() & found.keys() if wanted[key].shape != found[key].shape]
     problem = state_dict_diff(wanted.keys() - found.keys(), [*unknown, *(found.keys() - wanted.keys())], misshapen)
     if problem:
-        raise InputError(f"{folder}: is not the LLaVA-1.5 of its config.json: {problem}; fetch it again")
+        raise Damaged(folder, f"is not the LLaVA-1.5 of its config.json: {problem}; fetch it again")
 
 
 def _check_projector(llava: Llava, tower_width: int | None) -> None:
@@ -207,25 +212,27 @@ def _check_projector(llava: Llava, tower_width: int | None) -> None:
     }
     problem = state_dict_diff(wanted.keys() - found.keys(), found.keys() - wanted.keys())
     if problem:
-        raise InputError(f"{llava.source}: has no projector of LLaVA-1.5: {problem}; fetch it again")
+        raise Damaged(llava.source, f"has no projector of LLaVA-1.5: {problem}; fetch it again")
     if any(0 in shape for shape in found.values()):
-        raise InputError(
-            f"{llava.source}: the projector's tensors are empty, as ZeRO-3 saves them unless they are gathered"
-            " (stage3_gather_16bit_weights_on_model_save); save it again"
+        raise Damaged(
+            llava.source,
+            "the projector's tensors are empty, as ZeRO-3 saves them unless they are gathered"
+            " (stage3_gather_16bit_weights_on_model_save); save it again",
         )
     for name, shape in wanted.items():
         pairs = zip(found[name], shape, strict=False)
         if len(found[name]) != len(shape) or any(size not in (have, None) for have, size in pairs):
-            raise InputError(
-                f"{llava.source}: the projector's {name} is {found[name]}, but language model and tower want"
-                f" {shape}; it belongs to others, or reads several scales (S²), which LLaVA-1.5 does not"
+            raise Mismatch(
+                llava.source,
+                f"the projector's {name} is {found[name]}, but language model and tower want"
+                f" {shape}; it belongs to others, or reads several scales (S²), which LLaVA-1.5 does not",
             )
 
 
 def _language_model(folder: Path, fields: dict[str, Any], given: Path | None) -> Path:
     named = given or Path(str(fields.get("_name_or_path")))
     if not (named / "config.json").is_file():
-        raise InputError(f"{folder}: has no language model; name the one it belongs to with --language-model")
+        raise Missing(folder, "has no language model; name the one it belongs to with --language-model")
     return named
 
 
@@ -237,12 +244,12 @@ def _on_language_model(folder: Path, llava: Llava) -> Llava:
     else:
         state, file = llava.state, folder / PROJECTOR_FILE
     if not file.is_file():
-        raise InputError(f"{folder}: has neither weights nor {file.name}; fetch it again")
+        raise Damaged(folder, f"has neither weights nor {file.name}; fetch it again")
     projector, unknown = to_transformers(read_state_dict(file))
     others = [key for key in projector if not key.startswith((PROJECTOR, TOWER))]
     if unknown or others:
-        raise InputError(
-            f"{file}: {state_dict_diff((), [*unknown, *others])} beside the projector; only LLaVA-1.5 is read"
+        raise Unsupported(
+            file, f"{state_dict_diff((), [*unknown, *others])} beside the projector; only LLaVA-1.5 is read"
         )
     return Llava(folder, llava.text, llava.tokenizer, state | projector)
 

@@ -14,18 +14,10 @@ from torch import Tensor
 from transformers import (
     AutoProcessor,
     GenerationConfig,
-    LlavaConfig,
-    LlavaForConditionalGeneration,
-    LlavaImageProcessor,
     LlavaImageProcessorPil,
-    LlavaNextConfig,
-    LlavaNextForConditionalGeneration,
-    LlavaNextImageProcessor,
-    LlavaNextProcessor,
-    LlavaProcessor,
 )
 
-from diva.errors import InputError
+from diva.errors import Damaged, Invalid, Mismatch, Unsupported
 from diva.pretrained import load_pretrained, save_pretrained
 from diva.progress import phase
 from diva.towers import TowerInput
@@ -44,6 +36,7 @@ from diva_downstream.llava.formats.content import (
     is_siglip,
     patch_count,
 )
+from diva_downstream.llava.formats.families import FAMILIES, GRID
 from diva_downstream.llava.formats.loading import (
     SENTENCEPIECE,
     load_image_processor,
@@ -67,15 +60,15 @@ def read_transformers(folder: Path, fields: Mapping[str, Any]) -> Llava:
     """
     for part in ("text_config", "vision_config"):  # without one, transformers builds one of billions of weights
         if not isinstance(fields.get(part), dict):
-            raise InputError(f"{folder / 'config.json'}: has no {part}; fetch it again")
-    next_one = fields.get("model_type") == "llava_next"
-    model = load_model(LlavaNextForConditionalGeneration if next_one else LlavaForConditionalGeneration, folder)
+            raise Damaged(folder / "config.json", f"has no {part}; fetch it again")
+    family = FAMILIES[str(fields.get("model_type"))]
+    model = load_model(family.model, folder)
     config: Any = model.config
     if not isinstance(config.vision_feature_layer, int):
-        raise InputError(f"{folder}: vision_feature_layer: several layers; one is read here")
+        raise Invalid(folder, "vision_feature_layer", "several layers; one is read here")
     if config.vision_config.model_type not in TOWERS:
-        raise InputError(
-            f"{folder}: has a tower of type '{config.vision_config.model_type}'; known: {', '.join(TOWERS)}"
+        raise Unsupported(
+            folder, f"has a tower of type '{config.vision_config.model_type}'; known: {', '.join(TOWERS)}"
         )
     processor = load_image_processor(folder)
     siglip = is_siglip(config.vision_config)
@@ -91,8 +84,9 @@ def read_transformers(folder: Path, fields: Mapping[str, Any]) -> Llava:
         class_token=config.vision_feature_select_strategy == "full" and not siglip,
         # the published conversions come with CLIP's processor, which crops; LLaVA-1.5 was trained on padded images
         pad_to_square=not isinstance(processor, LlavaImageProcessorPil) or bool(processor.do_pad),
-        chat_template=_own_template(folder) if next_one or (record and record.template == "chat") else None,
-        grid=[list(size) for size in config.image_grid_pinpoints] if next_one else None,
+        chat_template=_own_template(folder) if family.cuts or (record and record.template == "chat") else None,
+        family=family,
+        own={name: getattr(config, name) for name in family.own},
     )
 
 
@@ -121,13 +115,12 @@ def assembled(llava: Llava) -> Any:
         InputError: they are not those of its configuration.
     """
     with torch.device("meta"):
-        kind: Any = LlavaNextForConditionalGeneration if llava.grid else LlavaForConditionalGeneration
-        model = kind(_config(llava))
+        model = llava.family.model(_config(llava))
     wanted, found = model.state_dict(), llava.state
     misshapen = [key for key in wanted.keys() & found.keys() if wanted[key].shape != found[key].shape]
     problem = state_dict_diff(wanted.keys() - found.keys(), found.keys() - wanted.keys(), misshapen)
     if problem:
-        raise InputError(f"{llava.source}: does not fit its configuration: {problem}; fetch it again")
+        raise Damaged(llava.source, f"does not fit its configuration: {problem}; fetch it again")
     model.load_state_dict(found, assign=True)
     model.tie_weights()
     return model
@@ -140,8 +133,9 @@ def generation_config(llava: Llava) -> GenerationConfig:
         InputError: the language model's own template has no such end.
     """
     tokenizer, ends = llava.tokenizer, [llava.tokenizer.eos_token_id]
-    if llava.chat_template and not llava.grid:
-        ends.append(tokenizer.convert_tokens_to_ids(Chat(tokenizer, llava.chat_template, llava.source).end))
+    if llava.chat_template:
+        chat = Chat(tokenizer, llava.chat_template, llava.source, says_end=not llava.family.cuts)
+        ends.append(tokenizer.convert_tokens_to_ids(chat.end))
     return GenerationConfig(
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=list(dict.fromkeys(ends)) if len(set(ends)) > 1 else ends[0],
@@ -150,9 +144,9 @@ def generation_config(llava: Llava) -> GenerationConfig:
 
 
 def _own_template(folder: Path) -> str:
-    template = load_pretrained(AutoProcessor, folder, field="the processor in ").chat_template
+    template = load_pretrained(AutoProcessor, folder).chat_template
     if not template:
-        raise InputError(f"{folder}: has no chat template; fetch it again")
+        raise Damaged(folder, "has no chat template; fetch it again")
     return str(template)
 
 
@@ -160,11 +154,11 @@ def _tower_input(processor: Any, side: int, folder: Path) -> TowerInput:
     """Return what an image processor of transformers' does before a tower of `side` pixels, apart from padding."""
     for field, value in STEPS.items():
         if getattr(processor, field) != value:
-            raise InputError(
-                f"{folder}: {field} of its image processor is {getattr(processor, field)}; only {value} is known"
+            raise Unsupported(
+                folder, f"{field} of its image processor is {getattr(processor, field)}; only {value} is known"
             )
     if processor.resample not in INTERPOLATIONS:
-        raise InputError(f"{folder}: resample of its image processor is {processor.resample}; 2 and 3 are known")
+        raise Unsupported(folder, f"resample of its image processor is {processor.resample}; 2 and 3 are known")
     return TowerInput(
         size=(side, side),
         mean=tuple(processor.image_mean),
@@ -185,25 +179,23 @@ def _with_stored_tower(state: dict[str, Tensor], folder: Path) -> dict[str, Tens
     return state
 
 
-def _config(llava: Llava) -> LlavaConfig | LlavaNextConfig:
+def _config(llava: Llava) -> Any:
     vision, layers = llava.vision, llava.vision.num_hidden_layers
     if not -layers <= llava.feature_layer + 1 <= layers + 1:
-        raise InputError(f"--tower: has {layers} layers, and the projector reads layer {llava.feature_layer}")
+        raise Mismatch("--tower", f"has {layers} layers, and the projector reads layer {llava.feature_layer}")
     text = _own_fields(llava.text) | {"vocab_size": len(llava.state[EMBEDDING])}
-    kind: Any = LlavaNextConfig if llava.grid else LlavaConfig
-    own = {"image_grid_pinpoints": llava.grid} if llava.grid else {}
-    config: LlavaConfig | LlavaNextConfig = kind(
+    length = {"image_seq_length": image_tokens(vision, class_token=llava.class_token)}
+    return llava.family.config(
         vision_config=_own_fields(vision),
         text_config=text,
         image_token_index=llava.tokenizer.get_vocab()[IMAGE],
-        image_seq_length=image_tokens(vision, class_token=llava.class_token),
+        **(length if hasattr(llava.family.config, "image_seq_length") else {}),
         vision_feature_layer=llava.feature_layer,
         vision_feature_select_strategy="full" if is_siglip(vision) or llava.class_token else "default",
         multimodal_projector_bias=f"{PROJECTOR}linear_1.bias" in llava.state,
         tie_word_embeddings=llava.text.tie_word_embeddings,
-        **own,
+        **llava.own,
     )
-    return config
 
 
 def _own_fields(config: Any) -> dict[str, Any]:
@@ -212,37 +204,35 @@ def _own_fields(config: Any) -> dict[str, Any]:
     return {key: value for key, value in config.to_dict().items() if key in known}
 
 
-def _processor(llava: Llava, config: Any) -> LlavaProcessor | LlavaNextProcessor:
+def _processor(llava: Llava, config: Any) -> Any:
     assert llava.image is not None, "a tower knows what it wants to see"
-    mark = image_mark(llava.tokenizer)
-    kind: Any = LlavaNextProcessor if llava.grid else LlavaProcessor
-    tokens, whole = config.image_seq_length, config.vision_feature_select_strategy == "full"
-    processor: LlavaProcessor | LlavaNextProcessor = kind(
-        image_processor=_llava_image_processor(llava, llava.image),
+    mark, seen = image_mark(llava.tokenizer), _pixels(llava.image)
+    kind, vision = llava.family, config.vision_config
+    tokens = image_tokens(vision, class_token=llava.class_token)
+    own = {GRID: llava.own[GRID]} if kind.cuts else {"do_pad": llava.pad_to_square}
+    videos = {"video_processor": kind.video_processor(**seen)} if kind.video_processor else {}
+    return kind.processor(
+        image_processor=kind.image_processor(**own, **seen),
         tokenizer=llava.tokenizer,
-        patch_size=config.vision_config.patch_size,
         vision_feature_select_strategy=config.vision_feature_select_strategy,
-        num_additional_image_tokens=tokens - patch_count(config.vision_config) + (not whole),
         chat_template=(llava.chat_template or VICUNA_V1).replace(f"{IMAGE}\\n", f"{mark}\\n"),
+        **kind.counts(config, patch_count(vision), tokens),
+        **videos,
     )
-    return processor
 
 
-def _llava_image_processor(llava: Llava, image: TowerInput) -> LlavaImageProcessor | LlavaNextImageProcessor:
+def _pixels(image: TowerInput) -> dict[str, Any]:
+    """Return what an image processor is told of the tower's input."""
     height, width = image.size
     squash = image.resize_mode == "squash"
-    kind: Any = LlavaNextImageProcessor if llava.grid else LlavaImageProcessor
-    own = {"image_grid_pinpoints": llava.grid} if llava.grid else {"do_pad": llava.pad_to_square}
-    processor: LlavaImageProcessor | LlavaNextImageProcessor = kind(
-        **own,
-        size={"height": height, "width": width} if squash else {"shortest_edge": height},
-        do_center_crop=not squash,
-        crop_size={"height": height, "width": width},
-        resample=Image.Resampling[image.interpolation.upper()].value,
-        image_mean=list(image.mean),
-        image_std=list(image.std),
-    )
-    return processor
+    return {
+        "size": {"height": height, "width": width} if squash else {"shortest_edge": height},
+        "do_center_crop": not squash,
+        "crop_size": {"height": height, "width": width},
+        "resample": Image.Resampling[image.interpolation.upper()].value,
+        "image_mean": list(image.mean),
+        "image_std": list(image.std),
+    }
 
 
 def _set_dtype(path: Path, dtype: torch.dtype) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from datasets import Dataset
 
-from diva.errors import InputError
+from diva.errors import Damaged
 from diva_downstream.llava.tasks import blink, cv_bench, hallusionbench, mme, mmstar, naturalbench, realworldqa
 from diva_downstream.llava.tasks.graded import UNREAD, Grade, doc_to_image, doc_to_text, share
 from diva_downstream.llava.tasks.source import Document, as_test_split, first_groups
@@ -30,11 +30,11 @@ def documents(
         found = [each | {"benchmark": benchmark} for each in graded.documents(files)]
     except (TypeError, AttributeError, KeyError) as error:
         what = f"{type(error).__name__}: {error}"
-        raise InputError(
-            f"{files[0].parent}: a question is not as in {graded.data}'s files ({what}); fetch them again"
+        raise Damaged(
+            files[0].parent, f"a question is not as in {graded.data}'s files ({what}); fetch them again"
         ) from error
     if not found:
-        raise InputError(f"{files[0]}: holds no question; fetch the file again")
+        raise Damaged(files[0], "holds no question; fetch the file again")
     return as_test_split(first_groups(found, lambda each: each["units"][graded.figures[0]], first))
 
 

@@ -11,7 +11,7 @@ from datasets import Dataset
 from PIL import Image
 
 from diva.documents import path_within, read_json_lines
-from diva.errors import InputError
+from diva.errors import Damaged
 from diva_downstream.llava.tasks.pictures import picture_file
 from diva_downstream.llava.tasks.source import IMAGE, Document, as_test_split, find, first_groups
 
@@ -74,18 +74,18 @@ def read_lines(path: Path, fields: Iterable[str]) -> list[Document]:
     """
     found = [_line(path, number, line, fields) for number, line in read_json_lines(path)]
     if not found:
-        raise InputError(f"{path}: is empty; fetch the benchmark's files again")
+        raise Damaged(path, "is empty; fetch the benchmark's files again")
     return found
 
 
 def _line(path: Path, number: int, content: Any, fields: Iterable[str]) -> Document:
     missing = [name for name in fields if not isinstance(content, dict) or name not in content]
     if missing:
-        raise InputError(f"{path}: line {number}: has no '{missing[0]}'; fetch the file again")
+        raise Damaged(path, f"line {number}", f"has no '{missing[0]}'; fetch the file again")
     for name in fields:
         texts = content[name] if isinstance(content[name], list) else [content[name]]
         if not all(isinstance(text, str) or (isinstance(text, int) and name == "question_id") for text in texts):
-            raise InputError(f"{path}: line {number}: '{name}' is not text; fetch the file again")
+            raise Damaged(path, f"line {number}", f"'{name}' is not text; fetch the file again")
     return dict(content)
 
 
@@ -94,12 +94,12 @@ def _document(
 ) -> Document:
     number, image, category = question["question_id"], question["image"], question["category"]
     if category not in CATEGORIES:
-        raise InputError(
-            f"{folder / QUESTIONS}: question {number}: category '{category}' is none of {', '.join(CATEGORIES)}"
+        raise Damaged(
+            folder / QUESTIONS, f"question {number}", f"category '{category}' is none of {', '.join(CATEGORIES)}"
         )
     for known, file, key in ((references, REFERENCES, number), (contexts, CONTEXT, image)):
         if key not in known:
-            raise InputError(f"{folder / file}: has no line for '{key}' of question {number}; fetch it again")
+            raise Damaged(folder / file, f"has no line for '{key}' of question {number}; fetch it again")
     caption = contexts[image]
     return {
         "question_id": str(number),

@@ -15,7 +15,7 @@ import pandas
 from datasets import Dataset
 from PIL import Image
 
-from diva.errors import InputError
+from diva.errors import Damaged, Missing
 from diva_downstream.llava.tasks.letters import read_letter
 from diva_downstream.llava.tasks.pictures import is_index, picture_of_row, read_table
 from diva_downstream.llava.tasks.source import IMAGE, Document, as_test_split, find, first_groups
@@ -84,11 +84,11 @@ def read(path: Path, *, language: str, labelled: bool) -> list[Document]:
     table = read_table(str(path))
     missing = [name for name in (*REQUIRED, *(["answer"] if labelled else [])) if name not in table]
     if missing:
-        raise InputError(f"{path}: no column {' or '.join(missing)}; give MMBench's TSV, with its header")
+        raise Missing(path, f"no column {' or '.join(missing)}; give MMBench's TSV, with its header")
     cells = table.drop(columns="image").reindex(columns=[*REQUIRED[:-1], *OPTIONAL], fill_value="").fillna("")
     rows = [_document(path, row, language=language, labelled=labelled) for row in cells.to_dict("records")]
     if not rows:
-        raise InputError(f"{path}: holds no question; fetch the file again")
+        raise Damaged(path, "holds no question; fetch the file again")
     counted = pandas.Series([row["group"] for row in rows]).value_counts()
     return [row | {"rotations": int(counted[row["group"]])} for row in rows]
 
@@ -166,15 +166,16 @@ def _is_nothing(cell: str) -> bool:
 
 def _document(path: Path, row: Document, *, language: str, labelled: bool) -> Document:
     if not is_index(row["index"]):
-        raise InputError(f"{path}: index '{str(row['index'])[:40]}': is not a whole number; fetch the file again")
+        raise Damaged(path, f"index '{str(row['index'])[:40]}'", "is not a whole number; fetch the file again")
     index = int(row["index"])
     texts = {letter: row[letter] for letter in LETTERS}
     offered = list(options_of(texts))
     answer = row["answer"].strip() if labelled else ""
     if not row["question"] or len(offered) < 2 or (labelled and answer not in offered):
-        raise InputError(
-            f"{path}: row {index}: needs a question, two options or more, and one of them as its answer;"
-            " fetch the file again"
+        raise Damaged(
+            path,
+            f"row {index}",
+            "needs a question, two options or more, and one of them as its answer; fetch the file again",
         )
     return {
         "index": index,

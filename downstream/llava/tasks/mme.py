@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from diva.documents import read_file
-from diva.errors import InputError
+from diva.errors import Damaged
 from diva_downstream.llava.tasks.graded import Grade, Graded, document, share
 from diva_downstream.llava.tasks.pope import INSTRUCTION
 from diva_downstream.llava.tasks.source import Document, find
@@ -34,7 +34,7 @@ def _locate(data: str | Path | None) -> list[Path]:
         inner = folder / task / "questions_answers_YN"
         texts = sorted((inner if inner.is_dir() else folder / task).glob("*.txt"))
         if not texts:
-            raise InputError(f"{folder / task}: holds no questions; fetch MME's release again")
+            raise Damaged(folder / task, "holds no questions; fetch MME's release again")
         found += texts
     return found
 
@@ -50,7 +50,7 @@ def _documents(paths: Sequence[Path]) -> Iterator[Document]:
         lines = [line for line in _text(path).splitlines() if line.strip()]
         said = [line.rpartition("\t") for line in lines]
         if picture is None or len(said) != 2 or any(answer.strip() not in ("Yes", "No") for *_, answer in said):
-            raise InputError(f"{path}: needs a picture beside it and two questions with Yes or No; fetch it again")
+            raise Damaged(path, "needs a picture beside it and two questions with Yes or No; fetch it again")
         for number, (question, _, answer) in enumerate(said):
             name = f"{task}/{path.stem}"
             yield document(
@@ -70,7 +70,7 @@ def _text(path: Path) -> str:
     try:
         return read_file(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is no text ({error}); fetch it again") from error
+        raise Damaged(path, f"is no text ({error}); fetch it again") from error
 
 
 def _read(_: Document, answer: str) -> str | None:

@@ -17,7 +17,7 @@ from datasets import Dataset
 from PIL import Image
 
 from diva.documents import read_file
-from diva.errors import InputError
+from diva.errors import Damaged, Invalid
 from diva_downstream.llava.tasks.letters import read_letter
 from diva_downstream.llava.tasks.mmbench import INSTRUCTIONS
 from diva_downstream.llava.tasks.pictures import picture_file
@@ -65,11 +65,11 @@ def read(folder: Path) -> list[Document]:
     try:
         rows = list(csv.DictReader(io.StringIO(read_file(path).decode("utf-8-sig"), newline="")))
     except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: cannot be read ({error}); give MMVP's folder, see docs/llava.md") from error
+        raise Damaged(path, f"cannot be read ({error}); give MMVP's folder, see docs/llava.md") from error
     missing = [name for name in COLUMNS if not rows or name not in rows[0]]
     if missing or len(rows) % 2:
         what = f"no column {' or '.join(missing)}" if missing else f"{len(rows)} rows form no pairs"
-        raise InputError(f"{path}: {what}; give the official file of MMVP (VQA), not that of MMVP-VLM")
+        raise Invalid(path, f"{what}; give the official file of MMVP (VQA), not that of MMVP-VLM")
     images = find(folder, IMAGES)
     return [_document(path, images, number, row) for number, row in enumerate(rows, 1)]
 
@@ -131,8 +131,9 @@ def _document(path: Path, images: Path, number: int, row: dict[str, str | None])
         "file": str(images / f"{number}.jpg"),
     }
     if not question or len(options_of(document)) < 2 or document["answer"] not in options_of(document):
-        raise InputError(
-            f"{path}: picture {number}: needs a question, options '(a) … (b) …' and one of them as its answer;"
-            " fetch the file again"
+        raise Damaged(
+            path,
+            f"picture {number}",
+            "needs a question, options '(a) … (b) …' and one of them as its answer; fetch the file again",
         )
     return document

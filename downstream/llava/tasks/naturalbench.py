@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from diva.errors import InputError
+from diva.errors import Damaged
 from diva_downstream.llava.tasks.graded import Graded, document
 from diva_downstream.llava.tasks.parquet import find_tables, read_rows
 from diva_downstream.llava.tasks.source import Document
@@ -27,9 +27,7 @@ def _documents(paths: Sequence[Path]) -> Iterator[Document]:
             right = str(row[column]).strip().casefold()
             words = next((each for each in INSTRUCTIONS if right in each), None)
             if words is None:
-                raise InputError(
-                    f"{file}: row {number}: {column} '{right[:40]}' is no answer; fetch the file again"
-                )
+                raise Damaged(file, f"row {number}", f"{column} '{right[:40]}' is no answer; fetch the file again")
             yield document(
                 f"{row[f'Question_{question}']} {INSTRUCTIONS[words]}",
                 right,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from diva.errors import InputError
+from diva.errors import Missing
 from diva.tables import image_at, table_rows
 from diva_downstream.llava.tasks.source import Document
 
@@ -18,13 +18,11 @@ def find_tables(data: str | Path | None, patterns: Sequence[str]) -> list[Path]:
         InputError: no folder was named, or none of the patterns has a file.
     """
     if data is None:
-        raise InputError("data: no folder is named; give lm_eval --metadata data=FOLDER, see docs/llava.md")
+        raise Missing("data", "no folder is named; give lm_eval --metadata data=FOLDER, see docs/llava.md")
     for pattern in patterns:
         if found := sorted(Path(data).glob(pattern)):
             return found
-    raise InputError(
-        f"{data}: holds none of {', '.join(patterns)}; put the official files there, see docs/llava.md"
-    )
+    raise Missing(data, f"holds none of {', '.join(patterns)}; put the official files there, see docs/llava.md")
 
 
 def read_rows(paths: Sequence[Path], columns: Sequence[str]) -> Iterator[tuple[Path, int, Document]]:

@@ -9,7 +9,7 @@ import pandas
 from PIL import Image
 
 from diva.documents import read_file
-from diva.errors import InputError, first_line
+from diva.errors import Damaged, InputError, first_line
 from diva.images import UnusableError, decode_image, read_image
 
 DIGITS = 18  # of the number of a row, which is kept in 64 bits
@@ -31,7 +31,7 @@ def picture_file(path: str) -> Image.Image:
     try:
         return read_image(Path(path)).convert("RGB")
     except UnusableError as error:
-        raise InputError(f"{path}: this picture cannot be read ({error}); fetch it again") from error
+        raise Damaged(path, f"this picture cannot be read ({error}); fetch it again") from error
 
 
 @cache
@@ -54,8 +54,8 @@ def picture_of_row(tsv: str, index: int) -> Image.Image:
         return decode_image(base64.b64decode(encoded, validate=True)).convert("RGB")
     except (UnusableError, ValueError) as error:
         where = "" if named == index else f", which names row {named},"
-        raise InputError(
-            f"{tsv}: image of row {index}{where} cannot be decoded ({error}); fetch the file again"
+        raise Damaged(
+            tsv, f"image of row {index}{where} cannot be decoded ({error}); fetch the file again"
         ) from error
 
 
@@ -70,7 +70,7 @@ def read_table(tsv: str) -> pandas.DataFrame:
     except ValueError as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{tsv}: cannot be read as a table ({first_line(error)}); give MMBench's TSV") from error
+        raise Damaged(tsv, f"cannot be read as a table ({first_line(error)}); give MMBench's TSV") from error
 
 
 @lru_cache(maxsize=1)

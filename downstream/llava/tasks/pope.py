@@ -13,7 +13,7 @@ from datasets import Dataset
 from PIL import Image
 
 from diva.documents import path_within
-from diva.errors import InputError
+from diva.errors import Damaged
 from diva_downstream.llava.tasks.llava_bench import read_lines
 from diva_downstream.llava.tasks.pictures import picture_file
 from diva_downstream.llava.tasks.source import IMAGE, Document, as_test_split, find, first_groups
@@ -67,7 +67,7 @@ def read(path: Path, images: Path) -> list[Document]:
     for line in lines:
         if line["label"] not in ("yes", "no"):
             where = f"{path}: question {line['question_id']}"
-            raise InputError(f"{where}: label '{line['label']}' is neither yes nor no; fetch the file again")
+            raise Damaged(where, f"label '{line['label']}' is neither yes nor no; fetch the file again")
     return [
         {
             "line": number,

@@ -7,7 +7,7 @@ from typing import Any
 from datasets import Dataset
 from pyarrow import ArrowException
 
-from diva.errors import InputError
+from diva.errors import Damaged, Missing
 
 Document = dict[str, Any]
 IMAGE = "<image>"  # LLaVA's chat template writes the line break behind it
@@ -20,11 +20,11 @@ def find(data: str | Path | None, names: Sequence[str]) -> Path:
         InputError: no folder was named, or none of the names is there.
     """
     if data is None:
-        raise InputError("data: no folder is named; give lm_eval --metadata data=FOLDER, see docs/llava.md")
+        raise Missing("data", "no folder is named; give lm_eval --metadata data=FOLDER, see docs/llava.md")
     for name in names:
         if (Path(data) / name).exists():
             return Path(data) / name
-    raise InputError(f"{data}: holds none of {', '.join(names)}; put the official files there, see docs/llava.md")
+    raise Missing(data, f"holds none of {', '.join(names)}; put the official files there, see docs/llava.md")
 
 
 def first_groups(
@@ -50,6 +50,6 @@ def as_test_split(documents: Sequence[Mapping[str, Any]]) -> dict[str, Dataset]:
     try:
         return {"test": Dataset.from_list([dict(document) for document in documents])}
     except (UnicodeError, OverflowError, ArrowException) as error:
-        raise InputError(
+        raise Damaged(
             f"a question holds what is no text, or too large a number ({error}); fetch its file again"
         ) from error

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from diva.errors import InputError
+from diva.errors import Damaged, InputError, Invalid, Unsafe
 from diva_benchmarks.pairs.layouts import read_pairs
 from diva_benchmarks.pairs.sets import SETS
 from tests.fixtures.pairs import WRITERS, picture, texts, write_plain
@@ -80,7 +80,7 @@ def test_a_missing_image_is_named(name: str, tmp_path: Path) -> None:
     WRITERS[name](tmp_path)
     image = read_pairs(name, tmp_path).pairs[1].images[-1].path
     image.unlink()
-    with pytest.raises(InputError, match=f"{re.escape(str(image.with_suffix('')))}.*: no such image"):
+    with pytest.raises(Damaged, match=f"{re.escape(str(image.with_suffix('')))}.*:"):
         read_pairs(name, tmp_path)
 
 
@@ -99,14 +99,14 @@ def test_a_missing_field_is_named_with_its_file(name: str, file: str, field: str
     WRITERS[name](tmp_path)
     path = tmp_path / file
     path.write_text(path.read_text().replace(f'"{field}"', '"other"'))
-    with pytest.raises(InputError, match=rf"{re.escape(str(path))}.*({field}|four captions)"):
+    with pytest.raises(Damaged, match=rf"{re.escape(str(path))}.*({field}|four captions)"):
         read_pairs(name, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["colorswap", "vismin", "bivlc"])
 def test_a_table_of_another_set_is_refused_by_its_columns(name: str, tmp_path: Path) -> None:
     WRITERS["bivlc" if name != "bivlc" else "vismin"](tmp_path)
-    with pytest.raises(InputError, match=r"test-00000-of-00001\.parquet: no column"):
+    with pytest.raises(Damaged, match=r"test-00000-of-00001\.parquet:"):
         read_pairs(name, tmp_path)
 
 
@@ -116,27 +116,29 @@ def test_a_damaged_table_and_a_cell_without_an_image_are_refused(tmp_path: Path)
     image = read_pairs("vismin", tmp_path).pairs[3].images[1]
     content = path.read_bytes()
     path.write_bytes(content.replace(picture(3, flipped=True), b"\0" * len(picture(3, flipped=True))))
-    with pytest.raises(InputError, match="image_1, row 0 of group 1: cannot be decoded"):
+    with pytest.raises(Damaged, match=r"image_1.*0.*group 1"):
         image.decode()
     path.write_bytes(content[:100])
-    with pytest.raises(InputError, match="is not a Parquet table"):
+    with pytest.raises(Damaged, match="Parquet"):
         read_pairs("vismin", tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "refused"),
     [
-        ({"statements": ["a", ""]}, "line 1: a statement is empty; complete the pair"),
-        ({"images": ["images/0-0.jpg"]}, "line 1: images: needs two texts"),
-        ({"images": ["images/0-0.jpg", "../x.jpg"]}, r"line 1: \.\./x\.jpg: lies outside the data set"),
-        ({"images": ["images/0-0.jpg", "/etc/x.jpg"]}, "line 1: /etc/x.jpg: lies outside the data set"),
+        ({"statements": ["a", ""]}, pytest.raises(Damaged, match="line 1:")),
+        ({"images": ["images/0-0.jpg"]}, pytest.raises(Damaged, match="line 1: images:")),
+        ({"images": ["images/0-0.jpg", "../x.jpg"]}, pytest.raises(Unsafe, match=r"line 1: \.\./x\.jpg:")),
+        ({"images": ["images/0-0.jpg", "/etc/x.jpg"]}, pytest.raises(Unsafe, match=r"line 1: /etc/x.jpg:")),
     ],
 )
-def test_a_line_that_cannot_be_used_is_named(change: dict[str, object], says: str, tmp_path: Path) -> None:
+def test_a_line_that_cannot_be_used_is_named(
+    change: dict[str, object], refused: pytest.RaisesExc[Exception], tmp_path: Path
+) -> None:
     path = write_plain(tmp_path) / "pairs.jsonl"
     first, *rest = path.read_text().splitlines()
     path.write_text("\n".join([json.dumps(json.loads(first) | change), *rest]))
-    with pytest.raises(InputError, match=says):
+    with refused:
         read_pairs("plain", tmp_path)
 
 
@@ -156,5 +158,5 @@ def test_an_id_that_two_pairs_have_is_refused(tmp_path: Path) -> None:
     rows[0]["id"] = "2"  # which the second gets from its line
     del rows[1]["id"]
     path.write_text("\n".join(map(json.dumps, rows)))
-    with pytest.raises(InputError, match=rf"{re.escape(str(path))}: id '2': 2 pairs have it"):
+    with pytest.raises(Invalid, match=rf"{re.escape(str(path))}: .*'2'.*2"):
         read_pairs("plain", tmp_path)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from diva.errors import InputError, RunError
+from diva.errors import Invalid, Missing, Unwritable, WriteFailed
 from diva.results import write_result
 from diva_benchmarks.report.command import run
 from tests.benchmarks.report.examples import AFTER, BEFORE, against, compared, mmvp, result, right_in_each
@@ -57,32 +57,30 @@ def test_a_report_needs_no_torch(result_file: Path, tmp_path: Path) -> None:
 
 
 def test_a_place_that_does_not_exist_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"nowhere: no such file or folder; name result files"):
+    with pytest.raises(Missing, match="nowhere:"):
         run([tmp_path / "nowhere"], tmp_path / "report", published=False)
     assert not (tmp_path / "report").exists()
 
 
 def test_a_folder_without_anything_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(InputError, match=r"^RESULTS: no result file there; name files or folders"):
+    with pytest.raises(Missing, match=r"^RESULTS:"):
         run([tmp_path], tmp_path / "report", published=False)
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("")
-    with pytest.raises(
-        InputError, match=r"notes\.txt: is no result file \(\.json\), metrics\.jsonl or recipe\.yaml"
-    ):
+    with pytest.raises(Invalid, match=r"notes\.txt: .*\(\.json\).*metrics\.jsonl.*recipe\.yaml"):
         run([tmp_path / "notes.txt"], tmp_path / "report", published=False)
 
 
 def test_a_file_in_place_of_the_folder_is_refused(result_file: Path) -> None:
-    with pytest.raises(InputError, match="is a file; name a folder, or a new one"):
+    with pytest.raises(Unwritable, match=r"mmvp\.json:"):
         run([result_file], result_file, published=False)
 
 
 def test_a_place_that_cannot_be_written_to_ends_the_run(result_file: Path) -> None:
-    with pytest.raises(InputError, match=r"report\.html: cannot be written"):
+    with pytest.raises(Unwritable, match=r"report\.html:"):
         run([result_file], result_file / "report", published=False)
 
 
@@ -99,6 +97,6 @@ def test_an_interrupted_write_leaves_the_last_report(
 
     monkeypatch.setattr(os, "replace", full)
     monkeypatch.setattr(Path, "replace", full)
-    with pytest.raises(RunError, match="No space left on device"):
+    with pytest.raises(WriteFailed, match=r"report\.html:"):
         run([result_file], out, published=False)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before

@@ -1,6 +1,6 @@
 import pytest
 
-from diva.towers import ZOO
+from diva.towers.zoo import PUBLISHED
 from tests.benchmarks.report.conftest import Build
 from tests.benchmarks.report.examples import AFTER, BEFORE, OTHER, against, mmvp, right_in_each
 from tests.benchmarks.report.figures import names, rows, value
@@ -24,7 +24,7 @@ def test_published_figures_are_those_of_the_zoo(build: Build) -> None:
     content = build(mmvp(BEFORE, right_in_each(1)), published=True)
     found = rows(content, "published")
     assert {name: (value(row, 0), value(row, 1)) for name, row in found.items()} == {
-        name: (entry.mmvp_before, entry.mmvp_after) for name, entry in ZOO.items()
+        name: (entry.mmvp_before, entry.mmvp_after) for name, entry in PUBLISHED.items()
     }
     assert value(found["openai-vit-l14-224"], 2) == pytest.approx(31.9)  # GenHancer
     assert value(found["siglip-so400m14-384"], 3) == pytest.approx(42.2)  # DCR

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 from diva.results import write_result
@@ -82,3 +83,28 @@ def test_the_best_of_several_towers_is_named_and_what_its_training_took(tmp_path
         f"Better on POPE (+50.0 points). {took}",  # an average took what its trained tower did
         "Better on POPE (+50.0 points).",
     ]
+
+
+def test_the_price_of_verdicts_includes_the_judge(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    write_metrics(run / "metrics.jsonl")
+    tower = AFTER.model_copy(update={"source": str(run / "tower")})
+    gain = compared("accuracy", 50, (10, 90), 0.01)
+    write_result(against(result(tower, [1, 1]), result(BEFORE, [0, 0]), gain), tmp_path / "result.json")
+    (run / "recipe.yaml").write_text(f"name: mine\ndata: {{verdicts: {tmp_path / 'judge'}}}\n")
+
+    def said() -> str:
+        (verdict,) = build_content(read_sources([tmp_path]), published=False).verdicts
+        return verdict.sentence.partition(". ")[2]
+
+    assert said() == "Training took 1.8 s on 24 images, plus the judge's time, which is not known here."
+    judged = {"state": "done", "log": str(tmp_path / "judge" / "log.txt"), "seconds": 61.0}
+    manifest = {
+        "schema_version": 1,
+        "recipe": "mine",
+        "pipeline": "paper",
+        "overrides": [],
+        "stages": {"judge": judged},
+    }
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest | {"stages": {"judge": judged}}))
+    assert said() == "Training took 1.8 s on 24 images, plus 61.0 s for the judge's verdicts."

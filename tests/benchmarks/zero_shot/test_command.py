@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from diva.errors import InputError, RunError
+from diva.errors import Failed, Invalid, Missing, Unknown, Unwritable
 from diva.results import read_result
 from diva_benchmarks.zero_shot.command import run
 from diva_benchmarks.zero_shot.sets import SETS
@@ -135,7 +135,7 @@ def test_a_broken_set_is_told_and_the_others_are_measured(
 ) -> None:
     data = Path(shutil.copytree(sets_folder, tmp_path / "data"))
     write_prompts(data / "wds_mnist", DIGITS[:9])
-    with pytest.raises(RunError, match=r"1 sets could not be measured \(mnist\)"):
+    with pytest.raises(Failed, match=r"1.*\(mnist\)"):
         bench(tower_folder, data, out=tmp_path / "out")
     shown = capsys.readouterr()
     assert "s0000009.cls: '9' is not a label of 9 classes (0 to 8)" in shown.err
@@ -188,27 +188,27 @@ def test_a_set_that_is_none_of_the_29_is_named_by_its_folder(
 
 
 @pytest.mark.parametrize(
-    ("changes", "sentence"),
+    ("changes", "refused"),
     [
-        ({"batch": 0}, "--batch: 0 is too few"),
-        ({"margin": -1.0}, r"--margin: -1\.0 is not a loss"),
-        ({"device": "quantum"}, "--device: 'quantum' cannot be used here"),
-        ({"against_checkpoint": Path("base.pt")}, r"--against-checkpoint: base\.pt has no tower"),
-        ({"against": "openai-vit-l14-22"}, "did you mean 'openai-vit-l14-224'"),
-        ({"sets": "minst"}, "--sets: 'minst' is unknown; did you mean 'mnist'"),
-        ({"sets": "dtd"}, "has no folder for dtd"),
-        ({"data": Path("absent")}, "--data: absent is not a folder"),
-        ({"out": Path(__file__)}, r"test_command\.py: is a file; name a folder, or a new one"),
+        ({"batch": 0}, pytest.raises(Invalid, match="--batch: 0")),
+        ({"margin": -1.0}, pytest.raises(Invalid, match=r"--margin: -1\.0")),
+        ({"device": "quantum"}, pytest.raises(Invalid, match="--device: 'quantum'")),
+        ({"against_checkpoint": Path("base.pt")}, pytest.raises(Missing, match=r"--against-checkpoint: base\.pt")),
+        ({"against": "openai-vit-l14-22"}, pytest.raises(Unknown, match="'openai-vit-l14-224'")),
+        ({"sets": "minst"}, pytest.raises(Unknown, match=r"--sets: 'minst'.*'mnist'")),
+        ({"sets": "dtd"}, pytest.raises(Missing, match="dtd")),
+        ({"data": Path("absent")}, pytest.raises(Invalid, match="--data: absent")),
+        ({"out": Path(__file__)}, pytest.raises(Unwritable, match=r"test_command\.py:")),
     ],
 )
 def test_an_option_that_cannot_be_used_is_named_before_anything_is_measured(
     tower_folder: Path,
     sets_folder: Path,
     changes: dict[str, Any],
-    sentence: str,
+    refused: pytest.RaisesExc[Exception],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    with pytest.raises(InputError, match=sentence):
+    with refused:
         bench(tower_folder, **{"data": sets_folder} | changes)
     assert capsys.readouterr() == ("", "")
 
@@ -218,8 +218,8 @@ def test_a_place_for_a_result_that_is_taken_is_told_before_a_tower_is_loaded(
 ) -> None:
     (tmp_path / "out" / "zero_shot-mnist.json").mkdir(parents=True)
     (tmp_path / "tower").mkdir()
-    with pytest.raises(InputError, match=r"zero_shot-mnist\.json: is a folder, which a file may not replace"):
+    with pytest.raises(Unwritable, match=r"zero_shot-mnist\.json:"):
         bench(tmp_path / "tower", sets_folder, out=tmp_path / "out")
     (tmp_path / "link").symlink_to("tower")
-    with pytest.raises(InputError, match="link: is a symbolic link"):
+    with pytest.raises(Unwritable, match=r"link: .*symbolic"):
         bench(tmp_path / "tower", sets_folder, out=tmp_path / "link")

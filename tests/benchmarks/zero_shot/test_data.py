@@ -11,7 +11,7 @@ import pytest
 import webdataset
 from numpy.testing import assert_array_equal
 
-from diva.errors import InputError
+from diva.errors import Damaged, InputError, Invalid, Missing, Unknown, Unsupported
 from diva_benchmarks.zero_shot.data import Captions, ManyLabels, OneLabel, SetData, read_set
 from diva_benchmarks.zero_shot.sets import SETS, ZeroShotSet
 from tests.fixtures.images import crops, encode
@@ -105,7 +105,7 @@ def test_imagenets_folders_are_named_by_open_clip_whatever_they_are_called(tmp_p
 
 def test_a_part_of_imagenet_does_not_pass_for_the_whole(tmp_path: Path) -> None:
     write_class_folders(tmp_path / "val", {"n01440764": crops(1), "n01443537": crops(1)})
-    with pytest.raises(InputError, match="2 folders of classes, and ImageNet-1K has 1000: extract them all"):
+    with pytest.raises(Invalid, match=r"2.*ImageNet-1K.*1000"):
         read(tmp_path, SETS["imagenet1k"])
     write_lines(tmp_path / "classnames.txt", ["tench", "goldfish"])
     assert read(tmp_path, SETS["imagenet1k"]).source.items == 2  # whoever names the classes knows
@@ -123,12 +123,12 @@ def test_imagenets_shards_need_no_names_but_its_subsets_do(tmp_path: Path) -> No
     truth = read(tmp_path, SETS["imagenet1k"]).truth
     assert isinstance(truth, OneLabel)
     assert truth.prompts.classes == open_clip.IMAGENET_CLASSNAMES
-    with pytest.raises(InputError, match=r"classnames\.txt: not found"):
+    with pytest.raises(Missing, match=r"classnames\.txt:"):
         read(tmp_path, SETS["imagenet-a"])
 
 
 def test_two_folders_of_one_set_are_not_chosen_between() -> None:
-    with pytest.raises(InputError, match="a and b: are both VOC2007; move all but one"):
+    with pytest.raises(Invalid, match="VOC2007"):
         read_set(SETS["voc2007"], [Path("a"), Path("b")], None)
 
 
@@ -151,26 +151,26 @@ JPG = encode(crops(1)[0])
 BAD_SAMPLES = {
     "label too great": (
         [{"jpg": JPG, "cls": "10"}],
-        r"0\.tar: s0000000\.cls: '10' is not a label of 10 classes",
+        pytest.raises(Invalid, match=r"0\.tar: s0000000\.cls: '10'.*10"),
     ),
-    "negative label": ([{"jpg": JPG, "cls": "-1"}], r"s0000000\.cls: '-1' is not a label"),
+    "negative label": ([{"jpg": JPG, "cls": "-1"}], pytest.raises(Invalid, match=r"s0000000\.cls: '-1'")),
     "label of words": (
         [{"jpg": JPG, "cls": "1"}, {"jpg": JPG, "cls": "cat"}],
-        r"s0000001\.cls: 'cat' is not a label",
+        pytest.raises(Invalid, match=r"s0000001\.cls: 'cat'"),
     ),
-    "no label": ([{"jpg": JPG}], r"0\.tar: s0000000: has no \.cls; .*dataset_type\.txt"),
-    "no image": ([{"cls": "1"}], r"0\.tar: s0000000: has no image"),
-    "no samples": ([{"json": "{}"}], "its shards contain no image"),
+    "no label": ([{"jpg": JPG}], pytest.raises(Invalid, match=r"0\.tar: s0000000: .*\.cls.*dataset_type\.txt")),
+    "no image": ([{"cls": "1"}], pytest.raises(Invalid, match=r"0\.tar: s0000000:")),
+    "no samples": ([{"json": "{}"}], pytest.raises(Damaged, match="its shards contain no image")),
 }
 
 
-@pytest.mark.parametrize(("samples", "sentence"), BAD_SAMPLES.values(), ids=BAD_SAMPLES.keys())
+@pytest.mark.parametrize(("samples", "refused"), BAD_SAMPLES.values(), ids=BAD_SAMPLES.keys())
 def test_a_sample_that_cannot_be_used_is_named(
-    tmp_path: Path, samples: list[dict[str, object]], sentence: str
+    tmp_path: Path, samples: list[dict[str, object]], refused: pytest.RaisesExc[Exception]
 ) -> None:
     write_prompts(tmp_path, DIGITS)
     write_shards(tmp_path, samples)
-    with pytest.raises(InputError, match=sentence):
+    with refused:
         read(tmp_path)
 
 
@@ -197,7 +197,7 @@ def test_flags_must_be_an_array_of_the_classes_and_are_never_unpickled(
 def test_a_tar_that_is_cut_short_is_damage_and_not_a_smaller_set(tmp_path: Path, kept: int) -> None:
     tar = write_digits(tmp_path, 10) / "test" / "0.tar"
     tar.write_bytes(tar.read_bytes()[:kept])
-    with pytest.raises(InputError, match=r"0\.tar: is damaged or truncated"):
+    with pytest.raises(Damaged, match=r"0\.tar:"):
         read(tmp_path)
 
 
@@ -231,20 +231,20 @@ def test_more_of_a_sample_is_not_another_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("members", "sentence"),
+    ("members", "refused"),
     [
-        ([("a.1.jpg", JPG), ("a.1.cls", b"1"), ("a.2.jpg", JPG)], r"a\.2: has no \.cls"),
-        ([("a.jpg", JPG), ("a.cls", b"1"), ("b.gif", JPG), ("b.cls", b"1")], r"b: has no image"),
-        ([("a.jpg", JPG), ("a.jpg", JPG), ("a.cls", b"1")], r"a\.jpg: appears twice"),
-        ([("a.jpg", JPG), ("a.cls", b"9" * 5000)], r"a\.cls: '9+' is not a label"),
+        ([("a.1.jpg", JPG), ("a.1.cls", b"1"), ("a.2.jpg", JPG)], pytest.raises(Invalid, match=r"a\.2: .*\.cls")),
+        ([("a.jpg", JPG), ("a.cls", b"1"), ("b.gif", JPG), ("b.cls", b"1")], pytest.raises(Invalid, match="b:")),
+        ([("a.jpg", JPG), ("a.jpg", JPG), ("a.cls", b"1")], pytest.raises(Damaged, match=r"a\.jpg:")),
+        ([("a.jpg", JPG), ("a.cls", b"9" * 5000)], pytest.raises(Invalid, match=r"a\.cls: '9+'")),
     ],
 )
 def test_a_part_of_the_samples_is_never_measured(
-    tmp_path: Path, members: list[tuple[str, bytes]], sentence: str
+    tmp_path: Path, members: list[tuple[str, bytes]], refused: pytest.RaisesExc[Exception]
 ) -> None:
     write_prompts(tmp_path, DIGITS)
     write_tar(tmp_path, members)
-    with pytest.raises(InputError, match=sentence):
+    with refused:
         read(tmp_path)
 
 
@@ -255,7 +255,7 @@ def test_a_flipped_bit_in_a_header_is_damage(tmp_path: Path) -> None:
     content = bytearray(tar.read_bytes())
     content[member.offset + 5] ^= 1
     tar.write_bytes(content)
-    with pytest.raises(InputError, match=r"0\.tar: is damaged or truncated"):
+    with pytest.raises(Damaged, match=r"0\.tar:"):
         read(tmp_path)
 
 
@@ -267,7 +267,7 @@ def test_captions_are_utf_8_and_end_at_line_feeds_alone(tmp_path: Path) -> None:
     assert truth.captions == (("a cup\u2028on a table", "a cup"),)
     shutil.rmtree(tmp_path / "test")
     write_tar(tmp_path, [("a.jpg", JPG), ("a.txt", b"caf\xe9")])
-    with pytest.raises(InputError, match=r"a\.txt: is not UTF-8 text"):
+    with pytest.raises(Damaged, match=r"a\.txt: .*UTF-8"):
         read(tmp_path, SETS["flickr30k"])
 
 
@@ -290,64 +290,65 @@ def test_a_device_in_place_of_a_file_is_refused_without_reading_it(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("name", "sentence"), [("0.gif", "is not measured; convert it"), ("0.jpg", "is not a regular")]
+    ("name", "refused"),
+    [("0.gif", pytest.raises(Unsupported, match=r"0\.gif:")), ("0.jpg", pytest.raises(Damaged, match=r"0\.jpg:"))],
 )
 def test_a_class_folder_with_a_picture_that_cannot_be_measured_is_refused(
-    tmp_path: Path, name: str, sentence: str
+    tmp_path: Path, name: str, refused: pytest.RaisesExc[Exception]
 ) -> None:
     write_class_folders(tmp_path, {"a": crops(2), "b": crops(1)})
     os.mkfifo(tmp_path / "b" / name)
-    with pytest.raises(InputError, match=sentence):
+    with refused:
         read(tmp_path)
 
 
 def test_the_number_of_shards_must_agree_with_the_tars(tmp_path: Path) -> None:
     folder = write_digits(tmp_path, 10, shards=3)
     (folder / "test" / "1.tar").unlink()
-    with pytest.raises(InputError, match=r"nshards\.txt: says 3 shards, .*beside it \(1\.tar\)"):
+    with pytest.raises(Damaged, match=r"nshards\.txt: .*3.*\(1\.tar\)"):
         read(folder)
     (folder / "test" / "nshards.txt").unlink()
-    with pytest.raises(InputError, match=r"nshards\.txt: does not contain a number of shards"):
+    with pytest.raises(Damaged, match=r"nshards\.txt:"):
         read(folder)
 
 
 @pytest.mark.parametrize(
-    ("name", "lines", "sentence"),
+    ("name", "lines", "refused"),
     [
-        ("classnames.txt", ["zero", "", "two"], r"classnames\.txt: is empty or has an empty line"),
-        ("classnames.txt", [], r"classnames\.txt: is empty"),
-        ("zeroshot_classification_templates.txt", ["a photo"], r"'a photo' has no \{c\}"),
-        ("dataset_type.txt", ["retreival"], r"'retreival' is unknown; did you mean 'retrieval'\?"),
+        ("classnames.txt", ["zero", "", "two"], pytest.raises(Damaged, match=r"classnames\.txt:")),
+        ("classnames.txt", [], pytest.raises(Damaged, match=r"classnames\.txt:")),
+        ("zeroshot_classification_templates.txt", ["a photo"], pytest.raises(Invalid, match=r"'a photo'.*\{c\}")),
+        ("dataset_type.txt", ["retreival"], pytest.raises(Unknown, match=r"'retreival'.*'retrieval'")),
     ],
 )
 def test_a_text_file_that_cannot_be_used_is_named(
-    tmp_path: Path, name: str, lines: list[str], sentence: str
+    tmp_path: Path, name: str, lines: list[str], refused: pytest.RaisesExc[Exception]
 ) -> None:
     write_lines(write_digits(tmp_path, 3) / name, lines)
-    with pytest.raises(InputError, match=sentence):
+    with refused:
         read(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["classnames.txt", "zeroshot_classification_templates.txt"])
 def test_names_and_templates_must_be_there(tmp_path: Path, name: str) -> None:
     (write_digits(tmp_path, 3) / name).unlink()
-    with pytest.raises(InputError, match=f"{name}: not found; write one"):
+    with pytest.raises(Missing, match=f"{name}:"):
         read(tmp_path)
 
 
 def test_folders_that_are_no_classes_are_refused(tmp_path: Path) -> None:
     images = digits(2)[0]
     write_prompts(tmp_path, ["a", "b"])
-    with pytest.raises(InputError, match=r"has neither shards .* nor a folder of images for each class"):
+    with pytest.raises(Missing, match=r"has neither shards .* nor a folder of images for each class"):
         read(tmp_path)
     # Food-101 as torchvision has it: training images too, one level deeper
     write_class_folders(tmp_path / "images", {"apple_pie": images})
-    with pytest.raises(InputError, match="images/apple_pie: is a folder inside a class folder"):
+    with pytest.raises(Invalid, match="images/apple_pie:"):
         read(tmp_path)
     shutil.rmtree(tmp_path / "images")
     write_class_folders(tmp_path, {"a": images, "b": []})
-    with pytest.raises(InputError, match="b: contains no image"):
+    with pytest.raises(Missing, match="b:"):
         read(tmp_path)
     shutil.rmtree(tmp_path / "b")
-    with pytest.raises(InputError, match=r"classnames\.txt: 2 names for 1 folders of classes"):
+    with pytest.raises(Invalid, match=r"classnames\.txt: 2.*1"):
         read(tmp_path)

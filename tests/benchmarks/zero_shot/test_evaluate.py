@@ -10,7 +10,7 @@ from numpy.testing import assert_array_equal
 from PIL import Image
 from sklearn.metrics import average_precision_score
 
-from diva.errors import InputError
+from diva.errors import Damaged
 from diva.results import Result, write_result
 from diva_benchmarks.encoder import Encoder
 from diva_benchmarks.zero_shot.data import ManyLabels, SetData, read_set
@@ -122,5 +122,5 @@ def test_an_undecodable_image_is_named_with_its_shard_and_key(encoder: Encoder, 
     with data.images[3].path.open("r+b") as tar:
         tar.seek(data.images[3].offset)
         tar.write(bytes(20))
-    with pytest.raises(InputError, match=r"test/0\.tar: s0000003\.png: cannot be decoded"):
+    with pytest.raises(Damaged, match=r"test/0\.tar: s0000003\.png:"):
         evaluate_set([encoder], data)

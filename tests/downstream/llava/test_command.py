@@ -15,7 +15,7 @@ from transformers import LlavaForConditionalGeneration
 from typer.testing import CliRunner
 
 from diva.cli import app
-from diva.errors import InputError
+from diva.errors import InputError, Invalid
 from diva.run_folder import RunFolder
 from diva.towers import load_clip
 from diva_downstream.llava.miniature import write_miniature
@@ -155,6 +155,6 @@ def test_the_sharding_file_is_one_that_accelerate_reads() -> None:
 
 def test_the_miniature_wants_conversations(tmp_path: Path) -> None:
     (tmp_path / "empty.json").write_text("[]")
-    with pytest.raises(InputError, match="is not a list of conversations"):
+    with pytest.raises(Invalid, match=r"empty\.json:"):
         write_miniature([tmp_path / "empty.json"], tmp_path / "out")
     assert not (tmp_path / "out").exists()

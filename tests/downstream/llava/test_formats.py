@@ -17,7 +17,7 @@ from transformers import (
     LlavaForConditionalGeneration,
 )
 
-from diva.errors import InputError
+from diva.errors import Damaged, InputError, Mismatch, Missing, Unknown, Unsupported
 from diva_downstream.llava.convert import convert
 from diva_downstream.llava.formats import read_llava
 from diva_downstream.llava.swap import swap
@@ -127,31 +127,39 @@ def test_the_first_stage_of_the_original_is_a_projector_on_the_language_model_it
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "refused"),
     [
-        ({"model_type": "llava_mpt"}, "is a LLaVA on 'llava_mpt'"),
-        ({"mm_projector_type": "linear"}, "mm_projector_type: 'linear'"),
-        ({"mm_projector_type": None}, "mm_projector_type: None; LLaVA-1.5 has mlp2x_gelu"),
-        ({"image_aspect_ratio": "anyres"}, "image_aspect_ratio: 'anyres' cannot be carried over"),
-        ({"mm_patch_merge_type": "spatial_unpad"}, "mm_patch_merge_type: 'spatial_unpad' cannot"),
-        ({"mm_use_im_start_end": True}, "mm_use_im_start_end: True cannot be carried over"),
-        ({"mm_vision_select_feature": "all"}, "mm_vision_select_feature: 'all' cannot be carried over"),
-        ({"mm_vision_select_layer": "-2"}, "mm_vision_select_layer: '-2' is not the number of a layer"),
-        ({"s2": True}, "s2: True cannot be carried over"),
-        ({"num_hidden_layers": 3}, "has weights for 2 layers, and num_hidden_layers in its config.json is 3"),
-        ({"hidden_size": 96}, r"is not the LLaVA-1\.5 of its config\.json: keys \d+ of the wrong shape"),
-        ({"hidden_size": "wide"}, r"config\.json: is not a Llama's"),
-        ({"mm_vision_tower": "nobody/tower"}, "has no tower on this machine"),
-        ({"mm_vision_tower": None, "model_type": "vit"}, "holds a model of type 'vit'"),
-        ({"mm_vision_tower": None, "model_type": ["llama"]}, r"holds a model of type '\['llama'\]'"),
+        ({"model_type": "llava_mpt"}, pytest.raises(Unsupported, match=r"LLaVA.*'llava_mpt'")),
+        ({"mm_projector_type": "linear"}, pytest.raises(Unsupported, match="mm_projector_type: 'linear'")),
+        (
+            {"mm_projector_type": None},
+            pytest.raises(Unsupported, match=r"mm_projector_type: None.*LLaVA-1.5.*mlp2x_gelu"),
+        ),
+        ({"image_aspect_ratio": "anyres"}, pytest.raises(Unsupported, match="image_aspect_ratio: 'anyres'")),
+        (
+            {"mm_patch_merge_type": "spatial_unpad"},
+            pytest.raises(Unsupported, match="mm_patch_merge_type: 'spatial_unpad'"),
+        ),
+        ({"mm_use_im_start_end": True}, pytest.raises(Unsupported, match="mm_use_im_start_end: True")),
+        ({"mm_vision_select_feature": "all"}, pytest.raises(Unsupported, match="mm_vision_select_feature: 'all'")),
+        ({"mm_vision_select_layer": "-2"}, pytest.raises(Mismatch, match="mm_vision_select_layer: '-2'")),
+        ({"s2": True}, pytest.raises(Unsupported, match="s2: True")),
+        ({"num_hidden_layers": 3}, pytest.raises(Damaged, match=r"2.*num_hidden_layers.*config.json.*3")),
+        ({"hidden_size": 96}, pytest.raises(Damaged, match=r"LLaVA-1\.5.*config\.json.*keys \d+.*wrong")),
+        ({"hidden_size": "wide"}, pytest.raises(Damaged, match=r"config\.json: .*Llama's")),
+        ({"mm_vision_tower": "nobody/tower"}, pytest.raises(Missing, match="original:")),
+        ({"mm_vision_tower": None, "model_type": "vit"}, pytest.raises(Unsupported, match="'vit'")),
+        ({"mm_vision_tower": None, "model_type": ["llama"]}, pytest.raises(Unsupported, match=r"'\['llama'\]'")),
     ],
 )
-def test_what_is_no_llava_1_5_is_refused_with_the_field(changes: dict[str, Any], says: str, tmp_path: Path) -> None:
+def test_what_is_no_llava_1_5_is_refused_with_the_field(
+    changes: dict[str, Any], refused: pytest.RaisesExc[Exception], tmp_path: Path
+) -> None:
     folder = tiny_original_llava(tmp_path / "original")
     (folder / "vision_tower").rename(tmp_path / "elsewhere")
     edit(folder, mm_vision_tower=str(tmp_path / "elsewhere"))
     edit(folder, **changes)
-    with pytest.raises(InputError, match=says):
+    with refused:
         convert(folder, tmp_path / "out", to="transformers")
     assert not (tmp_path / "out").exists()
 
@@ -173,7 +181,7 @@ def test_a_configuration_without_a_part_is_told_before_a_model_of_billions_is_bu
 ) -> None:
     folder = tiny_llava(tmp_path / "llava")
     edit(folder, **{part: None})
-    with pytest.raises(InputError, match=rf"config\.json: has no {part}; fetch it again"):
+    with pytest.raises(Damaged, match=rf"config\.json: .*{part}"):
         read_llava(folder)
 
 
@@ -226,25 +234,33 @@ def test_adapters_are_merged_as_peft_merges_them(adapted: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "drop", "says"),
+    ("fields", "drop", "refused"),
     [
         (
             {},
             "layers.1.self_attn.q_proj.lora_A",
-            r"keys 1 of the wrong shape or type \(model\.layers\.1\.self_attn",
+            pytest.raises(Damaged, match=r"keys 1.*wrong.*model\.layers\.1\.self_attn"),
         ),
-        ({}, "layers.1.self_attn.q_proj", r"keys 1 missing \(model\.layers\.1\.self_attn\.q_proj\.weight\)"),
-        ({"target_modules": ["q_proj"]}, None, r"keys 2 unexpected \(model\.layers\.0\.mlp\.up_proj\.weight"),
-        ({"target_modules": ["nothing"]}, None, "its adapters do not fit the language model"),
-        ({"target_modules": ".*"}, None, r"target_modules: '\.\*' is not a list of names"),
-        ({"r": 4}, None, "keys 4 of the wrong shape"),
-        ({"r": 0}, None, "r: 0 is not a rank"),
-        ({"use_dora": True}, None, "use_dora: True cannot be merged"),
-        ({"peft_type": "IA3"}, None, "peft_type: 'IA3' cannot be merged"),
+        (
+            {},
+            "layers.1.self_attn.q_proj",
+            pytest.raises(Damaged, match=r"keys 1.*\(model\.layers\.1\.self_attn\.q_proj\.weight\)"),
+        ),
+        (
+            {"target_modules": ["q_proj"]},
+            None,
+            pytest.raises(Damaged, match=r"keys 2 unexpected \(model\.layers\.0\.mlp\.up_proj\.weight"),
+        ),
+        ({"target_modules": ["nothing"]}, None, pytest.raises(Damaged, match=r"adapter_model\.safetensors:")),
+        ({"target_modules": ".*"}, None, pytest.raises(Damaged, match=r"target_modules: '\.\*'")),
+        ({"r": 4}, None, pytest.raises(Damaged, match=r"keys 4.*wrong")),
+        ({"r": 0}, None, pytest.raises(Damaged, match="r: 0")),
+        ({"use_dora": True}, None, pytest.raises(Unsupported, match="use_dora: True")),
+        ({"peft_type": "IA3"}, None, pytest.raises(Unsupported, match="peft_type: 'IA3'")),
     ],
 )
 def test_adapters_of_which_a_part_does_not_match_are_refused_by_name(
-    fields: dict[str, Any], drop: str | None, says: str, adapted: Path, tmp_path: Path
+    fields: dict[str, Any], drop: str | None, refused: pytest.RaisesExc[Exception], adapted: Path, tmp_path: Path
 ) -> None:
     folder = Path(shutil.copytree(adapted, tmp_path / "adapted"))
     path = folder / "adapter_config.json"
@@ -252,14 +268,14 @@ def test_adapters_of_which_a_part_does_not_match_are_refused_by_name(
     state = load_file(folder / "adapter_model.safetensors")
     kept = {key: value for key, value in state.items() if drop is None or drop not in key}
     save_file(kept, folder / "adapter_model.safetensors")
-    with pytest.raises(InputError, match=says):
+    with refused:
         read_llava(folder)
 
 
 def test_a_shard_that_is_missing_is_named(tmp_path: Path) -> None:
     folder = tiny_original_llava(tmp_path / "original")
     (folder / "pytorch_model-00002-of-00002.bin").unlink()
-    with pytest.raises(InputError, match=r"pytorch_model-00002-of-00002\.bin: no such checkpoint file"):
+    with pytest.raises(Missing, match=r"pytorch_model-00002-of-00002\.bin:"):
         convert(folder, tmp_path / "out", to="transformers")
 
 
@@ -268,10 +284,10 @@ def test_tensors_that_transformers_would_fill_in_at_random_are_an_error(llava_fo
     state = load_file(folder / "model.safetensors")
     del state[next(key for key in state if "linear_2.weight" in key)]
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(InputError, match=r"has no weights for 1 tensors \(model\.multi_modal_projector\.linear_2"):
+    with pytest.raises(Damaged, match=r"1.*model\.multi_modal_projector\.linear_2"):
         convert(folder, tmp_path / "out", to="original")
 
 
 def test_an_unknown_format_is_refused_with_the_nearest(llava_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="did you mean 'original'"):
+    with pytest.raises(Unknown, match="'original'"):
         convert(llava_folder, tmp_path / "out", to="orginal")

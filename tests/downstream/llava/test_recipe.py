@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from diva.errors import InputError
+from diva.errors import Invalid, Unknown
 from diva_downstream.llava.recipe import load_llava_recipe, packaged_llava_recipes
 
 
@@ -46,20 +46,20 @@ def test_every_packaged_recipe_is_valid_and_called_as_its_file(name: str) -> Non
 @pytest.mark.parametrize(
     ("override", "says"),
     [
-        ("training.steps=5", "training: give either 'epochs' or 'steps'"),
-        ("training.learning_rate=1", "unknown field 'learning_rate'"),
-        ("train=projektor", "train: input should be 'projector', 'full', 'lora', 'qlora' or 'tower'"),
-        ("data.template=vicuna", "data.template: input should be"),
-        ("training.lr=0", "training.lr: input should be greater than 0"),
+        ("training.steps=5", "training: .*'epochs'.*'steps'"),
+        ("training.learning_rate=1", "'learning_rate'"),
+        ("train=projektor", "train: .*'projector'.*'full'.*'lora'.*'qlora'.*'tower'"),
+        ("data.template=vicuna", "data.template:"),
+        ("training.lr=0", "training.lr: .*0"),
     ],
 )
 def test_a_mistake_is_one_sentence_with_the_field(override: str, says: str) -> None:
-    with pytest.raises(InputError, match=says):
+    with pytest.raises(Invalid, match=says):
         load_llava_recipe("llava-1.5-7b-stage1", [override])
 
 
 def test_an_unknown_recipe_is_answered_with_the_nearest() -> None:
-    with pytest.raises(InputError, match=r"did you mean 'llava-1\.5-7b-stage2'"):
+    with pytest.raises(Unknown, match=r"'llava-1\.5-7b-stage2'"):
         load_llava_recipe("llava-1.5-7b-stag2")
 
 

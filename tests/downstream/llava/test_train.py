@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoImageProcessor, AutoProcessor, LlavaForConditionalGeneration
 
-from diva.errors import InputError, RunError
+from diva.errors import Changed, Damaged, Failed, Invalid, Mismatch, Missing, Occupied, RunError
 from diva.lock import locked
 from diva.run_folder import RunFolder
 from diva.seal import seal
@@ -26,7 +26,6 @@ from diva_downstream.llava.swap import swap
 from diva_downstream.llava.train import train
 from tests.downstream.llava.conftest import RECORDS
 from tests.fixtures.full_disk import full_disk
-from tests.fixtures.llava import IMAGE_TOKENS, SIDE
 from tests.fixtures.towers import tiny_clip, tiny_siglip
 
 PROJECTOR, TOWER, LANGUAGE = "model.multi_modal_projector.", "model.vision_tower.", "model.language_model."
@@ -147,7 +146,7 @@ def test_a_checkpoint_with_missing_tensors_is_no_fresh_start(swapped: Path, data
     state = load_file(path)
     save_file({f"language_model.{key}": value for key, value in state.items()}, path)
     seal(path.parent)
-    with pytest.raises(RunError, match=r"checkpoint-2/trained\.safetensors: does not fit"):
+    with pytest.raises(Failed, match=r"checkpoint-2/trained\.safetensors:"):
         train(settings, tmp_path / "out", resume=True)
 
 
@@ -188,7 +187,7 @@ def test_each_file_of_a_checkpoint_that_is_damaged_makes_the_older_one_be_used(
     assert RunFolder(out).newest_checkpoint() == (newest, [])
     for path in (out / "checkpoints").iterdir():
         damage(path / "optimizer.pt")
-    with pytest.raises(InputError, match=r"checkpoint-2: optimizer\.pt .*no checkpoint is intact: restore one"):
+    with pytest.raises(Damaged, match=r"checkpoint-2: optimizer\.pt"):
         train(settings, out, resume=True)
 
 
@@ -210,7 +209,7 @@ def test_a_second_training_in_the_same_folder_is_refused_and_nothing_is_left_of_
     swapped: Path, data: Path, tmp_path: Path
 ) -> None:
     settings = recipe(swapped, data, "projector", steps=1)
-    with locked(tmp_path / "out"), pytest.raises(InputError, match="out: another command is at work there"):
+    with locked(tmp_path / "out"), pytest.raises(Occupied, match="out:"):
         train(settings, tmp_path / "out")
     train(settings, tmp_path / "out")
     assert not [path.name for path in (tmp_path / "out").iterdir() if path.name.startswith(".")]
@@ -218,9 +217,9 @@ def test_a_second_training_in_the_same_folder_is_refused_and_nothing_is_left_of_
 
 def test_a_run_is_neither_overwritten_nor_changed_underway(swapped: Path, data: Path, tmp_path: Path) -> None:
     train(recipe(swapped, data, "projector"), tmp_path / "out")
-    with pytest.raises(InputError, match="already holds a run; continue it with --resume"):
+    with pytest.raises(Occupied, match="--resume"):
         train(recipe(swapped, data, "projector"), tmp_path / "out")
-    with pytest.raises(InputError, match=r"training\.lr: differs from the value in .*;"):
+    with pytest.raises(Changed, match=r"training\.lr:"):
         train(recipe(swapped, data, "projector", lr=1e-3), tmp_path / "out", resume=True)
 
 
@@ -233,13 +232,13 @@ def test_a_run_goes_on_with_the_model_and_the_data_that_it_began_with(
     train(settings, tmp_path / "out")
     before = (tmp_path / "out" / "diva_swap.json").read_bytes()
     swap(llava_folder, str(tiny_clip(tmp_path / "tower", seed=9)), model)
-    with pytest.raises(InputError, match=r"swapped: is not what the run in .*out was begun with"):
+    with pytest.raises(Changed, match="swapped:"):
         train(settings, tmp_path / "out", resume=True)
     swap(llava_folder, str(tower_folder), model)
     train(settings, tmp_path / "out", resume=True)
     records = json.loads((own / "captions.json").read_text())
     (own / "captions.json").write_text(json.dumps(records[::-1]))
-    with pytest.raises(InputError, match=r"captions\.json: is not what the run in .*out was begun with"):
+    with pytest.raises(Changed, match=r"captions\.json:"):
         train(settings, tmp_path / "out", resume=True)
     assert (tmp_path / "out" / "diva_swap.json").read_bytes() == before
 
@@ -278,10 +277,10 @@ def test_images_that_are_not_padded_are_as_the_tower_itself_wants_them(
     processor = AutoProcessor.from_pretrained(tmp_path / "swapped")
     processor.image_processor = AutoImageProcessor.from_pretrained(tmp_path / "swapped", backend="pil")
     section = DataSection(conversations=str(data / "captions.json"), images=str(data), template="plain", pad=False)
-    sample = ConversationData(section, processor, image_tokens=IMAGE_TOKENS, seed=0)[2]
+    sample = ConversationData(section, processor, seed=0)[2]
     with Image.open(data / "2.jpg") as image:
         torch.testing.assert_close(
-            sample["pixel_values"], load_clip(tower).input.image_transform()(image), atol=1e-5, rtol=0
+            sample["pixel_values"][0], load_clip(tower).input.image_transform()(image), atol=1e-5, rtol=0
         )
 
 
@@ -299,12 +298,11 @@ def test_a_batch_without_images_is_the_language_models_alone(swapped: Path, data
     processor = AutoProcessor.from_pretrained(swapped)
     model = LlavaForConditionalGeneration.from_pretrained(swapped)
     section = DataSection(conversations=str(data / "talks.json"), images=str(data), template="vicuna_v1")
-    samples = ConversationData(section, processor, image_tokens=IMAGE_TOKENS, seed=0)
+    samples = ConversationData(section, processor, seed=0)
     collate = Collator(
         pad=processor.tokenizer.pad_token_id,
         image=model.config.image_token_id,
-        image_tokens=IMAGE_TOKENS,
-        side=SIDE,
+        blank=samples.blank,
     )
     batch = collate([samples[3], samples[7]])
     assert batch["input_ids"].shape == batch["labels"].shape == batch["attention_mask"].shape
@@ -321,9 +319,7 @@ def test_shuffled_images_are_every_one_another_records(swapped: Path, data: Path
     processor = AutoProcessor.from_pretrained(swapped)
     section = DataSection(conversations=str(data / "captions.json"), images=str(data), template="plain")
     own, dealt = (
-        ConversationData(
-            section.model_copy(update={"shuffle_images": shuffle}), processor, image_tokens=IMAGE_TOKENS, seed=0
-        )
+        ConversationData(section.model_copy(update={"shuffle_images": shuffle}), processor, seed=0)
         for shuffle in (False, True)
     )
     images = [[sample["pixel_values"] for sample in (each[n] for n in range(RECORDS))] for each in (own, dealt)]
@@ -372,20 +368,20 @@ def test_an_image_that_cannot_be_read_is_named_in_one_sentence(
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "refused"),
     [
-        ({"model": "nowhere"}, "model: nowhere is not a LLaVA folder"),
+        ({"model": "nowhere"}, pytest.raises(Mismatch, match=r"model: nowhere.*LLaVA")),
         (
             {"training": {"steps": 1, "lr": 1, "global_batch": 5, "micro_batch": 2, "precision": "fp32"}},
-            "is not a multiple",
+            pytest.raises(Invalid, match=r"training\.global_batch:"),
         ),
     ],
 )
 def test_a_recipe_that_cannot_run_is_refused_before_anything_is_written(
-    changes: dict[str, Any], says: str, swapped: Path, data: Path, tmp_path: Path
+    changes: dict[str, Any], refused: pytest.RaisesExc[Exception], swapped: Path, data: Path, tmp_path: Path
 ) -> None:
     fields = recipe(swapped, data, "projector").model_dump() | changes
-    with pytest.raises(InputError, match=says):
+    with refused:
         train(LlavaRecipe.model_validate(fields), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -393,8 +389,8 @@ def test_a_recipe_that_cannot_run_is_refused_before_anything_is_written(
 @pytest.mark.parametrize(
     ("there", "says"),
     [
-        (0, r"/0\.jpg: no such image, or it is empty \(12 of 12 are\); data\.images names the folder"),
-        (10, r"/10\.jpg: no such image, or it is empty \(2 of 12 are\)"),
+        (0, r"/0\.jpg: .*12.*12.*data\.images"),
+        (10, r"/10\.jpg: .*2.*12"),
     ],
 )
 def test_every_image_is_looked_for_before_the_run(
@@ -407,6 +403,6 @@ def test_every_image_is_looked_for_before_the_run(
         (tmp_path / "11.jpg").symlink_to("/dev/zero")
     settings = recipe(swapped, data, "projector")
     wrong = settings.model_copy(update={"data": settings.data.model_copy(update={"images": str(tmp_path)})})
-    with pytest.raises(InputError, match=says):
+    with pytest.raises(Missing, match=says):
         train(wrong, tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 from transformers import LlavaForConditionalGeneration
 
-from diva.errors import InputError
+from diva.errors import Invalid, Mismatch, NotInstalled
 from diva.exporting.command import export
 from diva.measure import evaluate
 from diva.towers import load_clip
@@ -80,14 +80,12 @@ def test_the_towers_rate_is_llava_nexts() -> None:
         "full",
         None,
     )
-    with pytest.raises(InputError, match="'train: tower' needs the section 'tower'"):
+    with pytest.raises(Invalid, match=r"'train: tower'.*'tower'"):
         load_llava_recipe("llava-1.5-7b-stage2", ["train=tower"])
 
 
 def test_more_blocks_than_the_projector_reads_are_refused(swapped: Path, data: Path, tmp_path: Path) -> None:
-    with pytest.raises(
-        InputError, match=r"tower\.last_blocks: 3 exceed the 2 that the projector reads; give fewer"
-    ):
+    with pytest.raises(Invalid, match=r"tower\.last_blocks: 3.*2"):
         train(recipe(swapped, data, "projector", tower=HIGH | {"last_blocks": 3}), tmp_path / "out")
 
 
@@ -148,7 +146,7 @@ def test_without_its_base_the_trained_tower_is_an_image_tower_alone(
     assert "the trained tower will be an image tower alone" in capsys.readouterr().err.replace("\n", " ")
     tower = load_clip(str(tmp_path / "run"))
     assert not tower.has_text
-    with pytest.raises(InputError, match="open_clip's format needs a text tower"):
+    with pytest.raises(Mismatch, match="open_clip's"):
         export(tmp_path / "run", tmp_path / "tower", to="open_clip")
 
 
@@ -156,11 +154,11 @@ def test_qlora_needs_bitsandbytes_and_no_sharding(
     swapped: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("diva_downstream.llava.train.find_spec", lambda _: None)
-    with pytest.raises(InputError, match="qlora needs bitsandbytes, which is not installed"):
+    with pytest.raises(NotInstalled, match="train:"):
         train(recipe(swapped, data, "qlora"), tmp_path / "out")
     monkeypatch.setattr("diva_downstream.llava.train.find_spec", lambda name: name)
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
-    with pytest.raises(InputError, match="qlora does not run sharded"):
+    with pytest.raises(Mismatch, match="train:"):
         train(recipe(swapped, data, "qlora"), tmp_path / "out")
     assert not (tmp_path / "out" / "recipe.yaml").exists()
 

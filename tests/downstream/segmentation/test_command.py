@@ -15,7 +15,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from diva.atomic import temporary_name
-from diva.errors import InputError, RunError
+from diva.errors import Changed, Damaged, InputError, Invalid, Mismatch, Occupied, RunError, Unknown
 from diva.lock import locked
 from diva.miniworld.vocabulary import CLASSES
 from diva.results import Result, read_result
@@ -182,7 +182,7 @@ def test_a_run_continues_from_the_newest_checkpoint_that_is_whole(
     content[len(content) // 2] ^= 1  # one bit of a weight
     newest.write_bytes(content)
     damage = "iter_6: checkpoint.pth has changed since it was written"
-    with pytest.raises(InputError, match=rf"has 5 of 6 iterations \(.*{damage}\); continue with --resume first"):
+    with pytest.raises(Invalid, match=rf"5.*6.*\(.*{damage}\).*--resume"):
         evaluate(copy, world)
     run(trained, "linear", world, copy, resume=True)
     assert f"{damage}; continuing after 5 iterations" in capsys.readouterr().err
@@ -195,7 +195,7 @@ def test_a_run_continues_from_the_newest_checkpoint_that_is_whole(
 def test_a_second_training_in_a_folder_is_refused(world: Path, trained: Path, tmp_path: Path) -> None:
     with (
         locked(tmp_path / "run"),
-        pytest.raises(InputError, match=r"run: another command is at work there \(process"),
+        pytest.raises(Occupied, match="run:"),
     ):
         run(trained, "linear", world, tmp_path / "run")
     assert not (tmp_path / "run" / "segmentation.json").exists()
@@ -224,7 +224,7 @@ def test_a_tower_that_is_not_finite_is_neither_trained_on_nor_measured(
     save_file(state, spoilt / "open_clip_model.safetensors")
     with pytest.raises((InputError, RunError), match=r"not finite|the loss is nan"):
         run(spoilt, "linear", world, tmp_path / "run")
-    with pytest.raises(InputError, match="not finite"):
+    with pytest.raises(Damaged, match="not finite"):
         evaluate(spoilt, world, dataset="ade20k", sizes=Sizes(crop=48, workers=0))
 
 
@@ -262,9 +262,7 @@ def test_a_record_that_no_run_of_ours_wrote_builds_nothing(
 def test_a_number_that_mmseg_cannot_use_is_one_sentence_with_its_field(
     world: Path, trained: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(
-        InputError, match=r"^model\.decode_head\.num_classes: mmsegmentation does not accept this \("
-    ):
+    with pytest.raises(Invalid, match=r"^model\.decode_head\.num_classes:"):
         run(trained, "linear", world, tmp_path / "run", overrides=("model.decode_head.num_classes=-1",))
 
 
@@ -279,7 +277,7 @@ def test_a_trained_tower_moves_with_its_head_and_goes_into_the_checkpoint(
 
 
 def test_a_probe_cannot_be_asked_for_other_classes_than_it_was_trained_on(finished: Path, world: Path) -> None:
-    with pytest.raises(InputError, match=r"linear: its head has 18 classes, but pascal-context-60 in .* has 19"):
+    with pytest.raises(Mismatch, match=r"linear: .*18.*pascal-context-60.*19"):
         evaluate(finished, world, dataset="pascal-context-60")
 
 
@@ -288,7 +286,7 @@ def test_a_label_of_no_class_stops_the_run_with_the_files_name(finished: Path, w
     labels = sorted((copy / "ADEChallengeData2016/annotations/validation").iterdir())[3]
     Image.fromarray(np.full((48, 48), 77, np.uint8)).save(labels)
     for workers in (0, 1):
-        with pytest.raises(InputError, match=rf"^{labels}: has label 77, but there are 18 classes") as told:
+        with pytest.raises(Invalid, match=rf"^{labels}: .*77.*18") as told:
             evaluate(finished, copy, sizes=Sizes(workers=workers), out=tmp_path / "result.json")
         assert "\n" not in str(told.value)
     assert not (tmp_path / "result.json").exists()
@@ -299,7 +297,7 @@ def test_a_head_of_another_number_of_classes_is_one_sentence(finished: Path, wor
     record = json.loads((copy / "segmentation.json").read_text())
     overrides = {"model.decode_head.num_classes": 19}
     (copy / "segmentation.json").write_text(json.dumps(record | {"overrides": overrides}))
-    with pytest.raises(InputError, match=r"iter_6/checkpoint.pth: does not belong to this head \(size mismatch"):
+    with pytest.raises(Mismatch, match=r"iter_6/checkpoint.pth: .*mismatch"):
         evaluate(copy, world)
 
 
@@ -308,53 +306,78 @@ def test_a_tower_that_changed_since_and_a_run_that_is_not_finished_are_refused(
 ) -> None:
     copy = Path(shutil.copytree(finished, tmp_path / "copy"))
     shutil.rmtree(copy / "iter_6")
-    with pytest.raises(InputError, match="has 5 of 6 iterations; continue with --resume first"):
+    with pytest.raises(Invalid, match=r"5.*6.*--resume"):
         evaluate(copy, world)
     record = json.loads((copy / "segmentation.json").read_text())
     (copy / "segmentation.json").write_text(json.dumps(record | {"sha256": "0" * 64}))
-    with pytest.raises(InputError, match="has changed since training; train the head again"):
+    with pytest.raises(Changed, match=r"segmentation\.json:"):
         evaluate(copy, world)
     (copy / "segmentation.json").write_text("{}")
-    with pytest.raises(InputError, match=r"segmentation\.json: tower: Field required"):
+    with pytest.raises(Invalid, match=r"segmentation\.json: tower: Field"):
         evaluate(copy, world)
 
 
 @pytest.mark.parametrize(
-    ("head", "changes", "sentence"),
+    ("head", "changes", "refused"),
     [
-        ("linear", {"schedule": "30k"}, "--schedule: '30k' is unknown; did you mean"),
-        ("linear", {"sizes": SMALL._replace(batch=0)}, "--batch: 0 is too few; give 1 or more"),
+        ("linear", {"schedule": "30k"}, pytest.raises(Unknown, match="--schedule: '30k'")),
+        ("linear", {"sizes": SMALL._replace(batch=0)}, pytest.raises(Invalid, match=r"--batch: 0.*1")),
         (
             "linear",
             {"sizes": SMALL._replace(crop=50)},
-            "--crop: 50 pixels are not a multiple of 8, the patch size for linear; give 48",
+            pytest.raises(Invalid, match=r"--crop: 50.*8.*48"),
         ),
         (
             "linear",
             {"overrides": ("model.backbon=1",)},
-            "model.backbon: 'backbon' is not a field .* mean 'backbone'",
+            pytest.raises(Unknown, match=r"model.backbon: 'backbon'.*'backbone'"),
         ),
-        ("linear", {"overrides": ("model.backbone",)}, "model.backbone: is not of the form KEY=VALUE"),
-        ("linear", {"overrides": ("model.backbone.frozen.x=1",)}, "the value True has no fields"),
-        ("linear", {"overrides": ("model.backbone.out_blocks.9=1",)}, "'9' is not an index into a list of 1"),
-        ("linear", {"overrides": ("optim_wrapper.type=os.system",)}, "'os.system' is not a number, true or false"),
-        ("linear", {"overrides": ("optim_wrapper.type=1",)}, "1 cannot replace 'OptimWrapper'"),
-        ("linear", {"overrides": ("model.backbone=1",)}, "1 cannot replace {'type'"),
-        ("linear", {"overrides": ("model.backbone.frozen=1",)}, "1 cannot replace True"),
-        ("linear", {"overrides": ("model.decode_head.num_classes=1.5",)}, "1.5 cannot replace 18"),
+        (
+            "linear",
+            {"overrides": ("model.backbone",)},
+            pytest.raises(Invalid, match=r"model.backbone: .*KEY=VALUE"),
+        ),
+        ("linear", {"overrides": ("model.backbone.frozen.x=1",)}, pytest.raises(Invalid, match="True")),
+        ("linear", {"overrides": ("model.backbone.out_blocks.9=1",)}, pytest.raises(Invalid, match=r"'9'.*1")),
+        (
+            "linear",
+            {"overrides": ("optim_wrapper.type=os.system",)},
+            pytest.raises(Invalid, match=r"optim_wrapper.type: 'os.system'"),
+        ),
+        (
+            "linear",
+            {"overrides": ("optim_wrapper.type=1",)},
+            pytest.raises(Invalid, match=r"optim_wrapper.type: 1.*'OptimWrapper'"),
+        ),
+        (
+            "linear",
+            {"overrides": ("model.backbone=1",)},
+            pytest.raises(Invalid, match=r"model.backbone: 1.*{'type'"),
+        ),
+        ("linear", {"overrides": ("model.backbone.frozen=1",)}, pytest.raises(Invalid, match=r"frozen: 1.*True")),
+        (
+            "linear",
+            {"overrides": ("model.decode_head.num_classes=1.5",)},
+            pytest.raises(Invalid, match=r"num_classes: 1.5.*18"),
+        ),
         (
             "linear",
             {"overrides": ("train_dataloader.num_workers=1000000",)},
-            "cannot be changed; names that can be changed begin",
+            pytest.raises(Invalid, match="num_workers: "),
         ),
-        ("linear", {"overrides": ("optim_wrapper.optimizer.lr=NaN",)}, "'NaN' is not a number"),
-        ("san", {"finetune": True}, "--finetune: SAN keeps its tower frozen"),
+        ("linear", {"overrides": ("optim_wrapper.optimizer.lr=NaN",)}, pytest.raises(Invalid, match="lr: 'NaN'")),
+        ("san", {"finetune": True}, pytest.raises(Mismatch, match="--finetune: SAN")),
     ],
 )
 def test_an_option_that_cannot_be_used_is_named_before_anything_is_written(
-    head: str, changes: dict[str, Any], sentence: str, world: Path, trained: Path, tmp_path: Path
+    head: str,
+    changes: dict[str, Any],
+    refused: pytest.RaisesExc[Exception],
+    world: Path,
+    trained: Path,
+    tmp_path: Path,
 ) -> None:
-    with pytest.raises(InputError, match=sentence) as told:
+    with refused as told:
         run(trained, head, world, tmp_path / "run", **changes)
     assert "\n" not in str(told.value)
     assert not (tmp_path / "run").exists()
@@ -363,7 +386,7 @@ def test_an_option_that_cannot_be_used_is_named_before_anything_is_written(
 def test_a_folder_of_something_else_is_not_gone_on_with(world: Path, trained: Path, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "notes.txt").write_text("mine")
-    with pytest.raises(InputError, match="is not empty; name another folder with --out"):
+    with pytest.raises(Occupied, match="--out"):
         run(trained, "linear", world, tmp_path / "run", resume=True)
 
 

@@ -11,7 +11,7 @@ from mmseg.datasets import ADE20KDataset, PascalContextDataset, PascalContextDat
 from mmseg.registry import DATASETS as MMSEG_DATASETS
 from PIL import Image
 
-from diva.errors import InputError
+from diva.errors import Damaged, Invalid, Missing, Unknown, Unsupported
 from diva.miniworld.vocabulary import CLASSES
 from diva_downstream.segmentation.datasets import DATASETS, locate
 from diva_downstream.segmentation.labels import LoadLabels, LoadPicture
@@ -88,39 +88,44 @@ def test_label_zero_is_ignored_where_the_set_says_so_and_is_the_background_elsew
 def test_a_missing_label_map_is_named(copy: Path) -> None:
     lost = one(copy / ADE / "annotations" / "validation")
     lost.unlink()
-    with pytest.raises(InputError, match=r": missing; every picture of ade20k needs its label map") as told:
+    with pytest.raises(Missing, match="ade20k") as told:
         locate("ade20k", copy).files("test")
     assert str(told.value).startswith(str(lost))
 
 
 def test_more_missing_files_are_counted(copy: Path) -> None:
     shutil.rmtree(copy / VOC / "SegmentationClassContext")
-    with pytest.raises(InputError, match=r"2010_000201\.png and 23 more files: missing"):
+    with pytest.raises(Missing, match=r"2010_000201\.png.*23"):
         locate("pascal-context-59", copy).files("test")
 
 
 @pytest.mark.parametrize(
-    ("name", "gone", "split", "sentence"),
+    ("name", "gone", "split", "refused"),
     [
-        ("ade20k", "ADEChallengeData2016", "test", "ADEChallengeData2016: is not a folder; give --data the folder"),
-        ("ade20k", "ADEChallengeData2016/images", "test", "validation: is missing; ade20k is not complete"),
-        ("pascal-context-59", "VOCdevkit/VOC2010/ImageSets", "train", r"train\.txt: is missing"),
-        ("ade20", "VOCdevkit", "test", "--dataset: 'ade20' is unknown; did you mean 'ade20k'"),
-        ("coco-stuff-164k", "VOCdevkit", "test", "coco_stuff164k: is not a folder"),
-        ("pascal-context-459", "VOCdevkit/VOC2010/labels.txt", "test", r"labels\.txt: is missing; .* class names"),
+        ("ade20k", "ADEChallengeData2016", "test", pytest.raises(Invalid, match=r"ADEChallengeData2016: .*--data")),
+        ("ade20k", "ADEChallengeData2016/images", "test", pytest.raises(Damaged, match=r"validation: .*ade20k")),
+        ("pascal-context-59", "VOCdevkit/VOC2010/ImageSets", "train", pytest.raises(Damaged, match=r"train\.txt:")),
+        ("ade20", "VOCdevkit", "test", pytest.raises(Unknown, match=r"--dataset: 'ade20'.*'ade20k'")),
+        ("coco-stuff-164k", "VOCdevkit", "test", pytest.raises(Invalid, match="coco_stuff164k:")),
+        (
+            "pascal-context-459",
+            "VOCdevkit/VOC2010/labels.txt",
+            "test",
+            pytest.raises(Missing, match=r"labels\.txt:"),
+        ),
     ],
 )
 def test_a_set_that_is_not_there_is_one_sentence(
-    copy: Path, name: str, gone: str, split: str, sentence: str
+    copy: Path, name: str, gone: str, split: str, refused: pytest.RaisesExc[Exception]
 ) -> None:
     shutil.rmtree(copy / gone) if (copy / gone).is_dir() else (copy / gone).unlink()
-    with pytest.raises(InputError, match=sentence) as told:
+    with refused as told:
         locate(name, copy).files(split)
     assert "\n" not in str(told.value)
 
 
 def test_a_set_for_testing_cannot_be_trained_on(copy: Path) -> None:
-    with pytest.raises(InputError, match="'pascal-context-459' is for testing open vocabularies"):
+    with pytest.raises(Unsupported, match="'pascal-context-459'"):
         locate("pascal-context-459", copy).files("train")
 
 
@@ -186,21 +191,21 @@ def test_sixteen_bit_label_maps_keep_their_labels(tmp_path: Path) -> None:
 def test_a_label_of_no_class_is_named_as_the_file_has_it(reduced: bool, label: int, tmp_path: Path) -> None:
     path = stored(tmp_path / "a.png", [[0, label], [1, 255]])
     sentence = rf"a\.png: has label {label}, but there are 18 classes; give its data set .* --dataset"
-    with pytest.raises(InputError, match=sentence):
+    with pytest.raises(Invalid, match=sentence):
         read(path, classes=18, reduced=reduced)
 
 
 def test_a_label_map_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     whole = stored(tmp_path / "a.png", [[0, 1], [2, 3]])
-    with pytest.raises(InputError, match=r"a\.png: has 2 × 2 pixels, but its picture a\.jpg has 3 × 2"):
+    with pytest.raises(Invalid, match=r"a\.png: .*2.*2.*a\.jpg.*3.*2"):
         read(whole, (2, 3), classes=18)
     cut = tmp_path / "cut.png"
     large = stored(tmp_path / "large.png", np.random.default_rng(0).integers(0, 18, (64, 64)).tolist())
     cut.write_bytes(large.read_bytes()[: large.stat().st_size // 2])
-    with pytest.raises(InputError, match=r"cut\.png: cannot be used \("):
+    with pytest.raises(Damaged, match=r"cut\.png:"):
         read(cut, classes=18)
     Image.new("RGB", (2, 2)).save(tmp_path / "rgb.png")
-    with pytest.raises(InputError, match=r"rgb\.png: is a picture in colour \(mode RGB\)"):
+    with pytest.raises(Invalid, match=r"rgb\.png: .*RGB"):
         read(tmp_path / "rgb.png", classes=18)
 
 
@@ -220,5 +225,5 @@ def test_pictures_are_read_as_mmseg_reads_them(turned: bool, world: Path, tmp_pa
 def test_a_picture_that_is_cut_short_is_named(world: Path, tmp_path: Path) -> None:
     cut = tmp_path / "cut.jpg"
     cut.write_bytes(one(world / ADE / "images" / "validation").read_bytes()[:-100])
-    with pytest.raises(InputError, match=r"cut\.jpg: cannot be used \("):
+    with pytest.raises(Damaged, match=r"cut\.jpg:"):
         LoadPicture().transform({"img_path": str(cut)})

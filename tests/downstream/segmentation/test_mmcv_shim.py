@@ -7,7 +7,7 @@ import torch
 from mmengine.utils.dl_utils import mmcv_full_available
 from mmseg.registry import MODELS
 
-from diva.errors import InputError
+from diva.errors import NotInstalled
 from diva_downstream.segmentation.registered import DivaTower
 
 ROOT = Path(__file__).parents[3]
@@ -18,9 +18,7 @@ def test_a_missing_operator_is_one_sentence_when_it_is_called_and_nothing_before
 
     assert not mmcv_full_available()
     boxes, scores = torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.tensor([1.0])
-    with pytest.raises(
-        InputError, match=r"mmcv: the operator 'nms' is compiled code.* install mmcv 2\.1\.0"
-    ) as told:
+    with pytest.raises(NotInstalled, match=r"mmcv: .*'nms'.*2\.1\.0") as told:
         nms(boxes, scores, 0.5)
     assert "\n" not in str(told.value)
 

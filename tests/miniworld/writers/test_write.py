@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from diva.errors import InputError
+from diva.errors import Occupied
 from diva.miniworld.write import DATASETS, write_world
 from diva.towers.checkpoint import file_sha256
 from tests.miniworld.writers.conftest import COUNTS, SEED
@@ -28,7 +28,7 @@ def test_every_data_set_has_its_folder_and_nothing_is_left_beside(world: Path) -
 
 def test_a_folder_with_content_is_refused_and_kept(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(InputError, match="is not empty; name a new folder"):
+    with pytest.raises(Occupied, match="is not empty; name a new folder"):
         write_world(tmp_path, seed=0, counts=COUNTS)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from diva.cli import app
-from diva.errors import InputError, RunError
+from diva.errors import Changed, Damaged, Invalid, Mismatch, Missing, Occupied, Unknown, Unreachable, Unwritable
 from diva.lock import locked
 from diva.results import Result, read_result
 from diva_downstream.llava.evaluation.command import run
@@ -158,12 +158,10 @@ def test_a_new_tower_without_training_is_set_against_the_very_model_it_was_put_i
     assert result.protocol.endswith(" · zero-retrain / full")
     assert result.comparisons[0].difference == 0  # both say A
     for model, baseline in ((other, tmp_path / "zero"), (tmp_path / "zero", other)):
-        with pytest.raises(
-            InputError, match=rf"zero: nothing was trained since .* not that of {other}.*train both"
-        ):
+        with pytest.raises(Changed, match=rf"zero: .*{other}.*train"):
             evaluate(model, world, tmp_path / "refused", baseline=baseline, **trial)
     swap(trained, str(tower_folder), tmp_path / "fresh", fresh_projector=True)
-    with pytest.raises(InputError, match=r"fresh: nothing was trained since"):
+    with pytest.raises(Changed, match="fresh:"):
         evaluate(tmp_path / "fresh", world, tmp_path / "refused", baseline=trained, **trial)
     assert not (tmp_path / "refused").exists()
 
@@ -218,7 +216,7 @@ def test_when_the_judge_fails_the_finished_results_and_reviews_stay(
         "judge_url": judge.url,
         "judge_model": "tiny-judge",
     }
-    with pytest.raises(RunError, match="answered 401"):
+    with pytest.raises(Unreachable, match="401"):
         evaluate(says_a, world, tmp_path, **settings)
     assert read_result(tmp_path / "pope-random.json").metrics["accuracy"].value == 50
     assert not (tmp_path / "llava-bench-wild.json").exists()
@@ -230,24 +228,24 @@ def test_when_the_judge_fails_the_finished_results_and_reviews_stay(
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "refused"),
     [
-        ({"benchmarks": ("pope",)}, "--benchmarks: 'pope' is unknown; valid: blink, cv-bench"),
-        ({"benchmarks": ("mmvp-vq",)}, "did you mean 'mmvp-vqa'"),
-        ({"benchmarks": ("mmvp-vqa", "mmvp-vqa")}, "'mmvp-vqa' is named twice"),
-        ({"benchmarks": ("mmbench-cn-dev",)}, r"holds none of .*mmbench_dev_cn_20231003\.tsv"),
-        ({"first": 0}, "--limit: 0 is too few"),
-        ({"batch": 0}, "--batch: 0 is too few"),
-        ({"judge_url": "http://localhost/v1"}, "--judge-url: is not enough; give --judge-model with it"),
-        ({"judge_model": "x"}, "--judge-model: is not enough; give --judge-url with it"),
-        ({"device": "cudo"}, "--device: 'cudo' cannot be used here"),
-        ({"baseline": Path("nowhere")}, r"nowhere/config\.json: cannot be read"),
+        ({"benchmarks": ("pope",)}, pytest.raises(Unknown, match=r"--benchmarks: 'pope'.*blink.*cv-bench")),
+        ({"benchmarks": ("mmvp-vq",)}, pytest.raises(Unknown, match="'mmvp-vqa'")),
+        ({"benchmarks": ("mmvp-vqa", "mmvp-vqa")}, pytest.raises(Invalid, match="'mmvp-vqa'")),
+        ({"benchmarks": ("mmbench-cn-dev",)}, pytest.raises(Missing, match=r"mmbench_dev_cn_20231003\.tsv")),
+        ({"first": 0}, pytest.raises(Invalid, match="--limit: 0")),
+        ({"batch": 0}, pytest.raises(Invalid, match="--batch: 0")),
+        ({"judge_url": "http://localhost/v1"}, pytest.raises(Missing, match=r"--judge-url: .*--judge-model")),
+        ({"judge_model": "x"}, pytest.raises(Missing, match=r"--judge-model: .*--judge-url")),
+        ({"device": "cudo"}, pytest.raises(Invalid, match="--device: 'cudo'")),
+        ({"baseline": Path("nowhere")}, pytest.raises(Damaged, match=r"nowhere/config\.json:")),
     ],
 )
 def test_what_cannot_be_used_is_refused_before_anything_is_asked(
-    says_a: Path, world: Path, tmp_path: Path, changes: dict[str, Any], says: str
+    says_a: Path, world: Path, tmp_path: Path, changes: dict[str, Any], refused: pytest.RaisesExc[Exception]
 ) -> None:
-    with pytest.raises(InputError, match=says):
+    with refused:
         evaluate(says_a, world, tmp_path / "out", **changes)
     assert not (tmp_path / "out").exists()
 
@@ -258,17 +256,17 @@ def test_a_folder_that_is_no_llava_or_lacks_a_part_is_refused(says_a: Path, worl
         shutil.copytree(says_a, folder)
         for path in folder.glob(name):
             path.unlink()
-        with pytest.raises(InputError, match="write the folder again with diva llava swap"):
+        with pytest.raises(Missing, match="write the folder again with diva llava swap"):
             evaluate(folder, world, tmp_path / "out")
     (folder / "config.json").write_text('{"model_type": "clip"}')
-    with pytest.raises(InputError, match="is no LLaVA in transformers' format"):
+    with pytest.raises(Mismatch, match="LLaVA"):
         evaluate(folder, world, tmp_path / "out")
 
 
 def test_a_missing_picture_is_told_before_the_model_is_loaded(says_a: Path, world: Path, tmp_path: Path) -> None:
     shutil.copytree(world / "mmvp_vqa", tmp_path / "data" / "mmvp_vqa")
     (tmp_path / "data" / "mmvp_vqa" / "MMVP Images" / "4.jpg").unlink()
-    with pytest.raises(InputError, match=r"4\.jpg: this picture cannot be read"):
+    with pytest.raises(Damaged, match=r"4\.jpg:"):
         evaluate(says_a, tmp_path / "data", tmp_path / "out", benchmarks=("mmvp-vqa",))
 
 
@@ -282,8 +280,8 @@ def test_one_evaluation_at_a_time_fills_a_folder_where_its_files_may_be_written(
     says_a: Path, world: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    with locked(out), pytest.raises(InputError, match="out: another command is at work there"):
+    with locked(out), pytest.raises(Occupied, match="out:"):
         evaluate(says_a, world, out, benchmarks=("mmvp-vqa",))
     (out / "mmvp-vqa.json").mkdir(parents=True)
-    with pytest.raises(InputError, match=r"mmvp-vqa\.json: is a folder, which a file may not replace"):
+    with pytest.raises(Unwritable, match=r"mmvp-vqa\.json:"):
         evaluate(tmp_path / "no model", world, out, benchmarks=("mmvp-vqa",))

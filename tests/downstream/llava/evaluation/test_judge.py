@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from diva.errors import InputError, RunError
+from diva.errors import Damaged, Invalid, Unreachable, Unsafe
 from diva_downstream.llava.evaluation.judge import Judge
 from diva_downstream.llava.evaluation.reviews import Reviews, Rule, prompt, read_rules
 from diva_downstream.llava.evaluation.scored import Answered
@@ -50,7 +50,7 @@ def test_llava_s_own_rules_are_taken_where_they_lie(tmp_path: Path) -> None:
     assert read_rules(tmp_path).name == "own rule"
     official = {f"llava_bench_{name}": {"role": "Bot", "prompt": f"Rate {name}."} for name in ("conv", "detail")}
     (tmp_path / "rule.json").write_text(json.dumps(official))
-    with pytest.raises(InputError, match="lacks the rule of a category"):
+    with pytest.raises(Damaged, match=r"rule\.json:"):
         read_rules(tmp_path)
     official["llava_bench_complex"] = {"role": "Bot", "prompt": "Rate complex."}
     (tmp_path / "rule.json").write_text(json.dumps(official))
@@ -71,7 +71,7 @@ def test_a_busy_judge_is_asked_again(judge: LoopbackJudge) -> None:
 
 def test_a_judge_that_stays_busy_ends_the_run(judge: LoopbackJudge) -> None:
     judge.answer = lambda _: 429
-    with pytest.raises(RunError, match="answered 429; the reviews so far are kept"):
+    with pytest.raises(Unreachable, match=r"429.*is finished is kept"):
         ask(judge, attempts=3).review("?")
     assert len(judge.bodies) == 3
 
@@ -79,40 +79,42 @@ def test_a_judge_that_stays_busy_ends_the_run(judge: LoopbackJudge) -> None:
 @pytest.mark.parametrize(
     ("reply", "says"),
     [
-        (401, "answered 401; set OPENAI_API_KEY to a key that it takes"),
-        (307, "answered 307; give the address that it leads to: none is called but yours"),
-        (404, "answered 404; see that the address ends where /chat/completions follows"),
-        (b"<html>", "answered in no form of chat completions"),
-        (b'{"choices": []}', "answered in no form of chat completions"),
+        (401, "401.*OPENAI_API_KEY"),
+        (307, "307.*leads.*yours"),
+        (404, "404.*/chat/completions follows"),
+        (b"<html>", r"\-\-judge\-url:"),
+        (b'{"choices": []}', r"\-\-judge\-url:"),
     ],
 )
 def test_a_refusal_is_told_at_once_and_without_the_key(judge: LoopbackJudge, reply: int | bytes, says: str) -> None:
     judge.answer = lambda _: reply
-    with pytest.raises(RunError, match=says) as caught:
+    with pytest.raises(Unreachable, match=says) as caught:
         ask(judge).review("?")
     assert SECRET not in str(caught.value)
     assert len(judge.bodies) == 1
 
 
 def test_a_judge_that_is_not_there_is_told() -> None:
-    with pytest.raises(RunError, match="does not answer"):
+    with pytest.raises(Unreachable, match=r"\-\-judge\-url:"):
         Judge("http://127.0.0.1:9/v1", "x", key=None, attempts=2, pause=0).review("?")
 
 
 @pytest.mark.parametrize(
-    ("url", "says"),
+    ("url", "refused"),
     [
-        ("localhost:8000/v1", "is not an HTTP address"),
-        ("file:///etc/passwd", "is not an HTTP address"),
+        ("localhost:8000/v1", pytest.raises(Invalid, match="HTTP")),
+        ("file:///etc/passwd", pytest.raises(Invalid, match="HTTP")),
         (
             "https://me:secret@judge.example/v1",
-            "holds a secret; give the bare address, and the key as OPENAI_API_KEY",
+            pytest.raises(Unsafe, match="OPENAI_API_KEY"),
         ),
-        ("https://judge.example/v1?api-key=secret", "holds a secret"),
+        ("https://judge.example/v1?api-key=secret", pytest.raises(Unsafe, match=r"\-\-judge\-url:")),
     ],
 )
-def test_an_address_that_is_none_or_holds_a_secret_is_refused(url: str, says: str) -> None:
-    with pytest.raises(InputError, match=says) as caught:
+def test_an_address_that_is_none_or_holds_a_secret_is_refused(
+    url: str, refused: pytest.RaisesExc[Exception]
+) -> None:
+    with refused as caught:
         Judge(url, "x", key=None)
     assert "secret@" not in str(caught.value)
 
@@ -146,13 +148,13 @@ def test_a_damaged_review_is_refused_by_its_line_and_never_asked_for_again(
     Reviews(path).of(ANSWERED, ask(judge), rules)
     whole = path.read_text()
     for damaged, says in (
-        ("not json\n" + whole, "line 1: is not JSON"),
-        (whole + whole[: len(whole) // 2], "line 2: is not JSON"),
-        (whole + '{"key": "a", "content": 1}\n', "line 2: is not a review; remove the line or the file"),
-        ("\n", "holds no review; remove the file"),
+        ("not json\n" + whole, "line 1: .*JSON"),
+        (whole + whole[: len(whole) // 2], "line 2: .*JSON"),
+        (whole + '{"key": "a", "content": 1}\n', "line 2:"),
+        ("\n", r"reviews\.jsonl:"),
     ):
         path.write_text(damaged)
-        with pytest.raises(InputError, match=says):
+        with pytest.raises(Damaged, match=says):
             Reviews(path)
 
 
