@@ -76,12 +76,12 @@ _VERBS: Mapping[str, Verb] = {
     "mmvp-vlm": Verb(("bench", "mmvp"), ("mmvp.json",), "mmvp.json"),
     "zero-shot": Verb(("bench", "zero-shot"), ("zero_shot.json",), "zero_shot.json"),
     "segmentation-train": Verb(("seg", "train"), (), "run", resumes=True, takes_fields=True),
-    "segmentation": Verb(("seg", "eval"), ("segmentation.json",), "segmentation.json"),
+    "segmentation": Verb(("seg", "eval"), ("segmentation.json",), "segmentation.json", takes_fields=True),
     "llava-miniature": Verb(("llava", "miniature"), ("model/config.json",), "model", ("conversations",)),
     "llava-swap": Verb(("llava", "swap"), _LLAVA, "model", ("model",)),
     "llava-train": Verb(("llava", "train"), _LLAVA, "model", ("recipe",), resumes=True, takes_fields=True),
     "llava": Verb(("llava", "eval"), (), "", ("model",)),
-    "miniworld": Verb(("miniworld", "write"), ("world/mmvp_vlm/Questions.csv",), "world"),
+    "miniworld": Verb(("miniworld", "write"), ("world/mmvp_vlm/Questions.csv",), "world", takes_fields=True),
 }
 
 

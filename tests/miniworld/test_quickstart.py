@@ -1,11 +1,7 @@
 import json
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
 from diva.cli.run import check_words
 from diva.errors import Occupied
@@ -27,28 +23,6 @@ def test_every_step_is_a_command_that_diva_understands_and_has_the_seed(tmp_path
     assert steps["world"].words[-4:-2] == ("--seed", "3")
     assert steps["diva"].words[1] == f"{tmp_path}/training.yaml"
     assert all("seed=3" in steps[name].words for name in ("judge", "verdicts", "shuffled-control"))
-
-
-SMALL = {"images": 64, "pairs": 2, "zero_shot": 64, "retrieval": 8, "segmentation": 4, "conversations": 4}
-# and what needs the extras
-TOO_LONG = ("judge", "verdicts", "verdicts-averaged", "shuffled-control", "transformers")
-
-
-def test_a_small_quickstart_ends_in_its_report(tmp_path: Path) -> None:
-    recipe = load_recipe(quickstart.RECIPE)
-    whole = load_pipeline(None, recipe).steps
-    steps: dict[str, Any] = {name: None for name, step in whole.items() if name in TOO_LONG or step.extra}
-    steps |= {name: {"each": ["diva"]} for name in ("mmvp", "zero-shot")}
-    steps |= {"world": {"with": {"set": SMALL}}, "pictures": {"with": {"pairs": 1, "steps": 2}}}
-    (tmp_path / "small.yaml").write_text(yaml.safe_dump({"extends": "quickstart", "steps": steps}))
-    fields = ("stages.0.steps=2", "stages.1.steps=2", "diagnostics.every=null")
-    options = ("--pipeline", "small.yaml", "--out", "out", "--jobs", "2")
-    subprocess.run(
-        [sys.executable, "-m", "diva.cli", "run", quickstart.RECIPE, *fields, *options], cwd=tmp_path, check=True
-    )
-    content = json.loads((tmp_path / "out" / "report" / "report.json").read_text())
-    assert content["incomplete"] == []
-    assert (tmp_path / "out" / "report" / "report.html").stat().st_size > 0
 
 
 def test_a_folder_of_something_else_or_of_another_quickstart_is_refused(tmp_path: Path) -> None:

@@ -1,12 +1,15 @@
 """The trial of a run: what it leaves, and what it says against a closed form."""
 
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from rich.console import Console
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
+import diva as diva_package
 from diva.errors import Mismatch
 from diva.recipes import Recipe
 from diva.training import train
@@ -86,3 +89,23 @@ def test_a_mistake_is_told_by_the_trial_as_by_the_run(tiny: Tiny, tmp_path: Path
     with pytest.raises(Mismatch, match="token_by_token"):
         try_out(tiny("condition.tokens.count=9"), tmp_path / "run", console=Console(quiet=True))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["tiny.yaml"]
+
+
+def test_the_command_is_six_frames_in_four_files_from_the_optimisers_step(
+    tiny: Tiny,
+    tmp_path: Path,
+    diva: Command,  # noqa: F811
+) -> None:
+    stacks: list[traceback.StackSummary] = []
+    hook = register_optimizer_step_pre_hook(lambda *_: stacks.append(traceback.extract_stack()))
+    tiny("stages.0.steps=1")
+    try:
+        assert diva("train", tmp_path / "tiny.yaml", "--out", tmp_path / "run").status == 0
+    finally:
+        hook.remove()
+    places = [(frame.filename, frame.name) for frame in stacks[0]]
+    inside = places[next(at for at, (file, name) in enumerate(places) if file.endswith("cli/core.py")) :]
+    ours = [(file, name) for file, name in inside if Path(diva_package.__file__).parent in Path(file).parents]
+    assert ours[0][1] == "train"
+    assert len(ours) <= 6, ours
+    assert len({file for file, _ in ours}) <= 4
