@@ -88,9 +88,10 @@ def told(settings: AdaptiveSettings) -> dict[str, int | float]:
     if not method.asks and settings.teacher:
         raise Invalid("--teacher", f"{settings.adapt} asks none; leave it out")
     if method.asks and not (Path(settings.teacher or "-") / "unet").is_dir():
-        raise InputError(
-            f"--teacher: '{settings.teacher}' is not a diffusers folder of Stable Diffusion, which {settings.adapt}"
-            " asks; give one"
+        raise Invalid(
+            "--teacher",
+            f"'{settings.teacher}' is not a diffusers folder of Stable Diffusion, which {settings.adapt} asks;"
+            " give one",
         )
     return {**method.settings, **given}
 
