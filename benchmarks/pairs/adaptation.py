@@ -87,9 +87,11 @@ def told(settings: AdaptiveSettings) -> dict[str, int | float]:
             raise Invalid(f"--{name}", f"is not a setting of {settings.adapt}; leave it out")
     if not method.asks and settings.teacher:
         raise Invalid("--teacher", f"{settings.adapt} asks none; leave it out")
-    if method.asks and not Path(settings.teacher or "-").is_dir():
+    if method.asks and not (Path(settings.teacher or "-") / "unet").is_dir():
         raise Invalid(
-            "--teacher", f"'{settings.teacher}' is not a folder; {settings.adapt} asks a Stable Diffusion"
+            "--teacher",
+            f"'{settings.teacher}' is not a diffusers folder of Stable Diffusion, which {settings.adapt} asks;"
+            " give one",
         )
     return {**method.settings, **given}
 

@@ -180,7 +180,7 @@ def test_a_result_says_how_the_tower_adapted(tower_folder: Path, plain: Path, tm
         ({"adapt": "ttm", "protocol": "diva-openai"}, "--adapt: reads the pooled feature, not 'diva-openai'"),
         ({"adapt": "ttm", "samples": 2}, "--samples: is not a setting of ttm"),
         ({"adapt": "ttm", "teacher": "x"}, "--teacher: ttm asks none"),
-        ({"adapt": "diffusion-tta"}, "--teacher: '' is not a folder; diffusion-tta asks a Stable Diffusion"),
+        ({"adapt": "diffusion-tta"}, "--teacher: '' is not a diffusers folder of Stable Diffusion, which"),
         ({"rate": 0.1}, "--rate: belongs to an adaptation; name one with --adapt"),
         ({"teacher": "x"}, "--teacher: belongs to an adaptation"),
         ({"adapt": "ttm", "rate": 0}, "rate: Input should be greater than 0; give another value"),
