@@ -62,12 +62,12 @@ class TowerFeatures(nn.Module):
         height, width = pixels.shape[-2:]
         pixels = pad(pixels, (0, -width % self.patch[1], 0, -height % self.patch[0]))
         grid = (pixels.shape[-2] // self.patch[0], pixels.shape[-1] // self.patch[1])
-        self._reader.turn(grid)
+        self._reader.turn(grid, strict=False)
         try:
             positions = self._reader.positions_on(grid, self._grid)
             return functional_call(self._reader, positions, (pixels, self.blocks, self._joint))
         finally:
-            self._reader.turn(self._grid)
+            self._reader.turn(self._grid, strict=self._reader.strict)
 
 
 class _Reader(nn.Module):
@@ -90,7 +90,7 @@ class _Reader(nn.Module):
                     "its positions are relative, which are read at the tower's own size alone; use a ViT"
                     " with learned or rotary positions",
                 )
-            trunk.patch_embed.strict_img_size = False
+            self.strict = trunk.patch_embed.strict_img_size
             self.depth, self.width = len(trunk.blocks), trunk.embed_dim
             # some of timm's resample by themselves
             own = learned is None or getattr(trunk, "dynamic_img_size", False)
@@ -99,9 +99,12 @@ class _Reader(nn.Module):
         else:
             self.depth, self.width = len(visual.transformer.resblocks), visual.ln_post.normalized_shape[0]
             self._position, self._prefix, self._rope = "visual.positional_embedding", 1, None
+            self.strict = False  # it reads any size
 
-    def turn(self, grid: tuple[int, int]) -> None:
-        """Compute rotary positions for `grid`."""
+    def turn(self, grid: tuple[int, int], *, strict: bool) -> None:
+        """Compute rotary positions for `grid`; `strict` is whether a trunk reads pictures of its own size alone."""
+        if isinstance(self.visual, TimmModel):
+            self.visual.trunk.patch_embed.strict_img_size = strict
         if self._rope is not None:
             self._rope.update_feat_shape(grid)
 

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from transformers import LlavaForConditionalGeneration, LlavaProcessor
 
+from diva.pretrained import load_pretrained
 from diva.towers import Clip
 from diva.towers.quiet import quiet
 from diva_downstream.llava.conversation import IMAGE, SYSTEM
@@ -39,7 +40,7 @@ def generates(clip: Clip) -> bool:
         put_tower(llava, clip, keep_projector=False)
         write_transformers(llava, whole)
         model: Any = load_model(LlavaForConditionalGeneration, whole)
-        processor = LlavaProcessor.from_pretrained(whole)
+        processor: Any = load_pretrained(LlavaProcessor, whole)
     inputs = processor(images=Image.new("RGB", SIZE), text=f"USER: {IMAGE}\nWhat?", return_tensors="pt")
     with torch.no_grad():
         answer = model.generate(
