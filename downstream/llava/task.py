@@ -71,12 +71,11 @@ def _remarks(measure: "Measure") -> "Iterator[Remark]":
 
     unread = _unread(measure)
     for column, entry in enumerate(measure.entries):
-        whose = [name for at, name in ((0, "the baseline's"), (column, "its")) if at in unread]
-        if entry and whose and column:
-            yield Remark(
-                tower=entry.result.subject.sha256,
-                sentence=f"{measure.title} says nothing: most of {' and '.join(whose)} answers could not be read.",
-            )
+        if entry and column and {0, column} & unread.keys():
+            own, theirs = column in unread, 0 in unread
+            whose = "both towers'" if own and theirs else "its" if own else "the baseline's"
+            said = f"{measure.title} says nothing: most of {whose} answers could not be read."
+            yield Remark(tower=entry.result.subject.sha256, sentence=said)
 
 
 MMBENCH = LlavaTask("mmbench", "MMBench", place=40, introduction=ALIKE)
