@@ -114,7 +114,7 @@ def test_every_verb_and_option_that_is_spoken_of_exists(span: str) -> None:
     [
         ("tran mine.yaml", "no such verb: tran"),
         ("bench mmpv", "no such verb: mmpv"),
-        ("bench", "a verb is missing: mmvp"),
+        ("bench", "a verb is missing: throughput"),
         ("train mine.yaml --resum", "No such option: --resum"),
         ("bench mmvp --tower a --data b --seeds many", "valid integer"),
     ],
