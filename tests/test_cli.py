@@ -114,7 +114,7 @@ def test_what_is_mistyped_is_reported_by_its_option_before_a_framework_is_loaded
     for (command, where), sentence in zip(commands.items(), done.stderr.splitlines(), strict=True):
         assert sentence.startswith(f"diva: {where}"), (command, sentence)
         if command not in MISSING:
-            assert sentence.endswith("did you mean 'openai-vit-l14-224'?"), (command, sentence)
+            assert sentence.endswith("did you mean 'openai-vit-l14-224'? [unknown]"), (command, sentence)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -26,19 +26,26 @@ def throughput(
     recipes: Annotated[
         list[str], typer.Argument(metavar="RECIPE... [KEY=VALUE]...", help="recipes, and their fields")
     ],
-    batch: Annotated[str, typer.Option(help="comma list: images an update and process")] = "16",
+    batch: Annotated[str, typer.Option(help="comma-separated list of images per update and process")] = "16",
     options: Annotated[
         str,
-        typer.Option(help="comma list of plain, cached, compiled, checkpoint-unet, checkpoint-both; + joins"),
+        typer.Option(
+            help="comma-separated list of plain, cached, compiled, checkpoint-unet, checkpoint-both; + joins"
+        ),
     ] = "plain",
-    baseline: Annotated[bool, typer.Option("--baseline", help="also the published schedule, plainly")] = False,
-    random_weights: Annotated[
-        bool, typer.Option("--random-weights", help="build tower and teacher from their configurations")
+    baseline: Annotated[
+        bool, typer.Option("--baseline", help="also time the published code's schedule, without our options")
     ] = False,
-    shards: Annotated[int | None, typer.Option(help="generate so many shards of pictures as the data")] = None,
-    updates: Annotated[int, typer.Option(help="updates (or, of the data, batches) that are timed")] = 10,
-    warmup: Annotated[int, typer.Option(help="updates before them")] = 3,
-    stage: Annotated[str, typer.Option(help="all, or data: the loader alone")] = "all",
+    random_weights: Annotated[
+        bool,
+        typer.Option(
+            "--random-weights", help="build tower and teacher with random weights, from their configurations"
+        ),
+    ] = False,
+    shards: Annotated[int | None, typer.Option(help="generate this many shards of images as data")] = None,
+    updates: Annotated[int, typer.Option(help="updates (for data: batches) that are timed")] = 10,
+    warmup: Annotated[int, typer.Option(help="warm-up updates")] = 3,
+    stage: Annotated[str, typer.Option(help="all, or data for the loader alone")] = "all",
     out: Annotated[Path | None, typer.Option(help="folder for the result files")] = None,
 ) -> None:
     """Speed of a training step: images/s, share of the device's peak, memory, and where the time goes."""
@@ -62,12 +69,12 @@ def throughput(
 @app.command("zero-shot")
 def zero_shot(
     tower: Tower,
-    data: Annotated[Path, typer.Option(help="folder that holds a folder for each set")],
+    data: Annotated[Path, typer.Option(help="folder with one subfolder per set")],
     against: Against = None,
     checkpoint: Checkpoint = None,
     text_from: TextFrom = None,
     against_checkpoint: AgainstCheckpoint = None,
-    sets: Annotated[str | None, typer.Option(help="comma-separated names; the 29 unless given")] = None,
+    sets: Annotated[str | None, typer.Option(help="comma-separated names; default: all 29")] = None,
     out: Annotated[Path | None, typer.Option(help="folder for the result files, or the summary's file")] = None,
     cache: Annotated[
         Path | None, typer.Option(help="folder for embeddings; beside the results unless given")

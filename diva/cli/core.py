@@ -10,8 +10,8 @@ from diva.errors import Mismatch
 from diva.tower_names import check_tower
 
 app = typer.Typer()
-data = typer.Typer(no_args_is_help=True, help="Look at training data, or prepare them.")
-towers = typer.Typer(no_args_is_help=True, help="Look at tower files.")
+data = typer.Typer(no_args_is_help=True, help="Inspect training data, or prepare it.")
+towers = typer.Typer(no_args_is_help=True, help="Inspect tower files.")
 app.add_typer(data, name="data")
 app.add_typer(towers, name="towers")
 
@@ -21,10 +21,13 @@ def train(
     recipe: Annotated[str, typer.Argument(help="packaged recipe such as diva/openai-vit-l14-224, or a YAML file")],
     overrides: Overrides = None,
     tower: ForTower = None,
-    out: Annotated[Path | None, typer.Option(help="folder of the run; runs/NAME unless given")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="go on from the newest complete checkpoint")] = False,
+    out: Annotated[Path | None, typer.Option(help="folder of the run; default: runs/NAME")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="continue from the newest complete checkpoint")] = False,
     trial: Annotated[
-        bool, typer.Option("--trial", help="make a few small updates, keep nothing, and say what the run will take")
+        bool,
+        typer.Option(
+            "--trial", help="make a few small updates, keep nothing, and estimate time and memory of the run"
+        ),
     ] = False,
 ) -> None:
     """Train a tower with diffusion feedback."""
@@ -67,13 +70,16 @@ def export(
     out: Annotated[Path, typer.Option(help="folder to write")],
     to: Annotated[str, typer.Option(help="open_clip, transformers, llava or timm")],
     average: Annotated[
-        str | None, typer.Option(help="share of the trained tower, or a comma list (WiSE-FT)")
+        str | None,
+        typer.Option(help="average with the base (WiSE-FT): the trained tower's share, or a comma-separated list"),
     ] = None,
-    base: Annotated[Path | None, typer.Option(help="weights that training started from")] = None,
+    base: Annotated[
+        Path | None, typer.Option(help="weights that training started from; default: the recipe's beside the tower")
+    ] = None,
     push_to_hub: Annotated[str | None, typer.Option(help="hub repository to upload to")] = None,
     allow_torchscript: Torchscript = False,
 ) -> None:
-    """Write a tower as open_clip, transformers, LLaVA or timm load it."""
+    """Export a tower for open_clip, transformers, LLaVA or timm."""
     check_exists(checkpoint, "CHECKPOINT")
     check_exists(base, "--base")
     from rich.console import Console
@@ -98,7 +104,7 @@ def export(
 def towers_inspect(
     file: Annotated[Path, typer.Argument(help="tower file or folder")], allow_torchscript: Torchscript = False
 ) -> None:
-    """Say what a tower file is: format, architecture, activation, hash."""
+    """Show what a tower file is: format, architecture, activation, hash."""
     check_exists(file, "FILE")
     with libraries():
         from diva.towers.inspect import inspect_tower, print_inspection
@@ -109,9 +115,9 @@ def towers_inspect(
 @towers.command("check")
 def towers_check(
     names: Annotated[
-        list[str] | None, typer.Argument(help="architectures of open_clip or timm, files or folders; all if none")
+        list[str] | None, typer.Argument(help="architectures of open_clip or timm, files or folders; default: all")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="page whose table is replaced")] = None,
+    out: Annotated[Path | None, typer.Option(help="Markdown page whose table is replaced")] = None,
 ) -> None:
     """Check towers against their libraries: tokens, preprocessing, export, LLaVA, one training step."""
     with libraries():
@@ -124,7 +130,7 @@ def towers_check(
 @data.command("cache-latents")
 def data_cache_latents(
     recipe: Annotated[str, typer.Argument(help="recipe whose teacher, tower and images the cache is for")],
-    out: Annotated[Path, typer.Option(help="folder of the cache; where it holds a part, the rest is added")],
+    out: Annotated[Path, typer.Option(help="folder of the cache; a part that is there is completed")],
     overrides: Overrides = None,
     tower: ForTower = None,
     crops: Annotated[
@@ -133,7 +139,7 @@ def data_cache_latents(
     pixels: Annotated[
         str, typer.Option(help="the tower's input as uint8, or as jpeg at a fifth of the space")
     ] = "uint8",
-    batch: Annotated[int, typer.Option(help="images encoded at once")] = 16,
+    batch: Annotated[int, typer.Option(help="images per batch")] = 16,
 ) -> None:
     """Compute the VAE's latents and the tower's input once, for runs with data.latents."""
     from rich.console import Console
@@ -155,18 +161,18 @@ def data_judge(
     recipe: Annotated[
         str, typer.Argument(help="recipe of the method verdicts: its teacher, statements and images")
     ],
-    out: Annotated[Path, typer.Option(help="folder of the verdicts; where it holds a part, the rest is added")],
+    out: Annotated[Path, typer.Option(help="folder of the verdicts; a part that is there is completed")],
     overrides: Overrides = None,
     tower: ForTower = None,
     pixels: Annotated[
         str, typer.Option(help="the tower's input as uint8, or as jpeg at a fifth of the space")
     ] = "uint8",
-    batch: Annotated[int, typer.Option(help="images judged at once")] = 16,
+    batch: Annotated[int, typer.Option(help="images per batch")] = 16,
     benchmark: Annotated[
         Path | None, typer.Option(help="folder of a benchmark; warn where its statements would be taught")
     ] = None,
 ) -> None:
-    """Let a teacher judge which statements hold of each image, for runs with data.verdicts."""
+    """Let a teacher judge which statements are true of each image, for runs with data.verdicts."""
     from rich.console import Console
 
     from diva.recipes import load_recipe
@@ -183,8 +189,10 @@ def data_judge(
 
 
 @data.command("inspect")
-def data_inspect(source: Annotated[str, typer.Argument(help="folder, shard pattern or datasets folder")]) -> None:
-    """Say what a training source holds and whether its images can be read."""
+def data_inspect(
+    source: Annotated[str, typer.Argument(help="folder of images or shards, shard pattern, or saved dataset")],
+) -> None:
+    """Show what a training source contains, and check that its images can be read."""
     from diva.recipes.places import check_images
 
     check_images(source)

@@ -12,9 +12,7 @@ app = typer.Typer()
 
 @app.command()
 def explain(
-    code: Annotated[
-        str | None, typer.Argument(help="the word in brackets after a message; all, if you give none")
-    ] = None,
+    code: Annotated[str | None, typer.Argument(help="the word in brackets after a message; default: all")] = None,
 ) -> None:
     """Explain the code at the end of an error message: what the problem is and what to do."""
     known = kinds()

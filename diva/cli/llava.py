@@ -8,10 +8,10 @@ import typer
 from diva.cli.options import Checkpoint, Device, Overrides, check_exists, check_towers, libraries
 
 LanguageModel = Annotated[
-    Path | None, typer.Option(help="language model of an original folder that holds a projector or adapters alone")
+    Path | None, typer.Option(help="language model, if the folder holds only a projector or adapters")
 ]
 
-app = typer.Typer(no_args_is_help=True, help="LLaVA on another tower: swap it in, train again, measure.")
+app = typer.Typer(no_args_is_help=True, help="LLaVA with another tower: swap it in, retrain, measure.")
 
 
 @app.command("swap")
@@ -28,9 +28,9 @@ def swap(
     ] = False,
     template: Annotated[
         str | None,
-        typer.Option(help="vicuna_v1, LLaVA-1.5's, or chat, the language model's own; vicuna_v1 unless given"),
+        typer.Option(help="vicuna_v1, LLaVA-1.5's, or chat, the language model's own; default: vicuna_v1"),
     ] = None,
-    seed: Annotated[int, typer.Option(help="of a fresh projector")] = 0,
+    seed: Annotated[int, typer.Option(help="seed of a fresh projector")] = 0,
 ) -> None:
     """Put another tower into a LLaVA."""
     check_exists(model, "MODEL")
@@ -55,8 +55,8 @@ def swap(
 def train(
     recipe: Annotated[str, typer.Argument(help="packaged recipe such as llava-1.5-7b-stage1, or a YAML file")],
     overrides: Overrides = None,
-    out: Annotated[Path | None, typer.Option(help="folder of the LLaVA to write; runs/NAME unless given")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="continue from the newest whole checkpoint")] = False,
+    out: Annotated[Path | None, typer.Option(help="folder of the LLaVA to write; default: runs/NAME")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="continue from the newest complete checkpoint")] = False,
 ) -> None:
     """Train one stage of LLaVA-1.5: the projector, or projector and language model."""
     from diva_downstream.llava.recipe import load_llava_recipe
@@ -86,11 +86,13 @@ def convert(
 
 @app.command("miniature")
 def miniature(
-    conversations: Annotated[list[Path], typer.Argument(help="LLaVA conversation files whose language it learns")],
+    conversations: Annotated[
+        list[Path], typer.Argument(help="LLaVA conversation files to learn the language from")
+    ],
     out: Annotated[Path, typer.Option(help="folder of the language model")],
-    seed: Annotated[int, typer.Option(help="of its random weights")] = 0,
+    seed: Annotated[int, typer.Option(help="seed of its random weights")] = 0,
 ) -> None:
-    """Make a tiny language model on a CPU, in place of Vicuna, to try the pipeline with."""
+    """Train a tiny language model on a CPU, to try the pipeline without Vicuna."""
     for place in conversations:
         check_exists(place, "CONVERSATIONS")
     with libraries():
@@ -104,28 +106,34 @@ def evaluate(
     model: Annotated[
         Path, typer.Argument(help="LLaVA folder in transformers' format, as diva llava swap writes it")
     ],
-    data: Annotated[Path, typer.Option(help="folder that holds a folder for each benchmark")],
+    data: Annotated[Path, typer.Option(help="folder with one subfolder per benchmark")],
     out: Annotated[Path, typer.Option(help="folder for the result files and the answers")],
     against: Annotated[Path | None, typer.Option(help="baseline LLaVA folder, asked the same questions")] = None,
     benchmarks: Annotated[
         str | None,
         typer.Option(
-            help="comma-separated names; unless given mmbench-en-dev, mmvp-vqa, pope-random, pope-popular,"
+            help="comma-separated names; default: mmbench-en-dev, mmvp-vqa, pope-random, pope-popular,"
             " pope-adversarial, llava-bench-wild"
         ),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(help="ask this many questions, or pairs, of each, as a trial")
+        int | None, typer.Option(help="ask only this many questions (or pairs) of each benchmark, as a trial")
     ] = None,
-    batch: Annotated[int, typer.Option(help="questions answered at once")] = 16,
+    batch: Annotated[int, typer.Option(help="questions per batch")] = 16,
     device: Device = "auto",
     judge_url: Annotated[
         str | None,
         typer.Option(help="chat-completions endpoint that reviews open answers; OPENAI_API_KEY is its key"),
     ] = None,
-    judge_model: Annotated[str | None, typer.Option(help="the judge's name there")] = None,
+    judge_model: Annotated[str | None, typer.Option(help="name of the judge model at that endpoint")] = None,
+    backend: Annotated[str, typer.Option(help="what answers: transformers or vllm")] = "transformers",
+    served_url: Annotated[
+        str | None,
+        typer.Option(help="chat-completions endpoint that answers for MODEL; SERVED_API_KEY is its key"),
+    ] = None,
+    served_model: Annotated[str | None, typer.Option(help="name of MODEL at that endpoint")] = None,
 ) -> None:
-    """Measure it on MMBench, MMVP, POPE, LLaVA-Bench, MME and others."""
+    """Measure a LLaVA on MMBench, MMVP, POPE, LLaVA-Bench, MME and others."""
     for place, where in ((model, "MODEL"), (data, "--data"), (against, "--against")):
         check_exists(place, where)
     with libraries():
@@ -142,4 +150,7 @@ def evaluate(
         device=device,
         judge_url=judge_url,
         judge_model=judge_model,
+        backend=backend,
+        served_url=served_url,
+        served_model=served_model,
     )

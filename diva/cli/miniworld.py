@@ -13,9 +13,9 @@ app = typer.Typer(no_args_is_help=True, help="The procedural world and its minia
 @app.command()
 def write(
     out: Annotated[Path, typer.Option(help="new folder for the data sets")],
-    seed: Annotated[int, typer.Option(help="of the world")] = 0,
+    seed: Annotated[int, typer.Option(help="seed of the world")] = 0,
     counts: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME=NUMBER]...", help="how many images, pairs and the like")
+        list[str] | None, typer.Argument(metavar="[NAME=NUMBER]...", help="number of images, pairs and so on")
     ] = None,
 ) -> None:
     """Write the world in every format that the suite reads."""
@@ -33,10 +33,10 @@ def write(
 @app.command()
 def pretrain(
     out: Annotated[Path, typer.Option(help="folder of the base")],
-    seed: Annotated[int, typer.Option(help="of both models")] = 0,
+    seed: Annotated[int, typer.Option(help="seed of both models")] = 0,
     device: Device = "cpu",
 ) -> None:
-    """Train a miniature CLIP and a miniature teacher from nothing, and measure their gates."""
+    """Train a miniature CLIP and a miniature teacher from scratch, and check their gates."""
     from rich.console import Console
 
     with libraries():
@@ -48,7 +48,7 @@ def pretrain(
 
 @app.command()
 def gates(base: Annotated[Path, typer.Argument(help="folder of a base")], device: Device = "cpu") -> None:
-    """Measure whether a base may ship."""
+    """Check a base against the gates that a shipped one must pass."""
     from rich.console import Console
 
     with libraries():
@@ -60,13 +60,13 @@ def gates(base: Annotated[Path, typer.Argument(help="folder of a base")], device
 
 @app.command()
 def study(
-    bases: Annotated[Path, typer.Option(help="folder that holds a folder for each base of the plan")],
+    bases: Annotated[Path, typer.Option(help="folder with one subfolder per base of the plan")],
     out: Annotated[Path, typer.Option(help="folder for the rows and the table")],
-    work: Annotated[Path, typer.Option(help="folder for what is needed on the way")] = Path("runs/miniworld-study"),
-    processes: Annotated[int, typer.Option(help="runs at once, one core each")] = 1,
+    work: Annotated[Path, typer.Option(help="folder for intermediate files")] = Path("runs/miniworld-study"),
+    processes: Annotated[int, typer.Option(help="number of runs in parallel, one core each")] = 1,
     plan: Annotated[Path | None, typer.Option(help="a plan of your own; the packaged one by default")] = None,
 ) -> None:
-    """Run a study of the miniature world; a killed one goes on where it was, on the bases that there are."""
+    """Run a study of the miniature world. A stopped study continues, on the bases that exist."""
     with libraries():
         from diva_benchmarks.miniworld.command import study as run
 

@@ -21,9 +21,11 @@ TextFrom = Annotated[
     typer.Option(help="whole model that --tower, an image tower alone, was trained from; it gives the text"),
 ]
 AgainstCheckpoint = Annotated[Path | None, typer.Option(help="weights file of --against")]
-Batch = Annotated[int, typer.Option(help="images encoded at once")]
-Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, …; auto is a GPU where there is one")]
-Torchscript = Annotated[bool, typer.Option("--allow-torchscript", help="also read archives that carry code")]
+Batch = Annotated[int, typer.Option(help="images per batch")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, …; auto takes a GPU if there is one")]
+Torchscript = Annotated[
+    bool, typer.Option("--allow-torchscript", help="also read TorchScript archives, which contain code")
+]
 ForTower = Annotated[
     str | None,
     typer.Option("--tower", help="name or path of the tower that METHOD or METHOD/VARIANT is composed for"),

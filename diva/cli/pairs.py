@@ -8,7 +8,7 @@ import typer
 from diva.cli.options import Batch, Device, check_exists, check_towers, libraries
 from diva.tower_names import check_tower
 
-app = typer.Typer(no_args_is_help=True, help="Pairs of images: what a gain is made of, and new ones.")
+app = typer.Typer(no_args_is_help=True, help="Split a gain on image pairs into its causes; find or generate pairs.")
 
 GENERATED = 300  # a stream of the world that neither training nor `diva miniworld write` draws from
 
@@ -16,7 +16,7 @@ GENERATED = 300  # a stream of the world that neither training nor `diva miniwor
 @app.command()
 def account(
     trained: Annotated[Path, typer.Argument(help="result file of the trained tower, as it is quoted")],
-    baseline: Annotated[Path, typer.Option(help="result file that it is compared with")],
+    baseline: Annotated[Path, typer.Option(help="result file of the baseline")],
     same_feature: Annotated[
         Path | None,
         typer.Option(help="trained tower's result by the baseline's protocol, where the quoted differs"),
@@ -26,13 +26,15 @@ def account(
     ] = None,
     looks: Annotated[
         list[Path] | None,
-        typer.Option(help="result files of all towers of which TRAINED is the chosen one; repeat"),
+        typer.Option(help="result files of all towers that TRAINED was chosen from; repeat the option"),
     ] = None,
     checkpoints: Annotated[
-        Path | None, typer.Option(help="run that kept its towers (training.keep_towers): they are the looks")
+        Path | None, typer.Option(help="run that kept its towers (training.keep_towers); each counts as a look")
     ] = None,
     rule: Annotated[str | None, typer.Option(help="quoted score; the result's headline unless given")] = None,
-    baseline_rule: Annotated[str | None, typer.Option(help="the baseline's, where it is another")] = None,
+    baseline_rule: Annotated[
+        str | None, typer.Option(help="score of the baseline, if it is quoted by another one")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="folder for account.json, which `diva report` shows")] = None,
     batch: Batch = 32,
     device: Device = "auto",
@@ -59,19 +61,21 @@ def account(
 
 @app.command()
 def mine(
-    images: Annotated[str, typer.Argument(help="folder, shard pattern or datasets folder")],
-    tower: Annotated[str, typer.Option(help="the tower that takes the images for alike, as for `diva bench`")],
+    images: Annotated[str, typer.Argument(help="folder of images or shards, shard pattern, or saved dataset")],
+    tower: Annotated[str, typer.Option(help="tower that finds the images alike, as for `diva bench`")],
     other: Annotated[
         str, typer.Option(help="a model that tells them apart: another tower, or a local DINOv2 or DINOv3 folder")
     ],
     out: Annotated[Path, typer.Option(help="new folder: pairs.jsonl to complete, sheet.html to look at, images")],
     above: Annotated[float, typer.Option(help="least cosine by --tower")] = 0.95,
     below: Annotated[float, typer.Option(help="greatest cosine by --other")] = 0.6,
-    pairs: Annotated[int, typer.Option(help="pairs at most, those that differ most first", min=1)] = 300,
+    pairs: Annotated[
+        int, typer.Option(help="largest number of pairs; those that differ most come first", min=1)
+    ] = 300,
     batch: Batch = 64,
     device: Device = "auto",
 ) -> None:
-    """Find images that a tower does not tell apart and another model does, as MMVP's authors did."""
+    """Find images that a tower confuses and another model tells apart, as MMVP's authors did."""
     check_towers(tower)
     check_tower(other, "--other")
     with libraries():
@@ -93,10 +97,10 @@ def mine(
 @app.command()
 def generate(
     out: Annotated[Path, typer.Option(help="new folder for pairs.jsonl and its images")],
-    pairs: Annotated[int, typer.Option(help="pairs of each of the nine patterns", min=1)] = 5000,
-    seed: Annotated[int, typer.Option(help="of the world")] = 0,
+    pairs: Annotated[int, typer.Option(help="pairs per pattern; there are nine", min=1)] = 5000,
+    seed: Annotated[int, typer.Option(help="seed of the world")] = 0,
 ) -> None:
-    """Write pairs of the miniature world: as many as a question needs, with known answers."""
+    """Generate pairs of the miniature world, in any number, with known answers."""
     with libraries():
         from diva.atomic import new_folder
         from diva.miniworld.writers import write_pairs

@@ -10,10 +10,10 @@ app = typer.Typer()
 
 @app.command()
 def quickstart(
-    out: Annotated[Path, typer.Option(help="folder for everything that it makes")] = Path("runs/quickstart"),
-    seed: Annotated[int, typer.Option(help="of the world and of the training")] = 0,
+    out: Annotated[Path, typer.Option(help="folder for everything that is written")] = Path("runs/quickstart"),
+    seed: Annotated[int, typer.Option(help="seed of the world and of training")] = 0,
 ) -> None:
-    """Train and measure on the miniature world: on a CPU, without a download, in minutes."""
+    """Train and measure on the miniature world, in minutes on a CPU, without downloads."""
     from diva.cli.run import check_words
     from diva.miniworld.quickstart import run
 

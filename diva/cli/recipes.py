@@ -15,7 +15,7 @@ def recipes(
     overrides: Overrides = None,
     tower: ForTower = None,
 ) -> None:
-    """List what a recipe can be composed of, or print one with every field, as a run would use it."""
+    """List the methods, towers and variants of recipes, or print one recipe with every field."""
     from diva.recipes import PackagedRecipes, load_recipe, to_yaml
 
     if recipe is not None:

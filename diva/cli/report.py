@@ -16,7 +16,7 @@ def report(
     out: Annotated[Path, typer.Option(help="folder for report.html, report.md and report.json")],
     published: Annotated[bool, typer.Option("--published", help="show the papers' figures beside these")] = False,
 ) -> None:
-    """Set everything that was measured side by side."""
+    """Write the report: everything that was measured, side by side, on one page."""
     for place in results:
         check_exists(place, "RESULTS")
     with libraries():
@@ -29,15 +29,19 @@ def report(
 def visualize(
     result: Annotated[Path, typer.Argument(help="result file of `diva bench mmvp --against`")],
     out: Annotated[Path, typer.Option(help="folder for the pictures and their index")],
-    data: Annotated[Path | None, typer.Option(help="MMVP-VLM folder; the result's unless given")] = None,
-    run: Annotated[Path | None, typer.Option(help="training run whose teacher draws from the conditions")] = None,
-    pairs: Annotated[int, typer.Option(help="pairs to show, those that changed first")] = 8,
+    data: Annotated[Path | None, typer.Option(help="MMVP-VLM folder; default: the one of the result")] = None,
+    run: Annotated[
+        Path | None, typer.Option(help="training run whose teacher generates images from each tower's condition")
+    ] = None,
+    pairs: Annotated[int, typer.Option(help="pairs to show; changed ones come first")] = 8,
     steps: Annotated[int, typer.Option(help="DDIM steps")] = 50,
-    guidance: Annotated[float, typer.Option(help="1 draws from the condition alone")] = 1.0,
-    seed: Annotated[int, typer.Option(help="of the noise")] = 0,
+    guidance: Annotated[
+        float, typer.Option(help="classifier-free guidance scale; 1 uses the condition alone")
+    ] = 1.0,
+    seed: Annotated[int, typer.Option(help="seed of the noise")] = 0,
     device: Device = "auto",
 ) -> None:
-    """Show what training changed: pairs, patch tokens, and what the tower tells the teacher."""
+    """Show what training changed: pairs, patch tokens, and images from each tower's condition."""
     for path, option in ((result, "RESULT"), (data, "--data"), (run, "--run")):
         check_exists(path, option)
     with libraries():

@@ -19,15 +19,18 @@ def run(
     overrides: Overrides = None,
     tower: ForTower = None,
     pipeline: Annotated[
-        str | None, typer.Option(help="paper, quickstart or a YAML file; what is made for the recipe unless given")
+        str | None,
+        typer.Option(help="paper, quickstart or a YAML file; by default the one that is made for this recipe"),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="folder of the run; runs/NAME unless given")] = None,
-    only: Annotated[str | None, typer.Option(help="run these steps alone (comma-separated)")] = None,
-    start: Annotated[str | None, typer.Option("--from", help="run this step and those behind it")] = None,
-    jobs: Annotated[int, typer.Option(help="steps that may run at once")] = 1,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be run and which data lack")] = False,
+    out: Annotated[Path | None, typer.Option(help="folder of the run; default: runs/NAME")] = None,
+    only: Annotated[str | None, typer.Option(help="run only these steps (comma-separated)")] = None,
+    start: Annotated[str | None, typer.Option("--from", help="run this step and the later ones")] = None,
+    jobs: Annotated[int, typer.Option(help="number of steps to run in parallel")] = 1,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="list the steps and the missing files, and run nothing")
+    ] = False,
 ) -> None:
-    """Train, measure and report: do every step of a pipeline that is not done yet."""
+    """Train, measure and report: run every step of a pipeline that is not done yet."""
     from diva.pipelines.run import run
 
     steps = [name.strip() for name in only.split(",")] if only else []

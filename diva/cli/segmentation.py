@@ -7,9 +7,9 @@ import typer
 
 from diva.cli.options import Against, AgainstCheckpoint, Checkpoint, Tower, check_towers, libraries
 
-app = typer.Typer(no_args_is_help=True, help="Segment with a tower: train heads, measure them, compare.")
+app = typer.Typer(no_args_is_help=True, help="Segmentation with a tower: train heads, measure, compare.")
 
-Data = Annotated[Path, typer.Option(help="folder that holds the data set's official folder")]
+Data = Annotated[Path, typer.Option(help="folder that contains the data set's official folder")]
 Crop = Annotated[int | None, typer.Option(help="side of the pictures in pixels; about 512, for SAN 640")]
 Fields = Annotated[
     list[str] | None,
@@ -30,13 +30,13 @@ def train(
     out: Annotated[Path, typer.Option(help="folder of the run")],
     checkpoint: Checkpoint = None,
     schedule: Annotated[str, typer.Option(help="20k, 40k, 80k or 160k iterations")] = "20k",
-    iterations: Annotated[int | None, typer.Option(help="in place of the schedule's")] = None,
+    iterations: Annotated[int | None, typer.Option(help="number of iterations, instead of the schedule's")] = None,
     crop: Crop = None,
-    batch: Annotated[int, typer.Option(help="pictures an iteration, on all processes together")] = 16,
+    batch: Annotated[int, typer.Option(help="images per iteration, over all processes")] = 16,
     workers: Workers = 4,
-    seed: Annotated[int, typer.Option(help="of the head's weights and the data's order")] = 0,
+    seed: Annotated[int, typer.Option(help="seed of the head's weights and of the order of the data")] = 0,
     finetune: Annotated[bool, typer.Option("--finetune", help="train the tower too, with layer decay")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="go on from the newest checkpoint")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="continue from the newest checkpoint")] = False,
     overrides: Fields = None,
 ) -> None:
     """Train a segmentation head on a tower."""

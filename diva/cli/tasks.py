@@ -75,7 +75,7 @@ def _command(task: "TowerTask") -> Any:
 
     def bench(
         tower: Tower,
-        data: Annotated[Path, typer.Option(help="the task's data")],
+        data: Annotated[Path, typer.Option(help="data of the task")],
         *,
         against: Against = None,
         checkpoint: Checkpoint = None,

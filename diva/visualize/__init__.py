@@ -1,1 +1,0 @@
-"""What training changed, as pictures: pairs, patch tokens, and what the tower tells the teacher."""

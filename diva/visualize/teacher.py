@@ -1,4 +1,4 @@
-"""What a tower tells the teacher: the image that the teacher draws under the tower's condition alone."""
+"""Images that the teacher generates from a tower's condition alone."""
 
 from pathlib import Path
 

@@ -26,10 +26,10 @@ class Turn(NamedTuple):
 
 
 class Conversation(NamedTuple):
-    """One record: the path of its image under the image folder, if it has one, and its turns, a human's first."""
+    """One record: the paths of its images under the image folder, and its turns, a human's first."""
 
     name: str
-    image: str | None
+    images: tuple[str, ...]
     turns: tuple[Turn, ...]
 
 
@@ -110,21 +110,22 @@ def _conversation(record: Any, number: int, template: Template, separators: Sequ
         turns = turns[1:]
     if not turns or any(turn.speaker != ("human", "gpt")[place % 2] for place, turn in enumerate(turns)):
         raise _UnusedError("do not alternate between human and gpt")
-    if isinstance(image, list) and len(image) == 1:
-        (image,) = image
-    if not (image is None or isinstance(image, str)):
-        raise _UnusedError("name several images")
-    marked = [place for place, turn in enumerate(turns) if IMAGE in turn.text]
-    if len(marked) != (image is not None) or any(place % 2 for place in marked):
+    images = [] if image is None else image if isinstance(image, list) else [image]
+    if not all(isinstance(each, str) for each in images):
+        raise _UnusedError("name an image otherwise than by its path")
+    marks = [turn.text.count(IMAGE) for turn in turns]
+    if len(images) == 1:  # LLaVA takes the marks of one question for one
+        marks = [min(1, count) for count in marks]
+    if sum(marks) != len(images) or any(marks[1::2]):
         raise _UnusedError(
-            f"have {IMAGE} in no question, or in several" if image is not None else f"have {IMAGE} but no image"
+            f"have {IMAGE} but no image" if not images else f"do not have one {IMAGE} in a question for each image"
         )
     if template == "plain":
-        if image is None or len(turns) != 2:
+        if len(images) != 1 or len(turns) != 2:
             raise _UnusedError("are more than an image and its caption")
     else:
         _check_answers(turns, separators)
-    return Conversation(name, image, tuple(_image_first(turn) for turn in turns))
+    return Conversation(name, tuple(images), tuple(map(_images_first, turns, marks)))
 
 
 def _check_answers(turns: Sequence[Turn], separators: Sequence[str]) -> None:
@@ -137,11 +138,11 @@ def _check_answers(turns: Sequence[Turn], separators: Sequence[str]) -> None:
         raise _UnusedError("hold a separator of the prompt in their text")
 
 
-def _image_first(turn: Turn) -> Turn:
-    """Move the image in front of the question, as LLaVA does wherever the file has it."""
-    if IMAGE not in turn.text:
+def _images_first(turn: Turn, count: int) -> Turn:
+    """Move the images in front of the question: LLaVA does so with one, transformers' templates with several."""
+    if not count:
         return turn
-    return turn._replace(text=f"{IMAGE}\n{turn.text.replace(IMAGE, '').strip()}".strip())
+    return turn._replace(text=(count * f"{IMAGE}\n" + turn.text.replace(IMAGE, "").strip()).strip())
 
 
 class _UnusedError(Exception):

@@ -1,8 +1,9 @@
 """Conversations and their images as batches of tensors."""
 
 import os.path
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,12 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
-from transformers import LlavaProcessor
 
 from diva.errors import BadData, Invalid, Missing
 from diva.images import UnusableError, read_image
 from diva.progress import phase
 from diva_downstream.llava.chat import Chat
 from diva_downstream.llava.conversation import (
-    IMAGE,
     SEPARATORS,
     Conversation,
     Piece,
@@ -27,7 +26,9 @@ from diva_downstream.llava.conversation import (
     read_conversations,
 )
 from diva_downstream.llava.encode import IGNORED, encode
+from diva_downstream.llava.formats.families import cuts_images
 from diva_downstream.llava.recipe import DataSection
+from diva_downstream.llava.seen import Eye, Seen
 
 Sample = dict[str, Any]
 NARROWEST = (
@@ -36,36 +37,39 @@ NARROWEST = (
 
 
 class ConversationData(Dataset[Sample]):
-    """One stage's conversations, each with its token numbers, labels and normalised image.
+    """One stage's conversations, each with its token numbers, labels and normalised images.
 
     Attributes:
-        lengths: about how long each prompt is: its words, and its image's tokens.
+        lengths: about how long each prompt is: its words, and its images' tokens.
+        blank: a black image, for batches without any.
         left_out: a sentence on the records that are not used, empty where all are.
     """
 
-    def __init__(self, section: DataSection, processor: LlavaProcessor, *, image_tokens: int, seed: int) -> None:
+    def __init__(self, section: DataSection, processor: Any, *, seed: int) -> None:
         """Open the conversation file.
 
         Args:
-            image_tokens: tokens that an image becomes.
+            processor: of any family's LLaVA.
             seed: of the order in which `shuffle_images` deals out the images.
 
         Raises:
             InputError: the file cannot be used, or no record of it, or `data.max_length` holds no image.
         """
-        self._section, self._processor, self._image_tokens = section, processor, image_tokens
-        self._image = processor.tokenizer.convert_tokens_to_ids(IMAGE)
+        self._section, self._tokenizer = section, processor.tokenizer
+        self._eye = Eye(processor, pad=section.pad)
+        self.blank = self._eye.blank
+        (image_tokens,) = self.blank.tokens
         if section.max_length <= image_tokens:
             raise Invalid(
                 "data.max_length", f"{section.max_length} tokens hold no image of {image_tokens}; allow more"
             )
         self._pieces, separators = _prompts(section.template, processor)
         self._records, self.left_out = read_conversations(Path(section.conversations), section.template, separators)
-        names = [(index, record.image) for index, record in enumerate(self._records) if record.image is not None]
-        self._images = dict(_dealt(names, seed) if section.shuffle_images else names)
+        names = [record.images for record in self._records]
+        self._images = dealt_out(names, seed) if section.shuffle_images else names
         self.lengths = [
-            sum(len(turn.text.split()) for turn in record.turns) + (image_tokens if index in self._images else 0)
-            for index, record in enumerate(self._records)
+            sum(len(turn.text.split()) for turn in record.turns) + image_tokens * len(record.images)
+            for record in self._records
         ]
 
     @phase("looking for the images")
@@ -77,7 +81,7 @@ class ConversationData(Dataset[Sample]):
         Raises:
             InputError: some are not there, are empty or are not files.
         """
-        paths = [Path(self._section.images) / name for name in dict.fromkeys(self._images.values())]
+        paths = [Path(self._section.images) / name for name in dict.fromkeys(chain(*self._images))]
         # not Path.is_file, which raises where a name is too long for the system
         missing = [path for path in paths if not (os.path.isfile(path) and os.path.getsize(path))]
         if missing:
@@ -92,24 +96,22 @@ class ConversationData(Dataset[Sample]):
         return len(self._records)
 
     def __getitem__(self, index: int) -> Sample:
-        """Return `input_ids` and `labels` [L] int64, and `pixel_values` [3, H, W] where there is an image.
+        """Return `input_ids` and `labels` [L] int64, and where there are images what `Eye` makes of them.
 
         Raises:
-            RunError: the image cannot be read.
+            RunError: an image cannot be read.
         """
-        record, tokenizer = self._records[index], self._processor.tokenizer
-        encoded = encode(
-            self._pieces(record),
-            tokenizer,
-            image_tokens=self._image_tokens,
-            max_length=self._section.max_length,
-        )
-        sample: Sample = {name: torch.tensor(values) for name, values in encoded._asdict().items()}
-        if index in self._images and self._image in encoded.input_ids:  # it may be cut off
-            image = _open(Path(self._section.images) / self._images[index], record.name)
-            prepared = self._processor.image_processor(image, do_pad=self._section.pad, return_tensors="pt")
-            sample["pixel_values"] = prepared.pixel_values[0]
-        return sample
+        record, seen = self._records[index], Seen({}, [])
+        parts = self._pieces(record)
+        images = [_open(Path(self._section.images) / name, record.name) for name in self._images[index]]
+        while True:
+            if images:
+                seen = self._eye(images)
+            encoded = encode(parts, self._tokenizer, image_tokens=seen.tokens, max_length=self._section.max_length)
+            if encoded.images == len(images):
+                break
+            images, seen = images[: encoded.images], Seen({}, [])  # the others do not fit
+        return {"input_ids": torch.tensor(encoded.input_ids), "labels": torch.tensor(encoded.labels), **seen.inputs}
 
 
 class Collator:
@@ -120,18 +122,18 @@ class Collator:
     gradient is zero.
     """
 
-    def __init__(self, *, pad: int, image: int, image_tokens: int, side: int) -> None:
-        """Take the numbers of the padding and image tokens, and the size of an image in tokens and pixels."""
-        self._pad, self._image, self._image_tokens, self._side = pad, image, image_tokens, side
+    def __init__(self, *, pad: int, image: int, blank: Seen) -> None:
+        """Take the numbers of the padding and image tokens, and the black image."""
+        self._pad, self._image, self._blank = pad, image, blank
 
     def __call__(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
-        """Return `input_ids`, `labels`, `attention_mask` [B, L] and `pixel_values` [images, 3, H, W]."""
+        """Return `input_ids`, `labels`, `attention_mask` [B, L], and the images' inputs one behind the other."""
         ids = [sample["input_ids"] for sample in samples]
         masks = [torch.ones_like(numbers) for numbers in ids]
-        pixels = [sample["pixel_values"] for sample in samples if "pixel_values" in sample]
-        if not pixels:
-            pixels = [torch.zeros(3, self._side, self._side)]
-            ids[0] = torch.cat([ids[0], torch.full((self._image_tokens,), self._image)])
+        seen: list[Mapping[str, Tensor]] = [sample for sample in samples if "pixel_values" in sample]
+        if not seen:
+            seen = [self._blank.inputs]
+            ids[0] = torch.cat([ids[0], torch.full((sum(self._blank.tokens),), self._image)])
         labels = [sample["labels"] for sample in samples]
         padded = {
             "input_ids": pad_sequence(ids, batch_first=True, padding_value=self._pad),
@@ -141,25 +143,31 @@ class Collator:
         length = padded["input_ids"].shape[1]
         for name, filler in (("labels", IGNORED), ("attention_mask", 0)):
             padded[name] = torch.nn.functional.pad(padded[name], (0, length - padded[name].shape[1]), value=filler)
-        return padded | {"pixel_values": torch.stack(pixels)}
+        return padded | {name: torch.cat([each[name] for each in seen]) for name in self._blank.inputs}
 
 
-def _prompts(
-    template: Template, processor: LlavaProcessor
-) -> tuple[Callable[[Conversation], list[Piece]], Sequence[str]]:
+def _prompts(template: Template, processor: Any) -> tuple[Callable[[Conversation], list[Piece]], Sequence[str]]:
     """Return what makes a prompt of a conversation, and what its texts may not hold."""
     tokenizer = processor.tokenizer
     if template == "chat":
-        chat = Chat(tokenizer, str(processor.chat_template), tokenizer.name_or_path)
+        template_of, folder = str(processor.chat_template), tokenizer.name_or_path
+        chat = Chat(tokenizer, template_of, folder, says_end=not cuts_images(processor))
         return chat.pieces, chat.special
     return partial(pieces, template=template, end=tokenizer.eos_token), SEPARATORS
 
 
-def _dealt(names: Sequence[tuple[int, str]], seed: int) -> list[tuple[int, str]]:
-    """Give every record the image of another one."""
-    order = torch.randperm(len(names), generator=torch.Generator().manual_seed(seed)).tolist()
-    following = order[1:] + order[:1]
-    return [(names[here][0], names[there][1]) for here, there in zip(order, following, strict=True)]
+def dealt_out(names: Sequence[tuple[str, ...]], seed: int) -> list[tuple[str, ...]]:
+    """Give every record as many images of others as it has."""
+    order = [place for place in torch.randperm(len(names), generator=_seeded(seed)).tolist() if names[place]]
+    slots = [name for place in order for name in names[place]]
+    shift = max((len(names[place]) for place in order), default=0)
+    following = iter(slots[shift:] + slots[:shift])
+    dealt = {place: tuple(next(following) for _ in names[place]) for place in order}
+    return [dealt.get(place, ()) for place in range(len(names))]
+
+
+def _seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
 
 
 def _open(path: Path, record: str) -> Image.Image:

@@ -14,12 +14,14 @@ class Encoded(NamedTuple):
     """One conversation as numbers.
 
     Attributes:
-        input_ids: with one number for every token that the image becomes.
+        input_ids: with one number for every token that an image becomes.
         labels: the number itself where an answer stands, `IGNORED` elsewhere.
+        images: how many of its images are in it.
     """
 
     input_ids: list[int]
     labels: list[int]
+    images: int
 
 
 def image_mark(tokenizer: PreTrainedTokenizerBase) -> str:
@@ -31,15 +33,15 @@ def image_mark(tokenizer: PreTrainedTokenizerBase) -> str:
 
 
 def encode(
-    parts: Sequence[Piece], tokenizer: PreTrainedTokenizerBase, *, image_tokens: int, max_length: int
+    parts: Sequence[Piece], tokenizer: PreTrainedTokenizerBase, *, image_tokens: Sequence[int], max_length: int
 ) -> Encoded:
     """Tokenize a prompt and mark what the loss is on: answers with the space before and the end after them.
 
     Args:
         tokenizer: a fast one, which knows `<image>`; its own first token, if it has one, is put in front.
-        image_tokens: tokens that an image becomes.
+        image_tokens: tokens that each image becomes; the prompt ends before an image that is not counted.
         max_length: longer prompts are cut at the end, after the image has been counted in full, as LLaVA does. One
-            that would be cut within its image ends before it: LLaVA keeps that part of the image, to no effect.
+            that would be cut within an image ends before it: LLaVA keeps that part of the image, to no effect.
     """
     text, answers, mark = "", [], image_mark(tokenizer)
     for part in parts:
@@ -50,12 +52,15 @@ def encode(
     encoded = tokenizer(text, return_offsets_mapping=True)
     ids: list[int] = []
     labels: list[int] = []
+    images = 0
     for token, (_, end) in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True):
-        copies = image_tokens if token == image else 1
-        if token == image and len(ids) + copies > max_length:
-            break
+        copies = 1
+        if token == image:
+            if images == len(image_tokens) or len(ids) + image_tokens[images] > max_length:
+                break
+            copies, images = image_tokens[images], images + 1
         # by its end: a caption's first token begins with the image's space, and one that covers no text ends at 0
         trained = any(first < end <= last for first, last in answers)
         ids += [token] * copies
         labels += [token if trained else IGNORED] * copies
-    return Encoded(ids[:max_length], labels[:max_length])
+    return Encoded(ids[:max_length], labels[:max_length], images)

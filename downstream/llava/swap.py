@@ -16,6 +16,7 @@ from diva.towers import Clip, load_clip
 from diva_downstream.llava.chat import own_template
 from diva_downstream.llava.formats import Llava, read_llava, write_transformers
 from diva_downstream.llava.formats.content import PROJECTOR, TOWER, image_tokens, is_siglip, patch_count
+from diva_downstream.llava.formats.families import GRID
 from diva_downstream.llava.record import SwapRecord, write_record
 
 TEMPLATES = ("vicuna_v1", "chat")
@@ -37,7 +38,8 @@ def swap(
     The projector is kept; where there is none, or a fresh one is asked for, it is a new one of random weights.
 
     Args:
-        model: a LLaVA-1.5 in either format, or a language model that is to become one.
+        model: a LLaVA-1.5 in either format, a LLaVA-NeXT or LLaVA-OneVision in transformers', or a language model
+            that is to become a LLaVA-1.5.
         tower, checkpoint: as for `diva.towers.load_clip`.
         language_model: for an original folder of a projector or adapters alone.
         fresh_projector: start it anew where there is one.
@@ -85,8 +87,9 @@ def put_tower(llava: Llava, clip: Clip, *, keep_projector: bool, seed: int = 0) 
         _check_fit(llava, new.config)
     if is_siglip(new.config):
         llava.class_token = False
-    if llava.grid:
+    if llava.family.cuts:
         _resize_grid(llava, new.config)
+        _keep_layer(llava, new.config)
     llava.vision, llava.image = new.config, clip.input
     llava.replace_part(TOWER, new.state_dict())
     if not keep_projector:
@@ -128,14 +131,20 @@ def _check_fit(llava: Llava, new: Any) -> None:
 
 
 def _resize_grid(llava: Llava, new: Any) -> None:
-    """Give LLaVA-NeXT's sizes as many pieces of the new tower's size as they had of the old one's."""
-    assert llava.grid is not None, "checked by the caller"
+    """Give AnyRes's sizes as many pieces of the new tower's size as they had of the old one's."""
     if new.model_type != llava.vision.model_type:
         raise Mismatch(
-            "--tower", f"is of another family than that of {llava.source}, a LLaVA-NeXT; swap within one"
+            "--tower",
+            f"is of another family than that of {llava.source}, a {llava.family.name}; swap within one",
         )
     old = llava.vision.image_size
-    llava.grid = [[side // old * new.image_size for side in size] for size in llava.grid]
+    llava.own[GRID] = [[side // old * new.image_size for side in size] for size in llava.own[GRID]]
+
+
+def _keep_layer(llava: Llava, new: Any) -> None:
+    """Read as many blocks of the new tower as of the old one: LLaVA-OneVision's lacks SigLIP's last block."""
+    old, layer = llava.vision.num_hidden_layers, llava.feature_layer
+    llava.feature_layer = (layer if layer >= 0 else layer + old + 1) - (new.num_hidden_layers + 1)
 
 
 def _projector(llava: Llava, seed: int) -> dict[str, torch.Tensor]:
@@ -147,8 +156,9 @@ def _projector(llava: Llava, seed: int) -> dict[str, torch.Tensor]:
 
 def _say(record: SwapRecord, llava: Llava, out: Path) -> None:
     console = Console(stderr=True)
-    tokens = image_tokens(llava.vision, class_token=llava.class_token)
-    console.print(Text(f"wrote {out}: {record.tower_architecture}, {tokens} tokens an image"), soft_wrap=True)
+    tokens = f"{image_tokens(llava.vision, class_token=llava.class_token)} tokens for each"
+    each = f"{tokens} piece of an image" if llava.family.cuts else f"{tokens} image"
+    console.print(Text(f"wrote {out}: {record.tower_architecture}, {each}"), soft_wrap=True)
     if record.template == "vicuna_v1" and record.projector == "fresh" and llava.tokenizer.chat_template:
         console.print("it is asked by LLaVA-1.5's template; --template chat asks it by its own")
     if record.projector == "kept":

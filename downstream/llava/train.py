@@ -15,8 +15,6 @@ from torch import Tensor
 from transformers import (
     AutoProcessor,
     BitsAndBytesConfig,
-    LlavaForConditionalGeneration,
-    LlavaProcessor,
     TrainerCallback,
     TrainingArguments,
 )
@@ -32,6 +30,7 @@ from diva.recipes.resume import check_resumed
 from diva.run_folder import RunFolder, step_of
 from diva_downstream.llava.data import Collator, ConversationData
 from diva_downstream.llava.formats import read_llava, write_transformers
+from diva_downstream.llava.formats.families import FAMILIES, Family
 from diva_downstream.llava.formats.loading import load_image_processor, load_model
 from diva_downstream.llava.formats.transformers_folder import assembled
 from diva_downstream.llava.inputs import check_inputs, hash_inputs, write_inputs
@@ -69,17 +68,13 @@ def _train(recipe: LlavaRecipe, run: RunFolder, *, first: bool, resume: bool) ->
     source = Path(recipe.model)
     if not (source / "processor_config.json").is_file():
         raise Mismatch("model", source, "is not a LLaVA folder of transformers'; make one with 'diva llava swap'")
-    fields = read_json(source / "config.json")
-    if isinstance(fields, dict) and fields.get("model_type") != "llava":
-        raise Unsupported(
-            "model", source, f"holds a '{fields.get('model_type')}'; LLaVA-1.5's kind alone is trained"
-        )
+    family = _family(source)
     record = read_record(source)
     if record is not None and record.needs_stage_1 and recipe.train != "projector":
         console.print(
             Text(f"{source}: has a random projector; train stage 1 first", style="yellow"), soft_wrap=True
         )
-    asked = record.template if record else "vicuna_v1"
+    asked = record.template if record else "chat" if family.cuts else "vicuna_v1"
     if recipe.data.template not in ("plain", asked):
         raise Mismatch(
             "data.template",
@@ -91,8 +86,8 @@ def _train(recipe: LlavaRecipe, run: RunFolder, *, first: bool, resume: bool) ->
     if latest:
         console.print(Text(f"resuming from step {step_of(latest)} ({latest})"), soft_wrap=True)
     processor = _processor(source)
-    model: Any = load_model(LlavaForConditionalGeneration, source, **_quantized(recipe))
-    data = ConversationData(recipe.data, processor, image_tokens=model.config.image_seq_length, seed=recipe.seed)
+    model: Any = load_model(family.model, source, **_quantized(recipe))
+    data = ConversationData(recipe.data, processor, seed=recipe.seed)
     if data.left_out:
         console.print(Text(data.left_out, style="yellow"), soft_wrap=True)
     if first:
@@ -102,7 +97,8 @@ def _train(recipe: LlavaRecipe, run: RunFolder, *, first: bool, resume: bool) ->
     inputs = hash_inputs(recipe) if first else {}
     if latest is not None:
         check_inputs(inputs, run.path)
-    trainer = _trainer(recipe, arguments, model, data=data, processor=processor, run=run)
+    collator = Collator(pad=processor.tokenizer.pad_token_id, image=model.config.image_token_id, blank=data.blank)
+    trainer = _trainer(recipe, arguments, model, data=data, collator=collator, run=run)
     if first and latest is None:
         write_recipe(recipe, run.recipe)
         write_inputs(inputs, run.path)
@@ -186,8 +182,17 @@ def _quantized(recipe: LlavaRecipe) -> dict[str, Any]:
     return {"quantization_config": bits}
 
 
-def _processor(folder: Path) -> LlavaProcessor:
-    processor: LlavaProcessor = load_pretrained(AutoProcessor, folder, field=("processor",))
+def _family(folder: Path) -> Family:
+    fields = read_json(folder / "config.json")
+    kind = fields.get("model_type") if isinstance(fields, dict) else None
+    if kind not in list(FAMILIES):  # of a list: the value may be anything
+        names = ", ".join(each.name for each in FAMILIES.values())
+        raise Unsupported("model", folder, f"holds a '{kind}'; these are trained: {names}")
+    return FAMILIES[kind]
+
+
+def _processor(folder: Path) -> Any:
+    processor = load_pretrained(AutoProcessor, folder, field=("processor",))
     processor.image_processor = load_image_processor(folder)
     return processor
 
@@ -195,14 +200,13 @@ def _processor(folder: Path) -> LlavaProcessor:
 def _trainer(
     recipe: LlavaRecipe,
     arguments: TrainingArguments,
-    model: LlavaForConditionalGeneration,
+    model: Any,
     *,
     data: ConversationData,
-    processor: LlavaProcessor,
+    collator: Collator,
     run: RunFolder,
 ) -> StageTrainer:
     training = recipe.training
-    config: Any = model.config
     torch.manual_seed(recipe.seed)  # of the adapters
     prepared = prepare(model, recipe)
     keep_whole_what_is_there(model)
@@ -217,12 +221,7 @@ def _trainer(
         model=prepared,
         args=arguments,
         train_dataset=data,
-        data_collator=Collator(
-            pad=processor.tokenizer.pad_token_id,
-            image=config.image_token_id,
-            image_tokens=config.image_seq_length,
-            side=config.vision_config.image_size,
-        ),
+        data_collator=collator,
         lengths=data.lengths if training.group_by_length else None,
         rates=_rates(recipe),
         keep=training.keep_checkpoints,

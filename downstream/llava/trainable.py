@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor, nn
-from transformers import LlavaForConditionalGeneration
 
 from diva.errors import Failed, Invalid
 from diva.towers.state_dict_diff import state_dict_diff
@@ -15,18 +14,20 @@ from diva_downstream.llava.recipe import LlavaRecipe, TowerSection
 ADAPTERS = ("lora", "qlora")
 
 
-def prepare(model: LlavaForConditionalGeneration, recipe: LlavaRecipe) -> LlavaForConditionalGeneration | PeftModel:
-    """Freeze `model` but for what the recipe trains, and put adapters into it where the recipe has them.
+def prepare(model: Any, recipe: LlavaRecipe) -> Any:
+    """Freeze `model`, a LLaVA of any family, but for what the recipe trains, and put in adapters where it has them.
 
     Raises:
         InputError: the tower has fewer blocks than are to be trained.
     """
     model.requires_grad_(False)
     tower = _tower_parts(model, recipe.tower) if recipe.tower else []
-    whole: list[nn.Module] = [] if recipe.train == "tower" else [model.model.multi_modal_projector]
+    whole: list[nn.Module | nn.Parameter] = [] if recipe.train == "tower" else [model.model.multi_modal_projector]
     adapted: list[nn.Module] = []
     if recipe.train == "full":
         whole += [model.model.language_model, model.lm_head]
+        if hasattr(model.model, "image_newline"):  # AnyRes's embedding behind each row, as LLaVA-NeXT trains it
+            whole.append(model.model.image_newline)
     elif recipe.train in ADAPTERS:
         adapted.append(model.model.language_model)
     if recipe.tower and recipe.tower.train == "lora":
@@ -44,7 +45,7 @@ def is_adapted(recipe: LlavaRecipe) -> bool:
     return recipe.train in ADAPTERS or (recipe.tower is not None and recipe.tower.train == "lora")
 
 
-def _tower_parts(model: LlavaForConditionalGeneration, section: TowerSection) -> list[nn.Module]:
+def _tower_parts(model: Any, section: TowerSection) -> list[nn.Module]:
     """Return what of the tower is trained: of what the projector reads, for nothing behind it gets a gradient."""
     outer = model.model.vision_tower
     tower: Any = getattr(outer, "vision_model", outer)
@@ -62,9 +63,7 @@ def _tower_parts(model: LlavaForConditionalGeneration, section: TowerSection) ->
     return [layers[read - section.last_blocks : read]]
 
 
-def _with_adapters(
-    model: LlavaForConditionalGeneration, parts: Sequence[nn.Module], recipe: LlavaRecipe
-) -> PeftModel:
+def _with_adapters(model: Any, parts: Sequence[nn.Module], recipe: LlavaRecipe) -> PeftModel:
     """Put adapters beside every linear layer in `parts`, as LLaVA adapts its language model."""
     linear = {id(layer) for part in parts for layer in part.modules() if isinstance(layer, nn.Linear)}
     lora = LoraConfig(

@@ -1,5 +1,6 @@
 """Asking a LLaVA a benchmark's questions, by lm-eval."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ from diva_downstream.llava.formats.loading import load_image_processor
 
 try:
     from lm_eval import evaluate
+    from lm_eval.api.model import LM
     from lm_eval.models.hf_vlms import HFMultimodalLM
     from lm_eval.tasks import TaskManager
 except ImportError as error:
@@ -21,31 +23,11 @@ UNCUT = 2**20  # tokens: lm-eval cuts longer prompts at their left, which would 
 
 
 class Answerer:
-    """A LLaVA that answers greedily, in float32 on a CPU and in its folder's precision elsewhere."""
+    """Asks a model of lm-eval, which answers greedily."""
 
-    def __init__(self, folder: Path, *, batch: int, device: torch.device) -> None:
-        """Load the folder's model and processor.
-
-        Args:
-            batch: questions that are answered at once.
-        """
-        with quiet("lm_eval"), quiet("transformers"):
-            self._model = HFMultimodalLM(
-                pretrained=str(folder),
-                dtype="float32" if device.type == "cpu" else "auto",
-                batch_size=batch,
-                device=str(device),
-                max_length=UNCUT,
-            )
-        self._model.processor.image_processor = load_image_processor(folder)  # the one of training
-
-    @property
-    def language_model(self) -> str:
-        """The language model's architecture and size, such as "llama 6.7B"."""
-        model = self._model.model.model.language_model
-        count = sum(parameter.numel() for parameter in model.parameters())
-        size = f"{count / 1e9:.1f}B" if count >= 1e9 else f"{count / 1e6:.3g}M"
-        return f"{model.config.model_type} {size}"
+    def __init__(self, model: LM) -> None:
+        """Take one of `by_transformers` or `by_vllm`, or one that is served."""
+        self._model = model
 
     def ask(self, task: str, *, data: Path, first: int | None) -> list[Answered]:
         """Return the answers to the questions of `task` below the folder `data`, in its order.
@@ -70,3 +52,34 @@ class Answerer:
             )
         samples = sorted(outcome["samples"][task], key=lambda sample: sample["doc_id"])
         return [Answered(sample["doc"], sample["filtered_resps"][0].strip()) for sample in samples]
+
+
+def by_transformers(folder: Path, *, batch: int, device: torch.device) -> LM:
+    """Return the LLaVA in `folder`, in float32 on a CPU and in its folder's precision elsewhere.
+
+    Args:
+        batch: questions that are answered at once.
+    """
+    with quiet("lm_eval"), quiet("transformers"):
+        model = HFMultimodalLM(
+            pretrained=str(folder),
+            dtype="float32" if device.type == "cpu" else "auto",
+            batch_size=batch,
+            device=str(device),
+            max_length=UNCUT,
+        )
+    model.processor.image_processor = load_image_processor(folder)  # the one of training
+    return model
+
+
+def by_vllm(batch: int) -> Callable[[Path], LM]:
+    """Return what loads a folder on vLLM's engine, which prepares images by transformers' default back end.
+
+    Raises:
+        InputError: vLLM, or what lm-eval needs beside it, is not installed.
+    """
+    try:
+        from lm_eval.models.vllm_vlms import VLLM_VLM
+    except ImportError as error:
+        raise NotInstalled("--backend vllm", f"needs vllm and ray ({error}); pip install vllm ray") from error
+    return lambda folder: VLLM_VLM(pretrained=str(folder), batch_size=batch)

@@ -32,6 +32,7 @@ class Setting:
         first: how many questions, or pairs, are asked; None for all.
         device: for the result files.
         judge: of open answers, if there is one.
+        backend: what answers, for the protocol; empty for transformers.
         console: for a line on what is asked.
     """
 
@@ -41,6 +42,7 @@ class Setting:
     first: int | None
     device: str
     judge: Judge | None
+    backend: str
     console: Console
 
 
@@ -83,7 +85,9 @@ def measure(
     settings: dict[str, str | int | float] = {"reading": reading}
     if setting.first is not None:
         settings["first"] = setting.first
-    settings |= {"language model": answerer.language_model, "training": setting.training}
+    settings |= {"language model": model.language_model, "training": setting.training}
+    if setting.backend:
+        settings["backend"] = setting.backend
     return Result(
         task=benchmark.task,
         part=benchmark.part,

@@ -16,8 +16,9 @@ from transformers import (
 
 from diva.digest import tensors_sha256
 from diva.towers import TowerInput
+from diva_downstream.llava.formats.families import LLAVA, Family
 
-# the parts of LlavaForConditionalGeneration by the beginnings of their tensors' names
+# the parts of every family's model by the beginnings of their tensors' names
 TOWER, PROJECTOR, LANGUAGE = "model.vision_tower.", "model.multi_modal_projector.", "model.language_model."
 HEAD = "lm_head.weight"
 EMBEDDING = f"{LANGUAGE}embed_tokens.weight"
@@ -37,14 +38,15 @@ class Llava:
         source: the folder that it was read from.
         text: the language model's configuration, of transformers'.
         tokenizer: the language model's, with or without `<image>`.
-        state: the tensors, named as `LlavaForConditionalGeneration` names them, each in the dtype of its file.
+        state: the tensors, named as the family's model names them, each in the dtype of its file.
         vision: the tower's configuration, of transformers'; None where it is not known.
         image: what the tower wants to see, as far as it is known.
         feature_layer: the hidden state of the tower that the projector reads, counted as transformers does.
         class_token: whether the projector also reads the tower's class token.
         pad_to_square: whether images are padded to a square with the mean colour before they are resized.
         chat_template: the language model's own, as `diva_downstream.llava.chat` prepares it; None for vicuna_v1.
-        grid: of LLaVA-NeXT, the sizes [height, width] in pixels that an image is cut into pieces from (AnyRes).
+        family: which kind it is, or is to become.
+        own: the values of the family's own fields, such as the sizes [height, width] in pixels of AnyRes.
     """
 
     source: Path
@@ -57,7 +59,8 @@ class Llava:
     class_token: bool = False
     pad_to_square: bool = True
     chat_template: str | None = None
-    grid: list[list[int]] | None = None
+    family: Family = LLAVA
+    own: dict[str, Any] = field(default_factory=dict)
 
     @property
     def has_projector(self) -> bool:

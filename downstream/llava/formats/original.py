@@ -37,6 +37,7 @@ from diva_downstream.llava.formats.content import (
     Llava,
     is_siglip,
 )
+from diva_downstream.llava.formats.families import LLAVA
 from diva_downstream.llava.formats.loading import load_tokenizer
 from diva_downstream.llava.formats.original_keys import to_original, to_transformers
 from diva_downstream.llava.formats.vocabulary import save_tokenizer_without_image, without_image_token
@@ -126,8 +127,10 @@ def write_original(llava: Llava, folder: Path, final: Path) -> None:
         InputError: its language model is no Llama.
     """
     assert llava.vision is not None, "a LLaVA is written with its tower"
-    if llava.grid:
-        raise Unsupported(llava.source, "is a LLaVA-NeXT; only LLaVA-1.5 is written for the original code")
+    if llava.family is not LLAVA:
+        raise Unsupported(
+            llava.source, f"is a {llava.family.name}; only {LLAVA.name} is written for the original code"
+        )
     if llava.text.model_type != "llama":
         raise Unsupported(
             llava.source, f"has a '{llava.text.model_type}' language model; the original wants a Llama"

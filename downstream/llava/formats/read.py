@@ -10,6 +10,7 @@ from diva.documents import read_json
 from diva.errors import Damaged, Mismatch, Unsupported
 from diva.progress import phase
 from diva_downstream.llava.formats.content import HEAD, LANGUAGE, Llava
+from diva_downstream.llava.formats.families import FAMILIES
 from diva_downstream.llava.formats.loading import load_model, load_tokenizer
 from diva_downstream.llava.formats.original import read_original
 from diva_downstream.llava.formats.transformers_folder import read_transformers
@@ -24,7 +25,7 @@ def read_llava(folder: Path, language_model: Path | None = None) -> Llava:
     """Read a LLaVA, or a language model that is to become one.
 
     Args:
-        folder: of transformers' LLaVA or LLaVA-NeXT, of the original LLaVA, or of a causal language model.
+        folder: of a family of transformers' LLaVA, of the original LLaVA, or of a causal language model.
         language_model: the language model's folder, where an original folder has a projector or adapters alone.
 
     Raises:
@@ -36,7 +37,7 @@ def read_llava(folder: Path, language_model: Path | None = None) -> Llava:
         raise Mismatch("--language-model", folder, "has its own; leave the option out")
     if original:
         return read_original(folder, fields, _read_language_model, language_model)
-    if fields.get("model_type") in ("llava", "llava_next"):
+    if fields.get("model_type") in list(FAMILIES):  # of a list: the value may be anything
         return read_transformers(folder, fields)
     return _read_language_model(folder)
 

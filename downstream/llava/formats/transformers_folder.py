@@ -14,15 +14,7 @@ from torch import Tensor
 from transformers import (
     AutoProcessor,
     GenerationConfig,
-    LlavaConfig,
-    LlavaForConditionalGeneration,
-    LlavaImageProcessor,
     LlavaImageProcessorPil,
-    LlavaNextConfig,
-    LlavaNextForConditionalGeneration,
-    LlavaNextImageProcessor,
-    LlavaNextProcessor,
-    LlavaProcessor,
 )
 
 from diva.errors import Damaged, Invalid, Mismatch, Unsupported
@@ -44,6 +36,7 @@ from diva_downstream.llava.formats.content import (
     is_siglip,
     patch_count,
 )
+from diva_downstream.llava.formats.families import FAMILIES, GRID
 from diva_downstream.llava.formats.loading import (
     SENTENCEPIECE,
     load_image_processor,
@@ -68,8 +61,8 @@ def read_transformers(folder: Path, fields: Mapping[str, Any]) -> Llava:
     for part in ("text_config", "vision_config"):  # without one, transformers builds one of billions of weights
         if not isinstance(fields.get(part), dict):
             raise Damaged(folder / "config.json", f"has no {part}; fetch it again")
-    next_one = fields.get("model_type") == "llava_next"
-    model = load_model(LlavaNextForConditionalGeneration if next_one else LlavaForConditionalGeneration, folder)
+    family = FAMILIES[str(fields.get("model_type"))]
+    model = load_model(family.model, folder)
     config: Any = model.config
     if not isinstance(config.vision_feature_layer, int):
         raise Invalid(folder, "vision_feature_layer", "several layers; one is read here")
@@ -91,8 +84,9 @@ def read_transformers(folder: Path, fields: Mapping[str, Any]) -> Llava:
         class_token=config.vision_feature_select_strategy == "full" and not siglip,
         # the published conversions come with CLIP's processor, which crops; LLaVA-1.5 was trained on padded images
         pad_to_square=not isinstance(processor, LlavaImageProcessorPil) or bool(processor.do_pad),
-        chat_template=_own_template(folder) if next_one or (record and record.template == "chat") else None,
-        grid=[list(size) for size in config.image_grid_pinpoints] if next_one else None,
+        chat_template=_own_template(folder) if family.cuts or (record and record.template == "chat") else None,
+        family=family,
+        own={name: getattr(config, name) for name in family.own},
     )
 
 
@@ -121,8 +115,7 @@ def assembled(llava: Llava) -> Any:
         InputError: they are not those of its configuration.
     """
     with torch.device("meta"):
-        kind: Any = LlavaNextForConditionalGeneration if llava.grid else LlavaForConditionalGeneration
-        model = kind(_config(llava))
+        model = llava.family.model(_config(llava))
     wanted, found = model.state_dict(), llava.state
     misshapen = [key for key in wanted.keys() & found.keys() if wanted[key].shape != found[key].shape]
     problem = state_dict_diff(wanted.keys() - found.keys(), found.keys() - wanted.keys(), misshapen)
@@ -140,8 +133,9 @@ def generation_config(llava: Llava) -> GenerationConfig:
         InputError: the language model's own template has no such end.
     """
     tokenizer, ends = llava.tokenizer, [llava.tokenizer.eos_token_id]
-    if llava.chat_template and not llava.grid:
-        ends.append(tokenizer.convert_tokens_to_ids(Chat(tokenizer, llava.chat_template, llava.source).end))
+    if llava.chat_template:
+        chat = Chat(tokenizer, llava.chat_template, llava.source, says_end=not llava.family.cuts)
+        ends.append(tokenizer.convert_tokens_to_ids(chat.end))
     return GenerationConfig(
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=list(dict.fromkeys(ends)) if len(set(ends)) > 1 else ends[0],
@@ -185,25 +179,23 @@ def _with_stored_tower(state: dict[str, Tensor], folder: Path) -> dict[str, Tens
     return state
 
 
-def _config(llava: Llava) -> LlavaConfig | LlavaNextConfig:
+def _config(llava: Llava) -> Any:
     vision, layers = llava.vision, llava.vision.num_hidden_layers
     if not -layers <= llava.feature_layer + 1 <= layers + 1:
         raise Mismatch("--tower", f"has {layers} layers, and the projector reads layer {llava.feature_layer}")
     text = _own_fields(llava.text) | {"vocab_size": len(llava.state[EMBEDDING])}
-    kind: Any = LlavaNextConfig if llava.grid else LlavaConfig
-    own = {"image_grid_pinpoints": llava.grid} if llava.grid else {}
-    config: LlavaConfig | LlavaNextConfig = kind(
+    length = {"image_seq_length": image_tokens(vision, class_token=llava.class_token)}
+    return llava.family.config(
         vision_config=_own_fields(vision),
         text_config=text,
         image_token_index=llava.tokenizer.get_vocab()[IMAGE],
-        image_seq_length=image_tokens(vision, class_token=llava.class_token),
+        **(length if hasattr(llava.family.config, "image_seq_length") else {}),
         vision_feature_layer=llava.feature_layer,
         vision_feature_select_strategy="full" if is_siglip(vision) or llava.class_token else "default",
         multimodal_projector_bias=f"{PROJECTOR}linear_1.bias" in llava.state,
         tie_word_embeddings=llava.text.tie_word_embeddings,
-        **own,
+        **llava.own,
     )
-    return config
 
 
 def _own_fields(config: Any) -> dict[str, Any]:
@@ -212,37 +204,35 @@ def _own_fields(config: Any) -> dict[str, Any]:
     return {key: value for key, value in config.to_dict().items() if key in known}
 
 
-def _processor(llava: Llava, config: Any) -> LlavaProcessor | LlavaNextProcessor:
+def _processor(llava: Llava, config: Any) -> Any:
     assert llava.image is not None, "a tower knows what it wants to see"
-    mark = image_mark(llava.tokenizer)
-    kind: Any = LlavaNextProcessor if llava.grid else LlavaProcessor
-    tokens, whole = config.image_seq_length, config.vision_feature_select_strategy == "full"
-    processor: LlavaProcessor | LlavaNextProcessor = kind(
-        image_processor=_llava_image_processor(llava, llava.image),
+    mark, seen = image_mark(llava.tokenizer), _pixels(llava.image)
+    kind, vision = llava.family, config.vision_config
+    tokens = image_tokens(vision, class_token=llava.class_token)
+    own = {GRID: llava.own[GRID]} if kind.cuts else {"do_pad": llava.pad_to_square}
+    videos = {"video_processor": kind.video_processor(**seen)} if kind.video_processor else {}
+    return kind.processor(
+        image_processor=kind.image_processor(**own, **seen),
         tokenizer=llava.tokenizer,
-        patch_size=config.vision_config.patch_size,
         vision_feature_select_strategy=config.vision_feature_select_strategy,
-        num_additional_image_tokens=tokens - patch_count(config.vision_config) + (not whole),
         chat_template=(llava.chat_template or VICUNA_V1).replace(f"{IMAGE}\\n", f"{mark}\\n"),
+        **kind.counts(config, patch_count(vision), tokens),
+        **videos,
     )
-    return processor
 
 
-def _llava_image_processor(llava: Llava, image: TowerInput) -> LlavaImageProcessor | LlavaNextImageProcessor:
+def _pixels(image: TowerInput) -> dict[str, Any]:
+    """Return what an image processor is told of the tower's input."""
     height, width = image.size
     squash = image.resize_mode == "squash"
-    kind: Any = LlavaNextImageProcessor if llava.grid else LlavaImageProcessor
-    own = {"image_grid_pinpoints": llava.grid} if llava.grid else {"do_pad": llava.pad_to_square}
-    processor: LlavaImageProcessor | LlavaNextImageProcessor = kind(
-        **own,
-        size={"height": height, "width": width} if squash else {"shortest_edge": height},
-        do_center_crop=not squash,
-        crop_size={"height": height, "width": width},
-        resample=Image.Resampling[image.interpolation.upper()].value,
-        image_mean=list(image.mean),
-        image_std=list(image.std),
-    )
-    return processor
+    return {
+        "size": {"height": height, "width": width} if squash else {"shortest_edge": height},
+        "do_center_crop": not squash,
+        "crop_size": {"height": height, "width": width},
+        "resample": Image.Resampling[image.interpolation.upper()].value,
+        "image_mean": list(image.mean),
+        "image_std": list(image.std),
+    }
 
 
 def _set_dtype(path: Path, dtype: torch.dtype) -> None:

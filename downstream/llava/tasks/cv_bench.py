@@ -7,9 +7,8 @@ many questions, so it is the mean of four groups: ADE20K, COCO, depth, distance.
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from diva_downstream.llava.tasks.graded import Graded, document, letter_in, read_option
-from diva_downstream.llava.tasks.mmbench import INSTRUCTIONS
-from diva_downstream.llava.tasks.parquet import find_tables, read_rows
+from diva_downstream.llava.tasks.graded import lettered, of_letters
+from diva_downstream.llava.tasks.parquet import read_rows
 from diva_downstream.llava.tasks.source import Document
 
 COLUMNS = ("idx", "type", "task", "prompt", "choices", "answer", "source")
@@ -17,25 +16,17 @@ COLUMNS = ("idx", "type", "task", "prompt", "choices", "answer", "source")
 
 def _documents(paths: Sequence[Path]) -> Iterator[Document]:
     for file, number, row in read_rows(paths, COLUMNS):
-        yield document(
-            f"{row['prompt']}\n{INSTRUCTIONS['en']}",
-            letter_in(row["answer"], row["choices"], f"{file}: row {number}"),
-            {"accuracy": f"{row['type']} {row['idx']}"},
+        yield lettered(
+            row["prompt"],
+            row["answer"],
+            row["choices"],
+            f"{row['type']} {row['idx']}",
             file=file,
             row=number,
             columns=["image"],
-            options=row["choices"],
             group=row["source"] if row["type"] == "2D" else row["task"],
             about=row["task"],
         )
 
 
-BENCHMARK = Graded(
-    name="cv-bench",
-    data="CV-Bench",
-    figures=("accuracy",),
-    locate=lambda data: find_tables(data, ("CV-Bench/test_?d.parquet", "cv-bench/test_?d.parquet")),
-    documents=_documents,
-    read=read_option,
-    reading="letters by rule",
-)
+BENCHMARK = of_letters("cv-bench", "CV-Bench", ("CV-Bench/test_?d.parquet", "cv-bench/test_?d.parquet"), _documents)

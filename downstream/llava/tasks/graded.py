@@ -8,13 +8,14 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from PIL import Image
 
 from diva.errors import Damaged
 from diva_downstream.llava.tasks.letters import read_letter
-from diva_downstream.llava.tasks.parquet import picture_of
+from diva_downstream.llava.tasks.mmbench import INSTRUCTIONS
+from diva_downstream.llava.tasks.parquet import find_tables, picture_of
 from diva_downstream.llava.tasks.pictures import picture_file
 from diva_downstream.llava.tasks.source import IMAGE, Document
 
@@ -105,6 +106,39 @@ def letter_in(answer: str, options: Sequence[str], where: str) -> str:
     if len(letter) != 1 or letter not in LETTERS[: len(options)]:
         raise Damaged(where, "needs options and the letter of one as its answer; fetch the file again")
     return letter
+
+
+def lettered(
+    prompt: str, answer: str, options: Sequence[str], name: str, *, file: Path, row: int, **where: Any
+) -> Document:
+    """Return a question of a table's row that asks for the letter of an option.
+
+    Args:
+        answer: that letter, as the files write it.
+        name: of its unit of the only figure.
+        where: further arguments of `document`.
+
+    Raises:
+        InputError: the answer is not the letter of an option.
+    """
+    right = letter_in(answer, options, f"{file}: row {row}")
+    units = {"accuracy": name}
+    return document(f"{prompt}\n{INSTRUCTIONS['en']}", right, units, file=file, row=row, options=options, **where)
+
+
+def of_letters(
+    name: str, data: str, patterns: Sequence[str], documents: Callable[[Sequence[Path]], Iterable[Document]]
+) -> Graded:
+    """Return the benchmark of such questions whose tables lie at the first of `patterns` that has any."""
+    return Graded(
+        name=name,
+        data=data,
+        figures=("accuracy",),
+        locate=lambda folder: find_tables(folder, patterns),
+        documents=documents,
+        read=read_option,
+        reading="letters by rule",
+    )
 
 
 def doc_to_text(question: Document) -> str:

@@ -2,7 +2,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from rich.progress import Progress
 from torch import Tensor
 
 from diva_benchmarks.miniworld import clip_training
@@ -19,33 +18,36 @@ def _few_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _train(folder: Path) -> dict[str, Tensor]:
     folder.mkdir(exist_ok=True)
-    with Progress(disable=True) as progress:
-        model = clip_training.train_clip(
-            QUICK, QUICK, seed=3, device=torch.device("cpu"), folder=folder, progress=progress
-        )
+    model = clip_training.train_clip(QUICK, QUICK, seed=3, device=torch.device("cpu"), folder=folder)
     return model.state_dict()
 
 
-def test_the_first_part_is_repeated_until_shapes_and_places_are_known(
+def test_the_first_part_goes_on_where_shapes_and_places_are_not_known(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trained, first = [], []
-    for known, repeats in ((0.0, 1), (100.1, clip_training.BARE_ROUNDS)):
-        monkeypatch.setattr(clip_training, "KNOWN", known)
-        folder = tmp_path / str(known)
+    trained = []
+    for least, attempts in ((0.0, 1), (100.1, clip_training.ATTEMPTS)):
+        monkeypatch.setattr(clip_training, "MIN_ZERO_SHOT", least)
+        folder = tmp_path / str(least)
         trained.append(_train(folder))
-        assert len(list(folder.glob("clip-bare-*.pt"))) == repeats
-        first.append(torch.load(folder / "clip-bare-0.pt", weights_only=True)["model"])
-    # a base that needs no repeat has the weights that it would have without them
-    assert all(torch.equal(value, first[1][name]) for name, value in first[0].items())
+        for part in ("clip", "clip-bare"):
+            names = {f"{part}.pt", *(f"{part}-{number}.pt" for number in range(1, attempts))}
+            assert {path.name for path in folder.glob("*.pt")} >= names
+        assert len(list(folder.glob("*.pt"))) == 2 * attempts
     assert not all(torch.equal(value, trained[1][name]) for name, value in trained[0].items())
+    # the first attempt is that of a base that needs no other
+    for part in ("clip.pt", "clip-bare.pt"):
+        first, other = (
+            torch.load(tmp_path / folder / part, weights_only=True)["model"] for folder in ("0.0", "100.1")
+        )
+        assert all(torch.equal(value, other[name]) for name, value in first.items())
 
 
-def test_a_killed_repeat_goes_on_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clip_training, "KNOWN", 100.1)
+def test_a_killed_attempt_goes_on_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clip_training, "MIN_ZERO_SHOT", 100.1)
     whole = _train(tmp_path / "whole")
     (killed := tmp_path / "killed").mkdir()
-    for name in ("clip-bare-0.pt", "clip-bare-1.pt"):
+    for name in ("clip-bare.pt", "clip.pt", "clip-bare-1.pt"):
         (killed / name).write_bytes((tmp_path / "whole" / name).read_bytes())
     again = _train(killed)
     assert all(torch.equal(value, again[name]) for name, value in whole.items())

@@ -128,14 +128,16 @@ def zero_shot_summary(subject: Subject, value: float, **changes: Any) -> Result:
     return result(subject, [0], "zero-shot", **(fields | changes))
 
 
-def mmbench(subject: Subject, right: Sequence[float], training: str = "projector + lora") -> Result:
+def mmbench(
+    subject: Subject, right: Sequence[float], training: str = "projector + lora", *, unread: float = 12.5
+) -> Result:
     """Return an MMBench result: what `right` says of CircularEval, and one category."""
     share = 100 * sum(right) / len(right)
     metrics = {
         "circular": percent(share, len(right)),
         "circular/category/ocr": percent(share, len(right), breakdown="category"),
     }
-    metrics["unread"] = percent(12.5, len(right), higher_is_better=False)
+    metrics["unread"] = percent(unread, len(right), higher_is_better=False)
     source = DataSource(name="MMBench_DEV_EN", path="data/mmbench", fingerprint="5" * 64, items=len(right))
     settings = {"reading": "letters by rule", "language model": "llama 6.7B", "training": training}
     fields = {"part": "en-dev", "headline": "circular", "settings": settings, "metrics": metrics, "data": source}

@@ -39,6 +39,29 @@ def test_open_answers_without_a_judge_are_reported_as_without_a_score(tmp_path: 
     assert left_out.reason == "llava-bench/wild of 'after': holds no metric (not judged)"
 
 
+def test_where_most_answers_were_unread_the_first_screen_says_so_and_compares_nothing(build: Build) -> None:
+    ours = against(mmbench(AFTER, [1, 0, 1, 1], unread=75.0), mmbench(BEFORE, [1, 0, 0, 1], unread=50.0))
+    content = build(ours)
+    (row,) = content["summary"]
+    assert [each["kind"] for each in row["cells"][0]] == ["number"]
+    assert row["cells"][1][-1]["text"] == "unread: 75 % of the answers"
+    assert change(row, 1) is None
+    assert change(rows(content, "mmbench")["circular"], 1) is not None
+    (verdict,) = content["verdicts"]
+    assert verdict["sentence"] == (
+        "Nothing could be tested against the baseline."
+        " MMBench: en-dev says nothing: most of its answers could not be read."
+    )
+
+
+def test_an_unread_baseline_is_compared_with_nobody(build: Build) -> None:
+    content = build(against(mmbench(AFTER, [1, 1], unread=0.0), mmbench(BEFORE, [0, 0], unread=100.0)))
+    (row,) = content["summary"]
+    assert row["cells"][0][-1]["text"] == "unread: 100 % of the answers"
+    assert change(row, 1) is None
+    assert "most of the baseline's answers could not be read" in content["verdicts"][0]["sentence"]
+
+
 def test_the_markdown_holds_every_category(tmp_path: Path) -> None:
     write_result(mmbench(AFTER, [1, 0]), tmp_path / "mmbench-en-dev.json")
     page = render(build_content(read_sources([tmp_path]), published=False))["report.md"]

@@ -107,4 +107,4 @@ def test_the_price_of_verdicts_includes_the_judge(tmp_path: Path) -> None:
         "stages": {"judge": judged},
     }
     (tmp_path / "manifest.json").write_text(json.dumps(manifest | {"stages": {"judge": judged}}))
-    assert said() == "Training took 1.8 s on 24 images, plus 61 s for the judge's verdicts."
+    assert said() == "Training took 1.8 s on 24 images, plus 61.0 s for the judge's verdicts."

@@ -223,7 +223,7 @@ def language_model(kind: str, folder: Path) -> Path:
 
 def talk(*texts: str) -> Conversation:
     turns = [Turn(("human", "gpt")[place % 2], text) for place, text in enumerate(texts)]  # type: ignore[arg-type]
-    return Conversation("any", "a.jpg", tuple(turns))
+    return Conversation("any", ("a.jpg",), tuple(turns))
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -232,7 +232,7 @@ def test_a_prompt_is_the_familys_token_by_token_with_the_loss_on_answers_and_the
     tokenizer = with_image(family)
     chat = Chat(tokenizer, own_template(tokenizer, Path("model")), "model")
     encoded = encode(
-        chat.pieces(talk(QUESTION, ANSWER, FURTHER, LAST)), tokenizer, image_tokens=IMAGE_TOKENS, max_length=2048
+        chat.pieces(talk(QUESTION, ANSWER, FURTHER, LAST)), tokenizer, image_tokens=[IMAGE_TOKENS], max_length=2048
     )
     place = 0
     for number, text in enumerate(family.prompt):
@@ -249,7 +249,7 @@ def test_answers_are_marked_as_transformers_marks_them_by_generation() -> None:
     tokenizer = with_image(FAMILIES["qwen 2.5"])
     chat = Chat(tokenizer, own_template(tokenizer, Path("model")), "model")
     said = ["Hi", "  A ball, \n and\n\n", "é漢 ", "No.<", "And?", " "]
-    encoded = encode(chat.pieces(talk(*said)), tokenizer, image_tokens=1, max_length=2048)
+    encoded = encode(chat.pieces(talk(*said)), tokenizer, image_tokens=[1], max_length=2048)
     marked = SYSTEM + CHATML.replace(
         "{{- '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>\n' -}}",
         "{{- '<|im_start|>' + message.role + '\n' -}}{%- if message.role == 'assistant' -%}{%- generation -%}"
@@ -289,7 +289,7 @@ def test_every_family_computes_in_a_llava_what_it_computes_alone(
     wanted_ids = encode(
         Chat(tokenizer, processor.chat_template, "model").pieces(talk(QUESTION, ANSWER)),
         tokenizer,
-        image_tokens=IMAGE_TOKENS,
+        image_tokens=[IMAGE_TOKENS],
         max_length=2048,
     )
     first = next(place for place, label in enumerate(wanted_ids.labels) if label != IGNORED)
@@ -386,6 +386,6 @@ def test_data_by_the_own_template_are_samples(tower_folder: Path, data: Path, tm
     swap(language_model("phi3", tmp_path / "language"), str(tower_folder), tmp_path / "llava", template="chat")
     processor = AutoProcessor.from_pretrained(tmp_path / "llava")
     section = DataSection(conversations=str(data / "talks.json"), images=str(data), template="chat")
-    sample = ConversationData(section, processor, image_tokens=IMAGE_TOKENS, seed=0)[0]
+    sample = ConversationData(section, processor, seed=0)[0]
     kept = [number for number in sample["labels"].tolist() if number != IGNORED]
     assert processor.tokenizer.decode(kept) == "Picture number 0.<|end|>No.<|end|>"

@@ -21,7 +21,7 @@ SYSTEM = (
 )
 TWO_TURNS = Conversation(
     "two",
-    "a.jpg",
+    ("a.jpg",),
     (
         Turn("human", "<image>\nWhat colour is the ball?"),
         Turn("gpt", "Red."),
@@ -29,7 +29,8 @@ TWO_TURNS = Conversation(
         Turn("gpt", "No."),
     ),
 )
-CAPTION = Conversation("caption", "a.jpg", (Turn("human", "<image>\nDescribe it."), Turn("gpt", "a red ball")))
+UNMATCHED = "do not have one <image> in a question for each image"
+CAPTION = Conversation("caption", ("a.jpg",), (Turn("human", "<image>\nDescribe it."), Turn("gpt", "a red ball")))
 IMAGE_TOKENS = 4
 
 
@@ -79,7 +80,9 @@ def test_the_loss_is_on_every_answer_with_its_space_and_its_end_token_by_token(
         (" No.", True),
         ("</s>", True),
     ]
-    encoded = encode(pieces(TWO_TURNS, "vicuna_v1", "</s>"), tokenizer, image_tokens=IMAGE_TOKENS, max_length=2048)
+    encoded = encode(
+        pieces(TWO_TURNS, "vicuna_v1", "</s>"), tokenizer, image_tokens=[IMAGE_TOKENS], max_length=2048
+    )
     place = 0
     for text, trained in expected:
         numbers = tokenizer(text, add_special_tokens=False).input_ids
@@ -93,7 +96,7 @@ def test_the_loss_is_on_every_answer_with_its_space_and_its_end_token_by_token(
 
 
 def test_the_first_stage_learns_the_caption_and_the_line_break_alone(tokenizer: PreTrainedTokenizerBase) -> None:
-    encoded = encode(pieces(CAPTION, "plain", "</s>"), tokenizer, image_tokens=IMAGE_TOKENS, max_length=2048)
+    encoded = encode(pieces(CAPTION, "plain", "</s>"), tokenizer, image_tokens=[IMAGE_TOKENS], max_length=2048)
     tokens = tokenizer.convert_ids_to_tokens(encoded.input_ids)
     assert tokens[: 1 + IMAGE_TOKENS] == ["<s>", *["<image>"] * IMAGE_TOKENS]
     assert encoded.labels[: 1 + IMAGE_TOKENS] == [IGNORED] * (1 + IMAGE_TOKENS)
@@ -119,8 +122,8 @@ def test_training_and_inference_build_the_same_prompt_and_mark_the_same_answers(
         content = [{"type": "image"}] if first else []
         messages.append({"role": "user", "content": [*content, {"type": "text", "text": question}]})
         messages.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})
-    conversation = Conversation("any", "a.jpg" if image else None, tuple(turns))
-    ours = encode(pieces(conversation, "vicuna_v1", "</s>"), tokenizer, image_tokens=1, max_length=4096)
+    conversation = Conversation("any", ("a.jpg",) if image else (), tuple(turns))
+    ours = encode(pieces(conversation, "vicuna_v1", "</s>"), tokenizer, image_tokens=[1], max_length=4096)
     theirs = tokenizer.apply_chat_template(
         messages,
         chat_template=VICUNA_V1,
@@ -140,21 +143,21 @@ def test_the_question_ends_where_the_answer_is_to_begin(llava_folder: Path) -> N
 
 def test_a_long_prompt_is_cut_at_its_end(tokenizer: PreTrainedTokenizerBase) -> None:
     parts = pieces(TWO_TURNS, "vicuna_v1", "</s>")
-    whole = encode(parts, tokenizer, image_tokens=IMAGE_TOKENS, max_length=2048)
-    cut = encode(parts, tokenizer, image_tokens=IMAGE_TOKENS, max_length=len(whole.input_ids) - 3)
+    whole = encode(parts, tokenizer, image_tokens=[IMAGE_TOKENS], max_length=2048)
+    cut = encode(parts, tokenizer, image_tokens=[IMAGE_TOKENS], max_length=len(whole.input_ids) - 3)
     assert cut.input_ids == whole.input_ids[:-3]
     assert cut.labels == whole.labels[:-3]
 
 
 def test_a_prompt_that_would_be_cut_within_its_image_ends_before_it(tokenizer: PreTrainedTokenizerBase) -> None:
-    late = Conversation("late", "a.jpg", (Turn("human", "Hi"), Turn("gpt", "Hello."), *TWO_TURNS.turns))
+    late = Conversation("late", ("a.jpg",), (Turn("human", "Hi"), Turn("gpt", "Hello."), *TWO_TURNS.turns))
     parts = pieces(late, "vicuna_v1", "</s>")
     image = tokenizer.convert_tokens_to_ids("<image>")
-    whole = encode(parts, tokenizer, image_tokens=576, max_length=2048)
+    whole = encode(parts, tokenizer, image_tokens=[576], max_length=2048)
     first = whole.input_ids.index(image)
     for length in (first, first + 1, first + 575):
-        cut = encode(parts, tokenizer, image_tokens=576, max_length=length)
-        assert cut == (whole.input_ids[:first], whole.labels[:first])
+        cut = encode(parts, tokenizer, image_tokens=[576], max_length=length)
+        assert cut == (whole.input_ids[:first], whole.labels[:first], 0)
         # LLaVA's own cut goes through the image, and loses no label by it
         assert whole.labels[first:length] == [IGNORED] * (length - first)
 
@@ -182,7 +185,7 @@ def test_a_conversation_that_begins_with_an_answer_loses_it(tmp_path: Path) -> N
 
 def test_an_empty_answer_has_neither_space_nor_end_as_in_llava() -> None:
     turns = (Turn("human", "Hello"), Turn("gpt", ""), Turn("human", "And now?"), Turn("gpt", "Yes."))
-    assert "".join(piece.text for piece in pieces(Conversation("x", None, turns), "vicuna_v1", "</s>")) == (
+    assert "".join(piece.text for piece in pieces(Conversation("x", (), turns), "vicuna_v1", "</s>")) == (
         SYSTEM + "USER: Hello ASSISTANT:USER: And now? ASSISTANT: Yes.</s>"
     )
 
@@ -199,10 +202,13 @@ LEFT_OUT = [
     (record("What is it?", "It is <s>.", image=None), "hold a separator of the prompt in their text"),
     (record("What is <unk>?", "Unknown.", image=None), "hold a separator of the prompt in their text"),
     (record("What is <image>?", "A mark.", image=None), "have <image> but no image"),
-    (record("What?", "A ball."), "have <image> in no question, or in several"),
-    (record("<image>\nWhat?", "A ball.", "<image>", "Two."), "have <image> in no question, or in several"),
-    (record("What?", "<image>"), "have <image> in no question, or in several"),
-    (record("<image>\nWhat?", "A ball.") | {"image": ["a.jpg", "b.jpg"]}, "name several images"),
+    (record("What?", "A ball."), UNMATCHED),
+    (
+        record("<image>\nWhat?", "A ball.", "<image>", "Two."),
+        UNMATCHED,
+    ),
+    (record("What?", "<image>"), UNMATCHED),
+    (record("<image>\nWhat?", "A ball.") | {"image": ["a.jpg", "b.jpg"]}, UNMATCHED),
     ({"id": 1, "image": "a.jpg"}, "lack the fields of a conversation"),
     ({"id": 1, "conversations": [{"from": "gpt"}]}, "lack the fields of a conversation"),
     ({"id": 1, "conversations": [{"from": "human", "value": 5}]}, "lack the fields of a conversation"),
@@ -239,7 +245,7 @@ def test_a_list_of_one_image_is_that_image_and_a_record_needs_no_id(tmp_path: Pa
     listed = record("<image>\nWhat?", "A ball.") | {"image": ["a.jpg"]}
     del listed["id"]
     (conversation,), left_out = read_conversations(write(tmp_path / "c.json", listed))
-    assert (conversation.name, conversation.image, left_out) == ("0", "a.jpg", "")
+    assert (conversation.name, conversation.images, left_out) == ("0", ("a.jpg",), "")
 
 
 def test_the_first_stage_takes_captions_alone_whatever_they_say(tmp_path: Path) -> None:

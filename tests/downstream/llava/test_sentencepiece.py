@@ -113,7 +113,7 @@ def test_ids_and_labels_of_a_conversation_are_llavas(said: str, vicuna: Path, ll
 
     tokenizer = AutoProcessor.from_pretrained(llava).tokenizer
     ours = pieces(conversation, "vicuna_v1", "</s>")
-    encoded = encode(ours, tokenizer, image_tokens=IMAGE_TOKENS, max_length=2048)
+    encoded = encode(ours, tokenizer, image_tokens=[IMAGE_TOKENS], max_length=2048)
     assert tokenizer.convert_ids_to_tokens(encoded.input_ids) == llavas_tokens("".join(parts), vicuna)
     place = 0
     for number in range(len(parts)):
@@ -170,8 +170,8 @@ def test_the_original_format_has_a_tokenizer_for_transformers_4(vicuna: Path, ll
 
 def test_a_caption_is_llavas_token_for_token(vicuna: Path, llava: Path) -> None:
     tokenizer = AutoProcessor.from_pretrained(llava).tokenizer
-    parts = pieces(Conversation("any", "a.jpg", BARE), "plain", "</s>")
-    encoded = encode(parts, tokenizer, image_tokens=IMAGE_TOKENS, max_length=2048)
+    parts = pieces(Conversation("any", ("a.jpg",), BARE), "plain", "</s>")
+    encoded = encode(parts, tokenizer, image_tokens=[IMAGE_TOKENS], max_length=2048)
     tokens = tokenizer.convert_ids_to_tokens(encoded.input_ids)
     assert tokens == llavas_tokens("<image>a red ball\n", vicuna)
     assert encoded.labels == [IGNORED] * (1 + IMAGE_TOKENS) + encoded.input_ids[1 + IMAGE_TOKENS :]

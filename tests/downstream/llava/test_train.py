@@ -26,7 +26,6 @@ from diva_downstream.llava.swap import swap
 from diva_downstream.llava.train import train
 from tests.downstream.llava.conftest import RECORDS
 from tests.fixtures.full_disk import full_disk
-from tests.fixtures.llava import IMAGE_TOKENS, SIDE
 from tests.fixtures.towers import tiny_clip, tiny_siglip
 
 PROJECTOR, TOWER, LANGUAGE = "model.multi_modal_projector.", "model.vision_tower.", "model.language_model."
@@ -278,10 +277,10 @@ def test_images_that_are_not_padded_are_as_the_tower_itself_wants_them(
     processor = AutoProcessor.from_pretrained(tmp_path / "swapped")
     processor.image_processor = AutoImageProcessor.from_pretrained(tmp_path / "swapped", backend="pil")
     section = DataSection(conversations=str(data / "captions.json"), images=str(data), template="plain", pad=False)
-    sample = ConversationData(section, processor, image_tokens=IMAGE_TOKENS, seed=0)[2]
+    sample = ConversationData(section, processor, seed=0)[2]
     with Image.open(data / "2.jpg") as image:
         torch.testing.assert_close(
-            sample["pixel_values"], load_clip(tower).input.image_transform()(image), atol=1e-5, rtol=0
+            sample["pixel_values"][0], load_clip(tower).input.image_transform()(image), atol=1e-5, rtol=0
         )
 
 
@@ -299,12 +298,11 @@ def test_a_batch_without_images_is_the_language_models_alone(swapped: Path, data
     processor = AutoProcessor.from_pretrained(swapped)
     model = LlavaForConditionalGeneration.from_pretrained(swapped)
     section = DataSection(conversations=str(data / "talks.json"), images=str(data), template="vicuna_v1")
-    samples = ConversationData(section, processor, image_tokens=IMAGE_TOKENS, seed=0)
+    samples = ConversationData(section, processor, seed=0)
     collate = Collator(
         pad=processor.tokenizer.pad_token_id,
         image=model.config.image_token_id,
-        image_tokens=IMAGE_TOKENS,
-        side=SIDE,
+        blank=samples.blank,
     )
     batch = collate([samples[3], samples[7]])
     assert batch["input_ids"].shape == batch["labels"].shape == batch["attention_mask"].shape
@@ -321,9 +319,7 @@ def test_shuffled_images_are_every_one_another_records(swapped: Path, data: Path
     processor = AutoProcessor.from_pretrained(swapped)
     section = DataSection(conversations=str(data / "captions.json"), images=str(data), template="plain")
     own, dealt = (
-        ConversationData(
-            section.model_copy(update={"shuffle_images": shuffle}), processor, image_tokens=IMAGE_TOKENS, seed=0
-        )
+        ConversationData(section.model_copy(update={"shuffle_images": shuffle}), processor, seed=0)
         for shuffle in (False, True)
     )
     images = [[sample["pixel_values"] for sample in (each[n] for n in range(RECORDS))] for each in (own, dealt)]
