@@ -374,7 +374,7 @@ def test_a_recipe_that_leads_back_to_itself_is_refused(tmp_path: Path) -> None:
     second.write_text(f"extends: {first}\n")
     with pytest.raises(InputError) as caught:
         load_recipe(str(first))
-    assert str(caught.value).startswith(f"{second}: extends: {first} extends this recipe in turn")
+    assert str(caught.value).startswith(f"{second}: extends: {first}: extends this recipe in turn")
 
 
 def test_two_recipes_may_both_extend_a_third(tmp_path: Path) -> None:

@@ -64,6 +64,6 @@ def test_a_tower_that_a_check_fails_is_named_after_the_table(tmp_path: Path, cap
 def test_what_cannot_be_checked_or_written_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Unknown, match=r"NAME: 'ViT-B-31'.*'ViT-B-32'"):
         check_towers(["ViT-B-31"], None, generates)
-    (tmp_path / "page.md", generates).write_text("# Towers\n")
+    (tmp_path / "page.md").write_text("# Towers\n")
     with pytest.raises(Missing, match=r"page\.md: .*'<!-- diva towers check -->'"):
         check_towers(["ViT-B-32"], tmp_path / "page.md", generates)

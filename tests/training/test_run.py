@@ -315,7 +315,7 @@ def test_bf16_training_follows_float32(tiny: Tiny, tmp_path: Path) -> None:
     [
         ("training.micro_batch=3", "training.global_batch: 4 is no multiple of micro_batch × processes"),
         ("condition.tokens.count=15", r"positions \(17\), but condition.tokens gives 16"),
-        ("denoiser.path=nowhere", "denoiser.path: nowhere has no unet, vae, text_encoder, tokenizer, scheduler"),
+        ("denoiser.path=nowhere", "denoiser.path: nowhere: has no unet, vae, text_encoder, tokenizer, scheduler"),
         ("denoiser.timesteps=[0,1001]", r"denoiser.timesteps: \[0, 1001\] is not a range within 0..1000"),
         ("data.source=nowhere/*.tar", "nowhere"),
         ("tower.name=nowhere", "nowhere"),

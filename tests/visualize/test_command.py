@@ -85,7 +85,7 @@ def test_what_cannot_be_shown_is_refused_with_its_remedy(
     for change, says in (
         ({"pairs": 0}, "--pairs: 0 is too few"),
         ({"data": tmp_path}, "has no image"),
-        ({"run": tower_folder}, "recipe.yaml is missing; give the folder of a finished"),
+        ({"run": tower_folder}, "recipe.yaml: is missing; give the folder of a finished"),
     ):
         with pytest.raises(InputError, match=says):
             visualize(measured, out, **OPTIONS | change)

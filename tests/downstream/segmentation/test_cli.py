@@ -43,5 +43,5 @@ def test_the_options_of_train_arrive(
 def test_the_options_of_eval_arrive(world: Path, trained: Path, tmp_path: Path) -> None:
     measured = ("eval", "--tower", trained, "--data", world)
     assert told(*measured).startswith("--dataset: is required")
-    assert told(*measured, "--out", tmp_path).startswith(f"--out: {tmp_path} is not a result file")
+    assert told(*measured, "--out", tmp_path).startswith(f"--out: {tmp_path}: is not a result file")
     assert told(*measured, "--dataset", "ade20k", "--crop", "9").startswith("--crop: 9 pixels are not a multiple")

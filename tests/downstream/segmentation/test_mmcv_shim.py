@@ -35,6 +35,6 @@ def test_a_missing_package_is_one_sentence_with_the_command_that_installs_it(tmp
     script = "import diva_downstream.segmentation.mmcv_shim as i; i.require_packages()"
     done = subprocess.run([sys.executable, "-S", "-c", script], cwd=tmp_path, capture_output=True, text=True)
     assert done.stderr.strip().splitlines()[-1] == (
-        "diva.errors.InputError: segmentation: mmengine, mmcv, mmseg, ftfy cannot be imported;"
+        "diva.errors.NotInstalled: segmentation: mmengine, mmcv, mmseg, ftfy cannot be imported;"
         " pip install -e '.[segmentation]' -c constraints.txt, in a clone of diva, brings it"
     )
